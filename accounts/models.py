@@ -1,0 +1,75 @@
+"""People, the tokens that act for them, and what the bell tells them."""
+
+import uuid
+from datetime import timedelta
+from zoneinfo import available_timezones
+
+from django.contrib.auth.models import AbstractUser
+from django.core.exceptions import ValidationError
+from django.db import models
+from django.utils import timezone
+from django.utils.translation import gettext_lazy as _
+from knox.models import AbstractAuthToken
+
+from apex.common.models import OwnedModel
+
+
+def validate_time_zone(name: str) -> None:
+    if name not in available_timezones():
+        raise ValidationError(_("%(name)s is not a time zone; choose one such as Europe/Berlin."), params={"name": name})
+
+
+class User(AbstractUser):
+    """A person. Times are kept in UTC and shown in `time_zone`."""
+
+    time_zone = models.CharField(
+        _("time zone"), max_length=64, default="UTC", validators=[validate_time_zone], help_text=_("Dates show in it.")
+    )
+
+
+class Scope(models.TextChoices):
+    READ = "read", _("read: see your datasets, jobs and adapters")
+    WRITE = "write", _("write: bring examples, start and cancel training")
+    CHAT = "chat", _("chat: ask base models and your adapters")
+
+
+class ApiToken(AbstractAuthToken):
+    """Lets a program act for its user. Only a hash is kept; the token itself is shown once, when it is made."""
+
+    public_id = models.UUIDField(default=uuid.uuid4, unique=True, editable=False)
+    name = models.CharField(_("name"), max_length=80)
+    scopes = models.JSONField(_("scopes"), default=list)
+    last_used_at = models.DateTimeField(_("last used"), null=True, blank=True)
+
+    class Meta:
+        verbose_name = _("API token")
+        ordering = ["-created"]
+
+    def __str__(self) -> str:
+        return self.name
+
+    def has_scope(self, scope: str) -> bool:
+        return scope in self.scopes
+
+    def note_use(self) -> None:
+        """Keeps when it was last used, at most once a minute, so that a busy script does not write at each call."""
+        now = timezone.now()
+        if self.last_used_at is None or now - self.last_used_at > timedelta(minutes=1):
+            type(self).objects.filter(pk=self.pk).update(last_used_at=now)
+            self.last_used_at = now
+
+
+class Notice(OwnedModel):
+    """One line behind the bell."""
+
+    text = models.CharField(_("text"), max_length=300)
+    url = models.CharField(_("address"), max_length=300, blank=True)
+    kind = models.CharField(_("kind"), max_length=40, default="job")
+    read_at = models.DateTimeField(_("read"), null=True, blank=True)
+
+    class Meta(OwnedModel.Meta):
+        verbose_name = _("notice")
+        indexes = [models.Index(fields=["owner", "read_at"])]
+
+    def __str__(self) -> str:
+        return self.text

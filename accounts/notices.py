@@ -1,0 +1,11 @@
+"""What the bell tells: a row first, then a word to the open pages."""
+
+from accounts.models import Notice
+from apex.common.events import announce, user_group
+
+
+def notify(*, owner, text: str, url: str = "", kind: str = "job") -> Notice:
+    """Puts one line behind the owner's bell and tells the pages that are open."""
+    notice = Notice.objects.create(owner=owner, text=text[:300], url=url, kind=kind)
+    announce(user_group(owner.pk), {"type": "notice.created", "id": str(notice.pk)})
+    return notice

@@ -1,0 +1,6 @@
+from django.apps import AppConfig
+
+
+class ApexConfig(AppConfig):
+    name = "apex"
+    verbose_name = "Apex"

@@ -1,0 +1,15 @@
+"""HTTP goes to Django, web sockets to the consumers; uvicorn runs `apex.asgi:application`."""
+
+import os
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "apex.settings")
+
+from django.core.asgi import get_asgi_application
+
+http = get_asgi_application()  # sets Django up, before anything imports a model
+
+from channels.routing import ProtocolTypeRouter  # noqa: E402
+
+from apex.sockets import sockets  # noqa: E402
+
+application = ProtocolTypeRouter({"http": http, "websocket": sockets})

@@ -1,0 +1,54 @@
+"""One shape for every error of the API."""
+
+from django.core.exceptions import PermissionDenied
+from django.http import Http404
+from rest_framework import exceptions
+from rest_framework.views import exception_handler as drf_exception_handler
+
+
+class Unacceptable(exceptions.APIException):
+    """Bad input that a service refused: 400, with what was found and what to do."""
+
+    status_code = 400
+    default_code = "invalid"
+
+    def __init__(self, message, *, code="invalid", field=None, details=None):
+        super().__init__(message, code)
+        self.field, self.more = field, details
+
+
+def exception_handler(problem, context):
+    """`{"error": {"code", "message", "field", "details"}}`; `details` holds every fault of a bad form."""
+    if isinstance(problem, Http404):
+        problem = exceptions.NotFound("There is no such thing, or it is not yours.")
+    elif isinstance(problem, PermissionDenied):
+        problem = exceptions.PermissionDenied()
+    response = drf_exception_handler(problem, context)
+    if response is None:
+        return None
+    response.data = {"error": describe(problem)}
+    return response
+
+
+def describe(problem: exceptions.APIException) -> dict:
+    if isinstance(problem, exceptions.ValidationError):
+        faults = problem.detail if isinstance(problem.detail, dict) else {"non_field_errors": problem.detail}
+        field, messages = next(iter(faults.items()))
+        return {
+            "code": "invalid",
+            "message": first_message(messages),
+            "field": None if field == "non_field_errors" else field,
+            "details": faults,
+        }
+    return {
+        "code": problem.get_codes() if isinstance(problem.get_codes(), str) else problem.default_code,
+        "message": str(problem.detail),
+        "field": getattr(problem, "field", None),
+        "details": getattr(problem, "more", None),
+    }
+
+
+def first_message(messages) -> str:
+    while isinstance(messages, (list, tuple, dict)) and messages:
+        messages = next(iter(messages.values())) if isinstance(messages, dict) else messages[0]
+    return str(messages)

@@ -1,0 +1,122 @@
+"""Files by the hash of what is in them, in `STORAGES["artifacts"]`, with a cache on this machine.
+
+A worker or a server elsewhere has the same storage and a cache of its own, so it can fetch what it needs.
+"""
+
+import hashlib
+import io
+import os
+import shutil
+import tempfile
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+
+from django.conf import settings
+from django.core.files import File
+from django.core.files.storage import storages
+
+CHUNK = 1024 * 1024
+
+
+@dataclass(frozen=True)
+class Stored:
+    sha256: str
+    size: int  # bytes
+
+
+def storage():
+    return storages["artifacts"]
+
+
+def storage_name(sha256: str) -> str:
+    return f"{sha256[:2]}/{sha256}"
+
+
+def put_file(path: Path) -> Stored:
+    """Keeps the bytes of `path`; the same bytes are kept once."""
+    digest, size = hashlib.sha256(), 0
+    with open(path, "rb") as file:
+        while chunk := file.read(CHUNK):
+            digest.update(chunk)
+            size += len(chunk)
+        sha256 = digest.hexdigest()
+        if not storage().exists(storage_name(sha256)):
+            file.seek(0)
+            storage().save(storage_name(sha256), File(file))
+    return Stored(sha256, size)
+
+
+def put_bytes(content: bytes) -> Stored:
+    sha256 = hashlib.sha256(content).hexdigest()
+    if not storage().exists(storage_name(sha256)):
+        storage().save(storage_name(sha256), File(io.BytesIO(content)))
+    return Stored(sha256, len(content))
+
+
+def put_directory(path: Path) -> Stored:
+    """Keeps a directory as one zip whose bytes depend on names and contents only, not on times."""
+    with tempfile.TemporaryDirectory(dir=settings.FILE_UPLOAD_TEMP_DIR) as folder:
+        target = Path(folder) / "directory.zip"
+        with zipfile.ZipFile(target, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
+            for file in sorted(p for p in path.rglob("*") if p.is_file()):
+                entry = zipfile.ZipInfo(str(file.relative_to(path)), date_time=(1980, 1, 1, 0, 0, 0))
+                entry.compress_type = zipfile.ZIP_DEFLATED
+                entry.external_attr = 0o644 << 16
+                archive.writestr(entry, file.read_bytes())
+        return put_file(target)
+
+
+def open_stored(sha256: str):
+    """A binary file object over the stored bytes; `FileNotFoundError` if they are not there."""
+    return storage().open(storage_name(sha256), "rb")
+
+
+def delete_stored(sha256: str) -> None:
+    storage().delete(storage_name(sha256))
+
+
+def local_path(sha256: str) -> Path:
+    """The stored bytes as a file on this machine: fetched once, checked against the hash, then kept."""
+    try:
+        path = Path(storage().path(storage_name(sha256)))
+        if path.exists():
+            return path
+    except NotImplementedError:
+        pass  # the storage is not on this machine's disk: fetch below
+    target = Path(settings.ARTIFACT_CACHE) / storage_name(sha256)
+    if target.exists():
+        return target
+    target.parent.mkdir(parents=True, exist_ok=True)
+    digest = hashlib.sha256()
+    with open_stored(sha256) as source, tempfile.NamedTemporaryFile(dir=target.parent, delete=False) as copy:
+        while chunk := source.read(CHUNK):
+            digest.update(chunk)
+            copy.write(chunk)
+    if digest.hexdigest() != sha256:
+        os.unlink(copy.name)
+        raise OSError(f"Stored file {sha256} came back with hash {digest.hexdigest()}; it is damaged.")
+    os.replace(copy.name, target)
+    return target
+
+
+def local_directory(sha256: str) -> Path:
+    """A stored directory, unpacked once on this machine. Two processes may ask at once."""
+    target = Path(settings.ARTIFACT_CACHE) / "directories" / sha256
+    if target.is_dir():
+        return target
+    target.parent.mkdir(parents=True, exist_ok=True)
+    unpacked = Path(tempfile.mkdtemp(dir=target.parent))
+    with zipfile.ZipFile(local_path(sha256)) as archive:
+        for entry in archive.infolist():
+            destination = (unpacked / entry.filename).resolve()
+            if not destination.is_relative_to(unpacked.resolve()):
+                raise OSError(f"Stored directory {sha256} names a file outside itself: {entry.filename!r}.")
+        archive.extractall(unpacked)
+    try:
+        os.rename(unpacked, target)
+    except OSError:
+        if not target.is_dir():
+            raise
+        shutil.rmtree(unpacked)  # another process was first
+    return target

@@ -1,0 +1,8 @@
+"""Behind a TLS proxy: cookies only by HTTPS, and the proxy's word on the scheme is believed."""
+
+from apex.settings.base import *  # noqa: F403
+
+SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
+SESSION_COOKIE_SECURE = True
+CSRF_COOKIE_SECURE = True
+SECURE_HSTS_SECONDS = 60 * 60 * 24 * 30

@@ -1,0 +1,22 @@
+"""For unit tests: cheap password hashes, plain static files; the broker and workers are real in tests/flows."""
+
+import atexit
+import os
+import shutil
+import tempfile
+
+if "APEX_DATA_DIR" not in os.environ:
+    os.environ["APEX_DATA_DIR"] = tempfile.mkdtemp(prefix="apex-test-")
+    atexit.register(shutil.rmtree, os.environ["APEX_DATA_DIR"], ignore_errors=True)
+
+from apex.settings.base import *  # noqa: E402, F403
+
+PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
+STORAGES = {
+    **STORAGES,  # noqa: F405
+    "staticfiles": {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"},
+}
+CACHES = {"default": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"}}
+CHANNEL_LAYERS = {"default": {"BACKEND": "channels.layers.InMemoryChannelLayer"}}
+EMAIL_BACKEND = "django.core.mail.backends.locmem.EmailBackend"
+ACCOUNT_RATE_LIMITS = False

@@ -1,0 +1,23 @@
+"""Every address of the site; `/api/v1/` is in `apex.api_urls`, the OpenAI-compatible surface below `/v1/`."""
+
+from django.contrib import admin
+from django.urls import include, path
+from drf_spectacular.views import SpectacularAPIView
+
+from apex.common.health import healthz
+from apex.common.views import api_docs
+
+urlpatterns = [
+    path("healthz", healthz, name="healthz"),
+    path("admin/", admin.site.urls),
+    path("accounts/", include("allauth.account.urls")),
+    path("settings/", include("accounts.urls")),
+    path("data/", include("datasets_app.urls")),
+    path("models/", include("base_models.urls")),
+    path("", include("training.urls")),
+    path("", include("serving.urls")),
+    path("v1/", include("gateway.urls")),
+    path("api/schema/", SpectacularAPIView.as_view(), name="api-schema"),
+    path("api/docs/", api_docs, name="api-docs"),
+    path("api/v1/", include("apex.api_urls")),
+]

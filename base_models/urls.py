@@ -1,0 +1,2 @@
+app_name = "base_models"
+urlpatterns: list = []

@@ -1,0 +1,28 @@
+"""Alice owns, Mallory does not."""
+
+import pytest
+
+
+@pytest.fixture
+def alice(django_user_model):
+    return django_user_model.objects.create_user("alice", password="correct horse battery")
+
+
+@pytest.fixture
+def mallory(django_user_model):
+    return django_user_model.objects.create_user("mallory", password="correct horse battery")
+
+
+@pytest.fixture
+def alice_client(client, alice):
+    client.force_login(alice)
+    return client
+
+
+@pytest.fixture
+def mallory_client(mallory):
+    from django.test import Client
+
+    client = Client()
+    client.force_login(mallory)
+    return client

@@ -1,0 +1,218 @@
+"""Plans, jobs, their attempts, metrics and history, and the adapters that they leave."""
+
+import secrets
+
+from django.db import models
+from django.utils.text import slugify
+from django.utils.translation import gettext_lazy as _
+
+from apex.common.models import ImmutableModel, OwnedModel, OwnedQuerySet
+from base_models.models import BaseModel
+from datasets_app.models import DatasetVersion
+
+
+class Purpose(models.TextChoices):
+    STYLE = "style", _("a style: how it speaks")
+    TASK = "task", _("a task: what it does with what it is given")
+
+
+class Plan(OwnedModel):
+    """A half-filled wizard. It becomes exactly one job, however often the button is pressed."""
+
+    name = models.CharField(_("name"), max_length=80, blank=True)
+    purpose = models.CharField(_("what it should learn"), max_length=20, choices=Purpose, blank=True)
+    dataset_version = models.ForeignKey(
+        DatasetVersion, on_delete=models.SET_NULL, null=True, blank=True, related_name="+"
+    )
+    base_model = models.ForeignKey(BaseModel, on_delete=models.SET_NULL, null=True, blank=True, related_name="+")
+    config = models.JSONField(_("advanced settings"), default=dict, blank=True)
+    changed_at = models.DateTimeField(_("changed"), auto_now=True)
+
+    class Meta(OwnedModel.Meta):
+        verbose_name = _("plan")
+
+    def __str__(self) -> str:
+        return self.name or str(_("unnamed plan"))
+
+
+class Status(models.TextChoices):
+    QUEUED = "queued", _("Waiting")
+    RUNNING = "running", _("Learning")
+    SUCCEEDED = "succeeded", _("Finished")
+    FAILED = "failed", _("Failed")
+    CRASHED = "crashed", _("Crashed")
+    CANCELLED = "cancelled", _("Stopped")
+
+
+MOVES: dict[str, set[str]] = {
+    Status.QUEUED: {Status.RUNNING, Status.CANCELLED, Status.FAILED},
+    Status.RUNNING: {Status.SUCCEEDED, Status.FAILED, Status.CRASHED, Status.CANCELLED},
+    Status.SUCCEEDED: set(),
+    Status.FAILED: set(),
+    Status.CRASHED: set(),
+    Status.CANCELLED: set(),
+}
+ENDED = [status for status, after in MOVES.items() if not after]
+
+
+class JobQuerySet(OwnedQuerySet):
+    def unfinished(self):
+        return self.filter(status__in=[Status.QUEUED, Status.RUNNING])
+
+
+class TrainingJob(OwnedModel):
+    """One training, as asked for. The row is the truth; the queue is only a nudge.
+
+        queued → running → succeeded | failed | crashed | cancelled
+        queued → cancelled | failed
+
+    `fence` counts the claims: a worker's writes hold only while its attempt's token equals it.
+    """
+
+    name = models.CharField(_("name"), max_length=80)
+    plan = models.OneToOneField(Plan, on_delete=models.SET_NULL, null=True, blank=True, related_name="job")
+    retry_of = models.ForeignKey("self", on_delete=models.SET_NULL, null=True, blank=True, related_name="retries")
+    dataset_version = models.ForeignKey(DatasetVersion, on_delete=models.RESTRICT, related_name="+")
+    base_model = models.ForeignKey(BaseModel, on_delete=models.RESTRICT, related_name="+")
+    method = models.CharField(_("method"), max_length=10, choices=[("sft", _("learn from examples (SFT)"))], default="sft")
+    config = models.JSONField(_("settings"), default=dict)
+    status = models.CharField(_("status"), max_length=12, choices=Status, default=Status.QUEUED, db_index=True)
+    queue = models.CharField(_("queue"), max_length=40)
+    fence = models.PositiveIntegerField(default=0, editable=False)
+    sent_at = models.DateTimeField(_("sent to the queue"), null=True, blank=True)
+    started_at = models.DateTimeField(_("started"), null=True, blank=True)
+    ended_at = models.DateTimeField(_("ended"), null=True, blank=True)
+    step = models.PositiveIntegerField(_("step"), default=0)
+    total_steps = models.PositiveIntegerField(_("steps in all"), default=0)
+    eta_seconds = models.FloatField(_("seconds left"), null=True, blank=True)
+    tokens = models.BigIntegerField(_("tokens"), default=0)
+    tokens_per_second = models.FloatField(_("tokens a second"), null=True, blank=True)
+    eval_loss_base = models.FloatField(_("held-out loss of the base model"), null=True, blank=True)
+    eval_loss = models.FloatField(_("held-out loss"), null=True, blank=True)
+    train_loss = models.FloatField(_("loss"), null=True, blank=True)
+    facts = models.JSONField(_("what the engine said at its start and end"), default=dict, blank=True)
+    estimate = models.JSONField(_("what was expected"), default=dict, blank=True)
+    reason = models.CharField(_("kind of failure"), max_length=40, blank=True)
+    message = models.TextField(_("what happened"), blank=True)
+    advice = models.TextField(_("what to do"), blank=True)
+    log_tail = models.TextField(_("end of the log"), blank=True)
+
+    objects = JobQuerySet.as_manager()
+
+    class Meta(OwnedModel.Meta):
+        verbose_name = _("training job")
+        indexes = [models.Index(fields=["owner", "status"]), models.Index(fields=["status", "queue"])]
+
+    def __str__(self) -> str:
+        return self.name
+
+    @property
+    def has_ended(self) -> bool:
+        return self.status in ENDED
+
+    @property
+    def progress(self) -> float:
+        """Part of the steps that is done, 0 to 1."""
+        if self.status == Status.SUCCEEDED:
+            return 1.0
+        return min(1.0, self.step / self.total_steps) if self.total_steps else 0.0
+
+
+class AttemptQuerySet(models.QuerySet):
+    def for_user(self, user):
+        return self.filter(job__owner=user) if user.is_authenticated else self.none()
+
+    def open(self):
+        return self.filter(ended_at__isnull=True)
+
+
+class Attempt(models.Model):
+    """One run of a job by one worker, which holds the job while its heartbeat is fresh and `token == job.fence`."""
+
+    job = models.ForeignKey(TrainingJob, on_delete=models.CASCADE, related_name="attempts")
+    token = models.PositiveIntegerField(_("fencing token"))
+    worker = models.CharField(_("worker"), max_length=200)
+    pid = models.PositiveIntegerField(_("process of the engine"), null=True, blank=True)
+    started_at = models.DateTimeField(_("started"), auto_now_add=True)
+    heartbeat_at = models.DateTimeField(_("last heartbeat"))
+    lease_until = models.DateTimeField(_("lease until"), db_index=True)
+    ended_at = models.DateTimeField(_("ended"), null=True, blank=True)
+    outcome = models.CharField(_("outcome"), max_length=12, blank=True)
+
+    objects = AttemptQuerySet.as_manager()
+
+    class Meta:
+        verbose_name = _("attempt")
+        ordering = ["-started_at"]
+        constraints = [models.UniqueConstraint(fields=["job", "token"], name="one_attempt_per_token")]
+
+    def __str__(self) -> str:
+        return f"{self.job} #{self.token}"
+
+
+class Metric(models.Model):
+    """One step of a job. A later attempt overwrites an earlier one's step."""
+
+    job = models.ForeignKey(TrainingJob, on_delete=models.CASCADE, related_name="metrics")
+    token = models.PositiveIntegerField(_("fencing token"))
+    step = models.PositiveIntegerField(_("step"))
+    epoch = models.FloatField(null=True)
+    loss = models.FloatField(null=True)
+    eval_loss = models.FloatField(null=True)
+    learning_rate = models.FloatField(null=True)
+    grad_norm = models.FloatField(null=True)
+    tokens = models.BigIntegerField(null=True)
+    tokens_per_second = models.FloatField(null=True)
+    recorded_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        verbose_name = _("metric")
+        ordering = ["step"]
+        constraints = [models.UniqueConstraint(fields=["job", "step"], name="one_metric_per_step")]
+
+
+class JobEvent(models.Model):
+    """What happened to a job, in order: its history is a query."""
+
+    job = models.ForeignKey(TrainingJob, on_delete=models.CASCADE, related_name="events")
+    kind = models.CharField(_("kind"), max_length=40)
+    message = models.TextField(_("message"))
+    data = models.JSONField(default=dict, blank=True)
+    created_at = models.DateTimeField(_("when"), auto_now_add=True)
+
+    class Meta:
+        verbose_name = _("job event")
+        ordering = ["id"]
+
+    def __str__(self) -> str:
+        return f"{self.kind}: {self.message}"
+
+
+class Adapter(OwnedModel, ImmutableModel):
+    """What a job learned, with its lineage. The directory is kept by hash (`apex.common.files`)."""
+
+    name = models.CharField(_("name"), max_length=80)
+    model_id = models.CharField(_("model id"), max_length=200, unique=True, help_text=_("As programs call it, for good."))
+    job = models.OneToOneField(TrainingJob, on_delete=models.RESTRICT, related_name="adapter")
+    dataset_version = models.ForeignKey(DatasetVersion, on_delete=models.RESTRICT, related_name="+")
+    base_model = models.ForeignKey(BaseModel, on_delete=models.RESTRICT, related_name="+")
+    base_revision = models.CharField(_("revision of the base model"), max_length=64, blank=True)
+    config = models.JSONField(_("settings"), default=dict)
+    seed = models.BigIntegerField(_("seed"))
+    library_versions = models.JSONField(_("library versions"), default=dict)
+    directory_sha256 = models.CharField(_("hash"), max_length=64)
+    size_bytes = models.BigIntegerField(_("size"), default=0)
+    eval_loss_base = models.FloatField(_("held-out loss of the base model"), null=True)
+    eval_loss = models.FloatField(_("held-out loss"), null=True)
+
+    class Meta(OwnedModel.Meta):
+        verbose_name = _("adapter")
+
+    def __str__(self) -> str:
+        return self.name
+
+
+def new_model_id(base_model: BaseModel, owner, name: str) -> str:
+    """`ft:<base>:<owner>:<suffix>:<8 hex>`: never given twice, never changed."""
+    owner_part = slugify(owner.get_username()) or f"user-{owner.pk}"
+    return f"ft:{base_model.name}:{owner_part}:{slugify(name)[:40] or 'adapter'}:{secrets.token_hex(4)}"

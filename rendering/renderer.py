@@ -1,0 +1,168 @@
+"""Renderer: the one way from messages to tokens."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache
+from pathlib import Path
+
+from rendering.errors import RenderError, RowTooLong
+from rendering.model_files import ModelFiles, read_model_files, stamp
+from rendering.template import compile_template
+from rendering.turns import answer_ranges, drop_oldest_turns, turn_starts
+
+ROLES = ("system", "developer", "user", "assistant", "tool")
+Message = dict
+
+
+@dataclass(frozen=True)
+class Rendered:
+    """A conversation as the model sees it.
+
+    `token_ids`, `mask` and `offsets` have one entry per token: the id, whether it is trained, and the range
+    of characters of `text` it stands for. `dropped_turns` counts exchanges (a question with its answer)
+    left out so that the rest fits.
+    """
+
+    text: str
+    token_ids: list[int]
+    mask: list[bool]
+    dropped_turns: int = 0
+    offsets: list[tuple[int, int]] = field(default_factory=list, repr=False)
+
+    @property
+    def trained_tokens(self) -> int:
+        return sum(self.mask)
+
+    def spans(self) -> list[tuple[str, bool]]:
+        """(text of a token, whether it is trained), in order; joined they give `text` again.
+
+        A character that takes several tokens appears once, with the last of them.
+        """
+        found: list[tuple[str, bool]] = []
+        at = 0
+        for (_, end), trained in zip(self.offsets, self.mask, strict=True):
+            if end > at:
+                found.append((self.text[at:end], trained))
+                at = end
+        if at < len(self.text):
+            found.append((self.text[at:], False))
+        return found
+
+
+class Renderer:
+    """Renders by one model directory's tokenizer and chat template. Threads may share it.
+
+    `context` is the model's context in tokens (None if unknown), `stop_token_ids` what ends an answer.
+    """
+
+    def __init__(self, files: ModelFiles, directory: Path):
+        self.directory = directory
+        self.context = files.context
+        self.special_tokens = files.special_tokens
+        self.stop_token_ids = files.stop_token_ids
+        self.tokenizer = files.tokenizer
+        self._template = compile_template(files.template)
+        added = files.tokenizer.get_added_tokens_decoder().values()
+        self._special_texts = tuple(token.content for token in added if token.special)
+
+    @classmethod
+    def from_directory(cls, path: str | Path) -> "Renderer":
+        """The renderer of a model directory; kept, and read anew when one of its files changes."""
+        directory = Path(path).resolve()
+        return _load(directory, stamp(directory))
+
+    def render_text(self, messages: Sequence[Message], *, add_generation_prompt: bool = False) -> str:
+        """The text only."""
+        return self._template.render(
+            _checked(messages), add_generation_prompt=add_generation_prompt, **self.special_tokens
+        )
+
+    def render_prompt(self, messages: Sequence[Message]) -> Rendered:
+        """What the model is given before it answers: ends with the opening of an assistant turn."""
+        text = self.render_text(messages, add_generation_prompt=True)
+        return self._tokenized(text, [], 0)
+
+    def render_training(self, messages: Sequence[Message], max_length: int | None = None) -> Rendered:
+        """A whole example with the mask of what is learned: assistant turns with their end-of-turn token.
+
+        The last message must be the assistant's. A message with `"weight": 0` is read but not learned. An
+        example longer than `max_length` tokens loses its oldest turns after the system message; raises
+        RowTooLong when the last question and answer alone do not fit, and RenderError when the template
+        refuses the messages or does not show where the answers are.
+        """
+        checked = _checked(messages, keep_weight=True)
+        if not checked or checked[-1]["role"] != "assistant":
+            last = checked[-1]["role"] if checked else "nothing"
+            raise RenderError(f"The last message must be the assistant's, not {last}.")
+        whole = self._training(checked, 0)
+        if max_length is None or len(whole.token_ids) <= max_length:
+            return whole
+        # The more is dropped, the shorter: halve the range instead of trying one turn after the other.
+        fewest, most = 1, len(turn_starts(checked)) - 1
+        best = self._training(drop_oldest_turns(checked, most), most) if most >= 1 else whole
+        if len(best.token_ids) > max_length:
+            raise RowTooLong(len(best.token_ids), max_length)
+        while fewest < most:
+            middle = (fewest + most) // 2
+            attempt = self._training(drop_oldest_turns(checked, middle), middle)
+            if len(attempt.token_ids) <= max_length:
+                best, most = attempt, middle
+            else:
+                fewest = middle + 1
+        return best
+
+    def count_tokens(self, text: str) -> int:
+        """Tokens of plain text, without special tokens around it."""
+        return len(self.tokenizer.encode(text, add_special_tokens=False).ids)
+
+    def decode(self, token_ids: Sequence[int], *, skip_special_tokens: bool = True) -> str:
+        return self.tokenizer.decode(list(token_ids), skip_special_tokens=skip_special_tokens)
+
+    def _training(self, messages: list[Message], dropped: int) -> Rendered:
+        text, ranges = answer_ranges(self._template, messages, self.special_tokens, self._special_texts)
+        rendered = self._tokenized(text, ranges, dropped)
+        if not any(rendered.mask):
+            raise RenderError("Nothing in this conversation would be learned: no assistant message has any text.")
+        return rendered
+
+    def _tokenized(self, text: str, ranges: list[tuple[int, int]], dropped: int) -> Rendered:
+        encoding = self.tokenizer.encode(text, add_special_tokens=False)
+        mask = _token_mask(encoding.offsets, ranges)
+        return Rendered(text, encoding.ids, mask, dropped, encoding.offsets)
+
+
+@lru_cache(maxsize=16)
+def _load(directory: Path, _stamp: tuple) -> Renderer:
+    return Renderer(read_model_files(directory), directory)
+
+
+def _checked(messages: Sequence[Message], *, keep_weight: bool = False) -> list[Message]:
+    """Copies with `role` and `content` checked; `weight` is ours and stays out of the template's sight."""
+    checked = []
+    for number, message in enumerate(messages, start=1):
+        if not isinstance(message, dict) or message.get("role") not in ROLES:
+            role = message.get("role") if isinstance(message, dict) else message
+            raise RenderError(f"Message {number} has the role {role!r}; known are {', '.join(ROLES)}.")
+        if not isinstance(message.get("content"), str):
+            raise RenderError(f"Message {number} needs text as content, not {type(message.get('content')).__name__}.")
+        copy = dict(message)
+        if not keep_weight:
+            copy.pop("weight", None)
+        checked.append(copy)
+    return checked
+
+
+def _token_mask(offsets: list[tuple[int, int]], ranges: list[tuple[int, int]]) -> list[bool]:
+    """True for each token that shares a character with one of `ranges` (sorted, apart from each other)."""
+    mask = [False] * len(offsets)
+    if not ranges:
+        return mask
+    following = iter(ranges)
+    start, end = next(following)
+    for index, (first, last) in enumerate(offsets):
+        # Byte-level tokenizers trim spaces off the offsets; a token of spaces alone is left empty at its end.
+        first = min(first, last - 1)
+        while first >= end:
+            start, end = next(following, (len(offsets) + last, float("inf")))
+        mask[index] = last > start
+    return mask

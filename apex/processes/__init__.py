@@ -2,7 +2,7 @@
 
 Nothing in this package imports Django, so that settings may read it.
 
-- `places`: the folders (data directory, runtime directory, logs) and the secret key file
+- `places`: the folders (data directory, runtime directory, logs)
 - `broker`: finds, starts and addresses the Redis-compatible server
 - `checks`: what must be true before anything starts (disk, port), each with advice
 - `plan`: the list of processes, each with its command

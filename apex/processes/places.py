@@ -1,4 +1,4 @@
-"""Where a running Apex keeps its things: data directory, runtime directory, logs, secret key.
+"""Where a running Apex keeps its things: data directory, runtime directory, logs.
 
 The data directory holds everything that must survive. The runtime directory holds sockets only: a socket's
 path is limited to about 107 bytes, and some shared or mounted folders cannot hold one at all, so it lies in
@@ -7,13 +7,13 @@ path is limited to about 107 bytes, and some shared or mounted folders cannot ho
 
 import hashlib
 import os
-import secrets
 import stat
 import tempfile
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 SOCKET_PATH_LIMIT = 107
+LONGEST_SOCKET_NAME = len("worker-default.sock")
 
 
 class UnsafeRuntimeDirectory(OSError):
@@ -23,7 +23,7 @@ class UnsafeRuntimeDirectory(OSError):
 def data_dir() -> Path:
     """Return the absolute data directory: `APEX_DATA_DIR`, or `var` beside `manage.py`. Creates nothing."""
     chosen = os.environ.get("APEX_DATA_DIR", "").strip()
-    return (Path(chosen).expanduser() if chosen else ROOT / "var").absolute()
+    return (Path(chosen).expanduser() if chosen else ROOT / "var").resolve()
 
 
 def logs_dir(data: Path | None = None) -> Path:
@@ -73,40 +73,8 @@ def make_runtime_dir(data: Path | None = None) -> Path:
     return folder
 
 
-def secret_key(data: Path | None = None) -> str:
-    """Return Django's secret key: `APEX_SECRET_KEY`, or the one kept in the data directory.
-
-    The file `secret-key` is made at the first call, readable by its owner only. Two processes that start at
-    once get the same key: the file appears whole, under its name, or not at all.
-    """
-    given = os.environ.get("APEX_SECRET_KEY", "").strip()
-    if given:
-        return given
-    data = data or data_dir()
-    path = data / "secret-key"
-    try:
-        return path.read_text().strip()
-    except FileNotFoundError:
-        pass  # the ordinary first start: the file is made below
-    data.mkdir(parents=True, exist_ok=True)
-    handle, draft = tempfile.mkstemp(dir=data, prefix=".secret-key-")  # mkstemp opens with mode 0600
-    try:
-        with os.fdopen(handle, "w") as file:
-            file.write(secrets.token_urlsafe(50) + "\n")
-            file.flush()
-            os.fsync(file.fileno())
-        try:
-            os.link(draft, path)
-        except FileExistsError:
-            pass  # another process was first; its key is the key
-    finally:
-        os.unlink(draft)
-    return path.read_text().strip()
-
-
 def _fits(folder: Path) -> bool:
-    # The longest socket name we put there is "embedded.sock".
-    return len(os.fsencode(folder / "embedded.sock")) < SOCKET_PATH_LIMIT
+    return len(os.fsencode(folder)) + len("/") + LONGEST_SOCKET_NAME < SOCKET_PATH_LIMIT
 
 
 def _is_private(folder: Path) -> bool:

@@ -1,0 +1,117 @@
+"""Which processes a running Apex has, in the order in which they start, each with its command."""
+
+import http.client
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from . import broker
+
+GRACEFUL_WEB_SECONDS = 3
+
+
+@dataclass(frozen=True)
+class Process:
+    """One process: what runs, and how to see that it is ready and well.
+
+    `is_ready` and `ready_text` say when it has started: a call, or words in its log. `is_well` is asked from
+    time to time afterwards. `rests` marks a process that ends by itself with code 0 when it has nothing to do,
+    and is started again at once. `is_vital` marks one without which there is nothing to show.
+    """
+
+    name: str
+    command: tuple[str, ...]
+    is_ready: Callable[[], bool] | None = None
+    ready_text: str = ""
+    is_well: Callable[[], bool] | None = None
+    rests: bool = False
+    is_vital: bool = False
+
+
+def broker_process(server: broker.Server, data: Path) -> Process:
+    """Return the broker's process on the private socket of `data`."""
+    url = broker.socket_url(data, "broker")
+    return Process(
+        name="broker",
+        command=tuple(broker.command(server, data)),
+        is_ready=lambda: broker.answers(url),
+        is_well=lambda: broker.answers(url, timeout=3),
+        is_vital=True,
+    )
+
+
+def site_processes(
+    *, data: Path, host: str, port: int, training_queues: list[str], host_header: str = "localhost"
+) -> list[Process]:
+    """Return everything but the broker: web, workers, scheduler, serving."""
+    return [
+        web(host, port, host_header),
+        worker("default", concurrency=2),
+        *(worker(queue, concurrency=1) for queue in training_queues),
+        scheduler(data),
+        serving(),
+    ]
+
+
+def web(host: str, port: int, host_header: str = "localhost") -> Process:
+    """Return the web server. It believes no proxy headers: whoever reaches it could write them."""
+    return Process(
+        name="web",
+        command=_python(
+            "uvicorn", "apex.asgi:application", "--host", host, "--port", port, "--ws", "websockets",
+            "--timeout-graceful-shutdown", GRACEFUL_WEB_SECONDS, "--no-proxy-headers", "--no-server-header",
+            "--no-access-log", "--log-level", "info",
+        ),
+        is_ready=lambda: healthz(host, port, host_header) == 200,
+        is_well=lambda: healthz(host, port, host_header, timeout=5) is not None,
+        is_vital=True,
+    )  # fmt: skip
+
+
+def worker(queue: str, *, concurrency: int) -> Process:
+    """Return a Celery worker for one queue. It takes one task at a time into each hand, never ahead."""
+    return Process(
+        name=f"worker-{queue}",
+        command=_python(
+            "celery", "-A", "apex", "worker", "-Q", queue, "-n", f"{queue}@%h", "--concurrency", concurrency,
+            "--prefetch-multiplier", 1, "-O", "fair", "--without-gossip", "--without-mingle",
+            "--loglevel", "INFO",
+        ),
+        ready_text=" ready.",
+    )  # fmt: skip
+
+
+def scheduler(data: Path) -> Process:
+    """Return Celery's beat, which sends the periodic tasks; it notes the last times in the data directory."""
+    (data / "scheduler").mkdir(parents=True, exist_ok=True)
+    return Process(
+        name="scheduler",
+        command=_python(
+            "celery", "-A", "apex", "beat", "--schedule", data / "scheduler" / "schedule", "--pidfile", "",
+            "--loglevel", "INFO",
+        ),
+        ready_text="beat: Starting",
+    )  # fmt: skip
+
+
+def serving() -> Process:
+    """Return the process that holds models and answers. It ends when idle, which gives its memory back."""
+    return Process(name="serving", command=_python("serving.embedded"), rests=True)
+
+
+def healthz(host: str, port: int, host_header: str, timeout: float = 2.0) -> int | None:
+    """Return the HTTP status of `/healthz`, or None if nothing answers within `timeout` seconds."""
+    reachable = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
+    connection = http.client.HTTPConnection(reachable, port, timeout=timeout)
+    try:
+        connection.request("GET", "/healthz", headers={"Host": host_header})
+        return connection.getresponse().status
+    except (OSError, http.client.HTTPException):
+        return None
+    finally:
+        connection.close()
+
+
+def _python(module: str, *arguments: object) -> tuple[str, ...]:
+    return (sys.executable, "-m", module, *map(str, arguments))

@@ -1,0 +1,36 @@
+"""One tiny model and one server process for all tests of serving and gateway that only ask questions."""
+
+import pytest
+
+from tests.serving.embedded_process import running_server
+from tests.serving.tiny import make_adapter, make_base
+
+
+@pytest.fixture(scope="session")
+def tiny(tmp_path_factory):
+    """Paths: `base`, and adapters `one` and `two` for it."""
+    home = tmp_path_factory.mktemp("tiny")
+    base = make_base(home / "base")
+    return {
+        "base": base,
+        "one": make_adapter(home / "one", base, seed=1),
+        "two": make_adapter(home / "two", base, seed=2),
+    }
+
+
+@pytest.fixture(scope="session")
+def embedded():
+    """A running server with nothing loaded yet."""
+    with running_server() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def loaded(embedded, tiny):
+    """The server with the base and both adapters."""
+    assert embedded.call("POST", "/v1/load_base_model", {"name": "tiny", "path": str(tiny["base"])})[0] == 200
+    for name in ("one", "two"):
+        body = {"lora_name": f"ft:tiny:alice:{name}.x", "lora_path": str(tiny[name]), "base_model": "tiny"}
+        status, text = embedded.call("POST", "/v1/load_lora_adapter", body)
+        assert status == 200, text
+    return embedded

@@ -12,7 +12,7 @@ import shutil
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
+from urllib.parse import SplitResult, parse_qsl, urlencode, urlsplit
 
 from . import places
 
@@ -92,7 +92,7 @@ def command(server: Server, data: Path) -> list[str]:
 
 
 def answers(url: str, *, timeout: float = 1.0) -> bool:
-    """Say whether a server answers PING at `url` within `timeout` seconds. Never raises for one that is away."""
+    """Say whether a server answers PING at `url` within `timeout` seconds. One that is away: False."""
     import redis
 
     client = redis.Redis.from_url(url, socket_timeout=timeout, socket_connect_timeout=timeout)
@@ -112,8 +112,8 @@ def celery_url(url: str, db: int = 0) -> str:
     parts, first_db, query = _split(url)
     if parts.scheme == "unix":
         query["virtual_host"] = str(first_db + db)
-        return urlunsplit(("redis+socket", parts.netloc, parts.path, urlencode(query), ""))
-    return urlunsplit((parts.scheme, parts.netloc, f"/{first_db + db}", urlencode(query), ""))
+        return _join("redis+socket", parts.netloc, parts.path, query)
+    return _join(parts.scheme, parts.netloc, f"/{first_db + db}", query)
 
 
 def redis_py_url(url: str, db: int) -> str:
@@ -121,8 +121,8 @@ def redis_py_url(url: str, db: int) -> str:
     parts, first_db, query = _split(url)
     if parts.scheme == "unix":
         query["db"] = str(first_db + db)
-        return urlunsplit(("unix", parts.netloc, parts.path, urlencode(query), ""))
-    return urlunsplit((parts.scheme, parts.netloc, f"/{first_db + db}", urlencode(query), ""))
+        return _join("unix", parts.netloc, parts.path, query)
+    return _join(parts.scheme, parts.netloc, f"/{first_db + db}", query)
 
 
 def channel_layer_config(url: str) -> dict:
@@ -146,8 +146,8 @@ def channel_layer_config(url: str) -> dict:
     }
 
 
-def _split(url: str):
-    """Return (parts, database number in the URL, other query parameters). Raises ValueError for no Redis URL."""
+def _split(url: str) -> tuple[SplitResult, int, dict[str, str]]:
+    """Return (parts, database number, other query parameters). Raises ValueError for what is no Redis URL."""
     parts = urlsplit(url)
     if parts.scheme not in ("redis", "rediss", "unix"):
         raise ValueError(f"APEX_REDIS_URL must start with redis://, rediss:// or unix://, not {url!r}")
@@ -158,8 +158,13 @@ def _split(url: str):
     return parts, int(number), query
 
 
+def _join(scheme: str, netloc: str, path: str, query: dict[str, str]) -> str:
+    # Not `urlunsplit`: for schemes that it does not know it leaves the two slashes out.
+    return f"{scheme}://{netloc}{path}" + (f"?{urlencode(query)}" if query else "")
+
+
 def _version(program: Path) -> str:
-    """Return name and major.minor of a server program, such as `redis-7.0`; the bare name if it will not tell."""
+    """Return name and major.minor of a server, such as `redis-7.0`; the bare name if it will not tell."""
     name = program.name.removesuffix("-server")
     try:
         words = subprocess.run(

@@ -42,7 +42,13 @@ def broker_process(server: broker.Server, data: Path) -> Process:
 
 
 def site_processes(
-    *, data: Path, host: str, port: int, training_queues: list[str], host_header: str = "localhost"
+    *,
+    data: Path,
+    host: str,
+    port: int,
+    training_queues: list[str],
+    serving_url: str,
+    host_header: str = "localhost",
 ) -> list[Process]:
     """Return everything but the broker: web, workers, scheduler, serving."""
     return [
@@ -50,7 +56,7 @@ def site_processes(
         worker("default", concurrency=2),
         *(worker(queue, concurrency=1) for queue in training_queues),
         scheduler(data),
-        serving(),
+        serving(serving_url),
     ]
 
 
@@ -74,7 +80,7 @@ def worker(queue: str, *, concurrency: int) -> Process:
     return Process(
         name=f"worker-{queue}",
         command=_python(
-            "celery", "-A", "apex", "worker", "-Q", queue, "-n", f"{queue}@%h", "--concurrency", concurrency,
+            "apex.processes.worker", "-Q", queue, "-n", f"{queue}@%h", "--concurrency", concurrency,
             "--prefetch-multiplier", 1, "-O", "fair", "--without-gossip", "--without-mingle",
             "--loglevel", "INFO",
         ),
@@ -95,9 +101,9 @@ def scheduler(data: Path) -> Process:
     )  # fmt: skip
 
 
-def serving() -> Process:
-    """Return the process that holds models and answers. It ends when idle, which gives its memory back."""
-    return Process(name="serving", command=_python("serving.embedded"), rests=True)
+def serving(url: str) -> Process:
+    """Return the process that holds models and answers at `url`. It ends when idle: its memory is back."""
+    return Process(name="serving", command=_python("serving.embedded", "--url", url), rests=True)
 
 
 def healthz(host: str, port: int, host_header: str, timeout: float = 2.0) -> int | None:

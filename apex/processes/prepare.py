@@ -26,7 +26,7 @@ def prepare(say: Callable[[str], None]) -> None:
         say("The database is up to date.")
     if collect_static():
         say("Static files are collected.")
-    register_base_models()
+    register_base_models(say)
     password = create_first_superuser()
     if password:
         say(
@@ -65,11 +65,18 @@ def static_fingerprint() -> str:
     return digest.hexdigest()
 
 
-def register_base_models() -> None:
-    """Put the base models that come with Apex into the catalogue; those already there are left as they are."""
+def register_base_models(say: Callable[[str], None]) -> None:
+    """Put the base models that come with Apex into the catalogue.
+
+    One whose files are damaged is told and left out: every other model still works.
+    """
+    from base_models.directory import UnusableModel
     from base_models.services import register_builtin_models
 
-    register_builtin_models()
+    try:
+        register_builtin_models()
+    except UnusableModel as error:
+        say(f"The demo base model cannot be used: {error}")
 
 
 def create_first_superuser() -> str | None:

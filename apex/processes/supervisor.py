@@ -19,6 +19,7 @@ BACKOFF_SECONDS = (0.5, 30.0)  # first wait, longest wait; doubled each time
 WELL_AFTER_SECONDS = 60  # a run of this length forgets earlier failures
 STARTS_BEFORE_GIVING_UP = 3
 STOP_GRACE_SECONDS = 10
+HEAD_START_SECONDS = 10
 
 
 class Supervisor:
@@ -65,9 +66,18 @@ class Supervisor:
         return False
 
     def run(self) -> int:
-        """Start what does not run yet, then watch until a signal asks to stop. Returns the exit code."""
+        """Start what does not run yet, then watch until a signal asks to stop. Returns the exit code.
+
+        The vital processes come first, so that the site answers early; the others follow when it does, or
+        after `HEAD_START_SECONDS`.
+        """
+        others_start = time.monotonic() + HEAD_START_SECONDS
         while not self.stop_requests:
             for child in self.children:
+                if child.starts == 0 and not (
+                    child.process.is_vital or self.announced or time.monotonic() > others_start
+                ):
+                    continue
                 if not self._look_after(child):
                     return 1
             self._look_at_health()

@@ -74,6 +74,7 @@ class Command(BaseCommand):
             host=settings.HOST,
             port=settings.PORT,
             training_queues=settings.TRAINING_QUEUES,
+            serving_url=settings.EMBEDDED_URL,
             host_header=_known_host(),
         )
         given = broker.given_url()

@@ -1,0 +1,43 @@
+"""`make test`: all tests on SQLite, then rows, states and services once more on PostgreSQL where it is installed.
+
+Words after `--` go to pytest: `python -m tests.run -- tests/training -x`.
+"""
+
+import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from tests import postgres
+
+ON_BOTH_DATABASES = ("tests/accounts", "tests/base_models", "tests/datasets_app", "tests/training", "tests/common")
+
+
+def main(words: list[str]) -> int:
+    """Run pytest on PostgreSQL first (short), then everything on SQLite, so that the whole count closes."""
+    if words:
+        return pytest(words, os.environ.copy())
+    folders = [name for name in ON_BOTH_DATABASES if Path(name).is_dir()]
+    found = postgres.find_programs()
+    code = 0
+    if found is None:
+        print("PostgreSQL is not installed (no initdb): its tests are left out.", flush=True)
+    elif folders:
+        print("Rows, states and services on PostgreSQL:", flush=True)
+        with tempfile.TemporaryDirectory(prefix="apex-pg-") as folder, postgres.server(Path(folder)) as url:
+            chosen = [*folders, "-m", "not stack and not slow and not gpu", "-q"]
+            code = pytest(chosen, {**os.environ, "DATABASE_URL": url})
+    print("Everything on SQLite:", flush=True)
+    return pytest([], os.environ.copy()) or code
+
+
+def pytest(words: list[str], environment: dict[str, str]) -> int:
+    """Run pytest with these words and return its exit code."""
+    environment.setdefault("DJANGO_SETTINGS_MODULE", "apex.settings.test")
+    return subprocess.run([sys.executable, "-m", "pytest", *words], env=environment, check=False).returncode
+
+
+if __name__ == "__main__":
+    arguments = sys.argv[1:]
+    sys.exit(main(arguments[1:] if arguments[:1] == ["--"] else arguments))

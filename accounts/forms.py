@@ -1,5 +1,73 @@
+"""Forms for people: an account, a profile, an API token."""
+
+from zoneinfo import available_timezones
+
 from allauth.account.forms import SignupForm as BaseSignupForm
+from django import forms
+from django.utils.translation import gettext_lazy as _
+
+from accounts.models import Scope, User
+from accounts.services import ALL_SCOPES
 
 
 class SignupForm(BaseSignupForm):
-    pass
+    """A name, an e-mail address if wanted, a password twice; the browser adds its time zone."""
+
+    time_zone = forms.CharField(
+        required=False, max_length=64, widget=forms.HiddenInput(attrs={"data-browser-time-zone": ""})
+    )
+
+    def __init__(self, *args, **kwargs):
+        super().__init__(*args, **kwargs)
+        self.fields["username"].label = _("Name")
+        self.fields["username"].help_text = _("You sign in with it. Letters, digits and @ . + - _")
+        self.fields["email"].label = _("E-mail (if you like)")
+        self.fields["password1"].help_text = _("At least 8 characters, not only digits, not a common word.")
+        self.fields["password2"].label = _("Password, once more")
+        for field in self.fields.values():
+            field.widget.attrs.pop("placeholder", None)
+
+    def clean_time_zone(self) -> str:
+        """The browser's zone where it is one; UTC otherwise, since nobody typed it and nobody could mend it."""
+        name = self.cleaned_data["time_zone"]
+        return name if name in available_timezones() else "UTC"
+
+    def signup(self, request, user) -> None:
+        """Called by allauth once the user is saved."""
+        user.time_zone = self.cleaned_data["time_zone"]
+        user.save(update_fields=["time_zone"])
+
+
+def time_zone_choices() -> list[tuple[str, str]]:
+    """Every place that has a zone, in the way people look for it: Europe/Berlin, then the zones without a place."""
+    names = sorted(name for name in available_timezones() if "/" in name and not name.startswith(("Etc/", "posix/")))
+    return [("UTC", "UTC"), *((name, name.replace("_", " ")) for name in names)]
+
+
+class ProfileForm(forms.ModelForm):
+    time_zone = forms.ChoiceField(label=_("Time zone"), choices=time_zone_choices)
+
+    class Meta:
+        model = User
+        fields = ["first_name", "email", "time_zone"]
+        labels = {"first_name": _("What to call you"), "email": _("E-mail")}
+        help_texts = {
+            "first_name": _("Shown to you only. Leave it empty to be called by your user name."),
+            "email": _("Used to reach you, never shown to others."),
+        }
+
+    def __init__(self, *args, **kwargs):
+        super().__init__(*args, **kwargs)
+        self.fields["time_zone"].help_text = _("Dates and times show in it.")
+        zone = self.instance.time_zone
+        if zone and zone not in dict(self.fields["time_zone"].choices):
+            self.fields["time_zone"].choices = [(zone, zone), *self.fields["time_zone"].choices]
+
+
+class TokenForm(forms.Form):
+    name = forms.CharField(
+        label=_("What is it for?"), max_length=80, help_text=_("For example: my notebook, nightly job.")
+    )
+    scopes = forms.MultipleChoiceField(
+        label=_("What may it do?"), choices=Scope.choices, initial=ALL_SCOPES, widget=forms.CheckboxSelectMultiple
+    )

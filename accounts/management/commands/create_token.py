@@ -1,0 +1,28 @@
+"""`manage.py create_token USERNAME` prints a new API token and nothing else, so that a script can take it."""
+
+from django.core.management.base import BaseCommand, CommandError
+
+from accounts.models import User
+from accounts.services import ALL_SCOPES, BadToken, create_token
+
+
+class Command(BaseCommand):
+    help = "Makes an API token for a user and prints it, and nothing else. It cannot be shown again."
+
+    def add_arguments(self, parser):
+        parser.add_argument("username")
+        parser.add_argument("--name", default="command line", help="what the token is for")
+        parser.add_argument(
+            "--scopes", nargs="+", default=list(ALL_SCOPES), help=f"out of: {', '.join(ALL_SCOPES)} (default: all)"
+        )
+
+    def handle(self, *args, **options):
+        try:
+            user = User.objects.get(username=options["username"], is_active=True)
+        except User.DoesNotExist as problem:
+            raise CommandError(f"There is no active user named {options['username']!r}.") from problem
+        try:
+            _, text = create_token(user=user, name=options["name"], scopes=options["scopes"])
+        except BadToken as problem:
+            raise CommandError(str(problem)) from problem
+        self.stdout.write(text)

@@ -1,2 +1,26 @@
+from django.urls import path
+
+from training.views import home, jobs, plans
+
 app_name = "training"
-urlpatterns: list = []
+urlpatterns = [
+    path("", home.home, name="home"),
+    path("palette/", home.palette, name="palette"),
+    path("teach/", plans.teach, name="teach"),
+    path("teach/demo/", plans.teach_demo, name="teach-demo"),
+    path("teach/<uuid:plan_id>/", plans.plan_goal, name="plan-goal"),
+    path("teach/<uuid:plan_id>/examples/", plans.plan_examples, name="plan-examples"),
+    path("teach/<uuid:plan_id>/model/", plans.plan_model, name="plan-model"),
+    path("teach/<uuid:plan_id>/review/", plans.plan_review, name="plan-review"),
+    path("teach/<uuid:plan_id>/delete/", plans.delete_plan, name="plan-delete"),
+    path("training/", jobs.job_list, name="job-list"),
+    path("training/<uuid:job_id>/", jobs.job_detail, name="job-detail"),
+    path("training/<uuid:job_id>/status/", jobs.job_status, name="job-status"),
+    path("training/<uuid:job_id>/points/", jobs.job_points, name="job-points"),
+    path("training/<uuid:job_id>/cancel/", jobs.cancel_job, name="job-cancel"),
+    path("training/<uuid:job_id>/retry/", jobs.retry_job, name="job-retry"),
+    path("training/<uuid:job_id>/delete/", jobs.delete_job, name="job-delete"),
+    path("training/of-dataset/<uuid:dataset_id>/", jobs.jobs_of_dataset, name="jobs-of-dataset"),
+    path("adapters/", jobs.adapter_list, name="adapter-list"),
+    path("adapters/<uuid:adapter_id>/download/", jobs.download_adapter, name="adapter-download"),
+]

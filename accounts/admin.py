@@ -1,0 +1,47 @@
+"""The back office of accounts. Tokens show who and when, never what."""
+
+from django.contrib import admin
+from django.contrib.auth.admin import GroupAdmin as DjangoGroupAdmin
+from django.contrib.auth.admin import UserAdmin as DjangoUserAdmin
+from django.contrib.auth.models import Group
+from django.utils.translation import gettext_lazy as _
+from unfold.admin import ModelAdmin
+from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationForm
+
+from accounts.models import ApiToken, Notice, User
+
+admin.site.unregister(Group)
+
+
+@admin.register(User)
+class UserAdmin(DjangoUserAdmin, ModelAdmin):
+    form = UserChangeForm
+    add_form = UserCreationForm
+    change_password_form = AdminPasswordChangeForm
+    list_display = ["username", "email", "is_active", "is_superuser", "last_login", "date_joined"]
+    list_filter = ["is_active", "is_superuser", "date_joined"]
+    fieldsets = (*DjangoUserAdmin.fieldsets, (_("Preferences"), {"fields": ["time_zone"]}))
+
+
+@admin.register(Group)
+class GroupAdmin(DjangoGroupAdmin, ModelAdmin):
+    pass
+
+
+@admin.register(ApiToken)
+class ApiTokenAdmin(ModelAdmin):
+    list_display = ["name", "user", "scopes", "created", "last_used_at", "expiry"]
+    search_fields = ["name", "user__username"]
+    fields = ["name", "user", "scopes", "created", "last_used_at", "expiry"]
+    readonly_fields = fields
+    list_select_related = ["user"]
+
+    def has_add_permission(self, request):
+        return False
+
+
+@admin.register(Notice)
+class NoticeAdmin(ModelAdmin):
+    list_display = ["text", "owner", "kind", "created_at", "read_at"]
+    list_filter = ["kind"]
+    search_fields = ["text", "owner__username"]

@@ -1,0 +1,90 @@
+"""The back office of training."""
+
+from django.contrib import admin, messages
+from django.utils.translation import gettext_lazy as _
+from django.utils.translation import ngettext
+from unfold.admin import ModelAdmin, TabularInline
+
+from training import services
+from training.models import Adapter, Attempt, JobEvent, Plan, TrainingJob
+
+
+class ReadOnlyInline(TabularInline):
+    extra = 0
+    can_delete = False
+
+    def has_add_permission(self, request, obj=None):
+        return False
+
+    def has_change_permission(self, request, obj=None):
+        return False
+
+
+class AttemptInline(ReadOnlyInline):
+    model = Attempt
+    fields = ["token", "worker", "pid", "started_at", "heartbeat_at", "ended_at", "outcome"]
+    readonly_fields = fields
+
+
+class JobEventInline(ReadOnlyInline):
+    model = JobEvent
+    fields = ["created_at", "kind", "message"]
+    readonly_fields = fields
+
+
+@admin.register(TrainingJob)
+class TrainingJobAdmin(ModelAdmin):
+    list_display = ["name", "owner", "status", "base_model", "step", "total_steps", "queue", "created_at", "ended_at"]
+    list_filter = ["status", "queue", "base_model"]
+    search_fields = ["name", "owner__username", "id"]
+    date_hierarchy = "created_at"
+    list_select_related = ["owner", "base_model"]
+    actions = ["cancel"]
+    inlines = [AttemptInline, JobEventInline]
+
+    def has_add_permission(self, request):
+        return False
+
+    def get_readonly_fields(self, request, obj=None):
+        return [field.name for field in self.model._meta.fields]
+
+    @admin.action(description=_("Stop the chosen jobs"))
+    def cancel(self, request, jobs):
+        stopped = sum(services.cancel_job(job=job) for job in jobs)
+        told = ngettext("%(count)s job was stopped.", "%(count)s jobs were stopped.", stopped) % {"count": stopped}
+        self.message_user(request, told, messages.SUCCESS if stopped else messages.INFO)
+
+
+@admin.register(Attempt)
+class AttemptAdmin(ModelAdmin):
+    list_display = ["job", "token", "worker", "started_at", "heartbeat_at", "lease_until", "ended_at", "outcome"]
+    list_filter = ["outcome", "worker"]
+    search_fields = ["job__name", "worker"]
+    list_select_related = ["job"]
+
+    def has_add_permission(self, request):
+        return False
+
+    def has_change_permission(self, request, obj=None):
+        return False
+
+
+@admin.register(Adapter)
+class AdapterAdmin(ModelAdmin):
+    list_display = ["name", "owner", "model_id", "base_model", "eval_loss_base", "eval_loss", "size_bytes", "created_at"]
+    list_filter = ["base_model"]
+    search_fields = ["name", "model_id", "owner__username"]
+    list_select_related = ["owner", "base_model"]
+
+    def has_add_permission(self, request):
+        return False
+
+    def has_change_permission(self, request, obj=None):
+        return False
+
+
+@admin.register(Plan)
+class PlanAdmin(ModelAdmin):
+    list_display = ["name", "owner", "purpose", "dataset_version", "base_model", "changed_at"]
+    search_fields = ["name", "owner__username"]
+    list_select_related = ["owner", "dataset_version__dataset", "base_model"]

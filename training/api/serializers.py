@@ -1,0 +1,110 @@
+"""What the API says of jobs and adapters."""
+
+from drf_spectacular.types import OpenApiTypes
+from drf_spectacular.utils import extend_schema_field
+from rest_framework import serializers
+
+from training.models import Adapter, JobEvent, Metric, TrainingJob
+
+
+class JobSerializer(serializers.ModelSerializer):
+    progress = serializers.FloatField(read_only=True, help_text="Part of the steps that is done, 0 to 1.")
+    base_model = serializers.CharField(source="base_model.name", read_only=True)
+    dataset = serializers.UUIDField(source="dataset_version.dataset_id", read_only=True)
+    dataset_version = serializers.UUIDField(source="dataset_version_id", read_only=True)
+    adapter = serializers.SerializerMethodField(help_text="UUID of what it learned, or null.")
+
+    class Meta:
+        model = TrainingJob
+        fields = [
+            "id",
+            "name",
+            "status",
+            "method",
+            "dataset",
+            "dataset_version",
+            "base_model",
+            "config",
+            "queue",
+            "progress",
+            "step",
+            "total_steps",
+            "eta_seconds",
+            "tokens",
+            "tokens_per_second",
+            "train_loss",
+            "eval_loss_base",
+            "eval_loss",
+            "adapter",
+            "reason",
+            "message",
+            "advice",
+            "created_at",
+            "started_at",
+            "ended_at",
+        ]
+        read_only_fields = fields
+
+    @extend_schema_field(OpenApiTypes.UUID)
+    def get_adapter(self, job) -> str | None:
+        adapter = getattr(job, "adapter", None)
+        return str(adapter.pk) if adapter else None
+
+
+class JobCreateSerializer(serializers.Serializer):
+    name = serializers.CharField(max_length=80, help_text="Shown in lists; part of the adapter's model id.")
+    dataset = serializers.CharField(help_text="UUID or name of one of your datasets; its latest version is used.")
+    dataset_version = serializers.UUIDField(required=False, help_text="A version of it other than the latest.")
+    base_model = serializers.CharField(help_text="UUID or name of a base model on this machine.")
+    method = serializers.ChoiceField(choices=["sft"], default="sft")
+    config = serializers.DictField(
+        required=False, help_text="Engine settings that differ from what suits the base model (see the guide)."
+    )
+
+
+class JobEventSerializer(serializers.ModelSerializer):
+    class Meta:
+        model = JobEvent
+        fields = ["id", "kind", "message", "data", "created_at"]
+
+
+class MetricSerializer(serializers.ModelSerializer):
+    class Meta:
+        model = Metric
+        fields = [
+            "step",
+            "epoch",
+            "loss",
+            "eval_loss",
+            "learning_rate",
+            "grad_norm",
+            "tokens",
+            "tokens_per_second",
+        ]
+
+
+class AdapterSerializer(serializers.ModelSerializer):
+    base_model = serializers.CharField(source="base_model.name", read_only=True)
+    dataset_version = serializers.UUIDField(source="dataset_version_id", read_only=True)
+    job = serializers.UUIDField(source="job_id", read_only=True)
+
+    class Meta:
+        model = Adapter
+        fields = [
+            "id",
+            "name",
+            "model_id",
+            "job",
+            "dataset_version",
+            "base_model",
+            "base_revision",
+            "config",
+            "seed",
+            "library_versions",
+            "directory_sha256",
+            "size_bytes",
+            "eval_loss_base",
+            "eval_loss",
+            "created_at",
+        ]
+        read_only_fields = fields

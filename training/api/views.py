@@ -1,0 +1,160 @@
+"""`/api/v1/training/jobs/` and `/api/v1/adapters/`."""
+
+import uuid
+
+from django.db.models import Q
+from django.http import Http404
+from drf_spectacular.types import OpenApiTypes
+from drf_spectacular.utils import extend_schema
+from rest_framework import mixins, status, viewsets
+from rest_framework.decorators import action
+from rest_framework.response import Response
+
+from apex.common.access import owned_or_404
+from apex.common.api_errors import Unacceptable
+from base_models.selectors import base_model_or_404
+from datasets_app.models import Dataset, DatasetVersion
+from training import selectors, services
+from training.api.serializers import (
+    AdapterSerializer,
+    JobCreateSerializer,
+    JobEventSerializer,
+    JobSerializer,
+    MetricSerializer,
+)
+from training.models import Adapter, JobEvent, Metric, TrainingJob
+from training.views.jobs import adapter_response
+
+
+class JobViewSet(
+    mixins.ListModelMixin, mixins.RetrieveModelMixin, mixins.DestroyModelMixin, viewsets.GenericViewSet
+):
+    """Trainings of the caller."""
+
+    serializer_class = JobSerializer
+    queryset = TrainingJob.objects.none()
+    filterset_fields = ["status", "name", "queue"]
+    ordering_fields = ["created_at", "name", "status"]
+
+    def get_queryset(self):
+        return selectors.jobs_for_list(self.request.user)
+
+    def get_object(self):
+        return owned_or_404(self.get_queryset(), self.request.user, pk=self.kwargs["pk"])
+
+    @extend_schema(request=JobCreateSerializer, responses={201: JobSerializer})
+    def create(self, request):
+        form = JobCreateSerializer(data=request.data)
+        form.is_valid(raise_exception=True)
+        asked = form.validated_data
+        version = find_version(request.user, asked)
+        base_model = find_base_model(asked["base_model"])
+        try:
+            job = services.start_job(
+                owner=request.user,
+                name=asked["name"],
+                dataset_version=version,
+                base_model=base_model,
+                method=asked["method"],
+                config=asked.get("config"),
+            )
+        except services.StartRefused as problem:
+            raise Unacceptable(str(problem), field=problem.field) from problem
+        return Response(JobSerializer(job).data, status=status.HTTP_201_CREATED)
+
+    @extend_schema(request=None, responses={200: JobSerializer})
+    @action(detail=True, methods=["post"])
+    def cancel(self, request, pk=None):
+        """Stops a job that waits or runs. One that has ended stays as it is: 409."""
+        job = self.get_object()
+        if not services.cancel_job(job=job):
+            job.refresh_from_db()
+            raise Conflict(f"{job.name} has already ended: {job.status}.")
+        return Response(JobSerializer(self.get_object()).data)
+
+    @extend_schema(request=None, responses={201: JobSerializer})
+    @action(detail=True, methods=["post"])
+    def retry(self, request, pk=None):
+        """A new job with the same settings as one that failed, crashed or was cancelled."""
+        try:
+            job = services.retry_job(job=self.get_object())
+        except services.StartRefused as problem:
+            raise Conflict(str(problem)) from problem
+        return Response(JobSerializer(job).data, status=status.HTTP_201_CREATED)
+
+    @extend_schema(responses=JobEventSerializer(many=True))
+    @action(detail=True, queryset=JobEvent.objects.none(), filterset_fields=[], ordering_fields=["id"])
+    def events(self, request, pk=None):
+        """What happened to it, in order."""
+        return self.paged(JobEvent.objects.filter(job=self.get_object()).order_by("id"), JobEventSerializer)
+
+    @extend_schema(responses=MetricSerializer(many=True))
+    @action(detail=True, queryset=Metric.objects.none(), filterset_fields=[], ordering_fields=["step"])
+    def metrics(self, request, pk=None):
+        """One row a step; `eval_loss` is null at steps without a check. Step 0 is the base model."""
+        return self.paged(Metric.objects.filter(job=self.get_object()).order_by("step"), MetricSerializer)
+
+    def paged(self, rows, serializer_class):
+        page = self.paginate_queryset(rows)
+        return self.get_paginated_response(serializer_class(page, many=True).data)
+
+    def perform_destroy(self, job):
+        try:
+            services.delete_job(job=job)
+        except services.DeleteRefused as problem:
+            raise Conflict(str(problem)) from problem
+
+
+class Conflict(Unacceptable):
+    status_code = 409
+
+    def __init__(self, message):
+        super().__init__(message, code="conflict")
+
+
+def find_version(user, asked: dict) -> DatasetVersion:
+    """The version that the call names; 400 that names the field if there is none of the caller's."""
+    key = asked["dataset"]
+    try:
+        condition = Q(pk=uuid.UUID(key))
+    except ValueError:
+        condition = Q(name=key)
+    dataset = Dataset.objects.for_user(user).filter(condition).first()
+    if dataset is None:
+        raise Unacceptable(f"You have no dataset {key!r}.", field="dataset")
+    if wanted := asked.get("dataset_version"):
+        version = dataset.versions.filter(pk=wanted).first()
+        if version is None:
+            raise Unacceptable(f"{dataset.name} has no version {wanted}.", field="dataset_version")
+        return version
+    if dataset.latest is None:
+        raise Unacceptable(f"{dataset.name} holds nothing yet.", field="dataset")
+    return dataset.latest
+
+
+def find_base_model(key: str):
+    try:
+        return base_model_or_404(key)
+    except Http404 as problem:
+        raise Unacceptable(f"There is no base model {key!r}.", field="base_model") from problem
+
+
+class AdapterViewSet(viewsets.ReadOnlyModelViewSet):
+    """What the caller's trainings learned."""
+
+    serializer_class = AdapterSerializer
+    queryset = Adapter.objects.none()
+    filterset_fields = ["name", "model_id"]
+    ordering_fields = ["created_at", "name"]
+
+    def get_queryset(self):
+        return selectors.adapters_for_list(self.request.user)
+
+    def get_object(self):
+        return owned_or_404(self.get_queryset(), self.request.user, pk=self.kwargs["pk"])
+
+    @extend_schema(responses={(200, "application/zip"): OpenApiTypes.BINARY})
+    @action(detail=True)
+    def download(self, request, pk=None):
+        """The PEFT directory as a zip: weights in safetensors, config, tokenizer, model card."""
+        return adapter_response(self.get_object())

@@ -1,0 +1,117 @@
+"""The engine as a child process: its own process group, its events as JSON lines, and a sure end."""
+
+import json
+import logging
+import os
+import queue
+import signal
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+from django.conf import settings
+
+logger = logging.getLogger(__name__)
+GRACE_SECONDS = 5
+LOG_TAIL_BYTES = 8000
+END = object()
+
+
+class EngineChild:
+    """`with EngineChild(...) as child:` starts `python -m training.engine`; leaving ends the whole process group.
+
+    The child also watches its standard input, which closes if this worker dies, and ends by itself.
+    `devices` becomes `CUDA_VISIBLE_DEVICES` before it starts; empty hides every GPU.
+    """
+
+    def __init__(self, description: dict, *, folder: Path, devices: str):
+        self.folder = folder
+        self.devices = devices
+        self.log_path = folder / "engine.log"
+        self.run_path = folder / "run.json"
+        self.run_path.write_text(json.dumps(description))
+        self.events: queue.Queue = queue.Queue()
+
+    def __enter__(self) -> "EngineChild":
+        environment = {**os.environ, "CUDA_VISIBLE_DEVICES": self.devices, "PYTHONUNBUFFERED": "1"}
+        # The engine needs neither the database nor a secret, and never talks to a hub.
+        for name in ("DATABASE_URL", "APEX_SECRET_KEY", "APEX_ADMIN_PASSWORD", "APEX_REDIS_URL"):
+            environment.pop(name, None)
+        environment |= {"HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false"}
+        self.log = open(self.log_path, "wb")
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "training.engine", str(self.run_path)],
+            cwd=settings.BASE_DIR,
+            env=environment,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=self.log,
+            start_new_session=True,
+        )
+        threading.Thread(target=self._read, name="engine-events", daemon=True).start()
+        return self
+
+    def __exit__(self, *exception) -> None:
+        self.end()
+        self.log.close()
+
+    @property
+    def pid(self) -> int:
+        return self.process.pid
+
+    @property
+    def returncode(self) -> int:
+        return self.process.returncode
+
+    def _read(self) -> None:
+        for line in self.process.stdout:
+            try:
+                event = json.loads(line)
+                event["event"]
+            except (ValueError, KeyError, TypeError):
+                logger.warning("the engine said something that is no event: %r", line[:200])
+                continue
+            self.events.put(event)
+        self.events.put(END)
+
+    def next_event(self, timeout: float) -> dict | None:
+        """The next event, or None if there is none within `timeout` seconds or there will be none."""
+        try:
+            event = self.events.get(timeout=timeout)
+        except queue.Empty:
+            return None
+        if event is END:
+            self.events.put(END)
+            return None
+        return event
+
+    def has_ended(self) -> bool:
+        """True once the child is gone and everything it said has been read."""
+        if not (self.events.queue and self.events.queue[0] is END):
+            return False
+        return self.process.poll() is not None
+
+    def end(self) -> None:
+        """Ends the group: a polite signal, then, after a grace, one that cannot be ignored."""
+        if self.process.poll() is None:
+            self._signal(signal.SIGTERM)
+            try:
+                self.process.wait(GRACE_SECONDS)
+            except subprocess.TimeoutExpired:
+                logger.warning("engine %s did not end in %s s; killed", self.pid, GRACE_SECONDS)
+        self._signal(signal.SIGKILL)  # whatever is left of its group
+        self.process.wait()
+        self.process.stdin.close()
+
+    def _signal(self, number: int) -> None:
+        try:
+            os.killpg(self.process.pid, number)
+        except ProcessLookupError:
+            logger.debug("engine group %s is gone", self.process.pid)
+
+    def log_tail(self) -> str:
+        """The end of what it wrote to standard error."""
+        with open(self.log_path, "rb") as log:
+            log.seek(max(0, self.log_path.stat().st_size - LOG_TAIL_BYTES))
+            return log.read().decode(errors="replace")

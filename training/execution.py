@@ -1,0 +1,206 @@
+"""What a worker does with a job: claim it, run the engine as a child, write down what it says, finish."""
+
+import logging
+import os
+import platform
+import tempfile
+import threading
+import time
+from pathlib import Path
+
+from celery.signals import worker_shutting_down
+from django.conf import settings
+from django.db import InterfaceError, OperationalError, transaction
+from django.utils.translation import gettext as _
+
+from apex.common import files
+from apex.settings.queues import visible_devices
+from training import leases
+from training.child import EngineChild
+from training.models import Adapter, Attempt, Status, new_model_id
+from training.recording import Recorder
+
+logger = logging.getLogger(__name__)
+shutting_down = threading.Event()
+FLUSH_SECONDS = 0.1  # at most ten transactions a second, however fast the steps come
+
+
+@worker_shutting_down.connect
+def stop_soon(**kwargs) -> None:
+    shutting_down.set()
+
+
+def execute_job(job_id: str) -> None:
+    """Runs one job to its end. Quiet if somebody else has it, or if it is cancelled on the way."""
+    attempt = leases.claim(job_id, worker=f"{platform.node()}:{os.getpid()}")
+    if attempt is None:
+        logger.info("job %s is not waiting any more; skipped", job_id)
+        return
+    try:
+        run(attempt)
+    except leases.LeaseLost as lost:
+        logger.info("%s; stopped", lost)
+    except Exception:
+        logger.exception("job %s broke in the worker", job_id)
+        finish_quietly(
+            attempt,
+            Status.CRASHED,
+            reason="worker_error",
+            message=_("Apex itself broke while it ran this training; the log of the worker says where."),
+            advice=_("Press Try again. If it happens twice, tell whoever runs this machine."),
+        )
+    finally:
+        attempt.job.refresh_from_db(fields=["status"])
+        leases.release(attempt, attempt.job.status)
+
+
+def run(attempt: Attempt) -> None:
+    work = Path(settings.DATA_DIR) / "work"
+    work.mkdir(exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=f"{attempt.job_id}-", dir=work) as folder:
+        child = EngineChild(
+            run_description(attempt, Path(folder)),
+            folder=Path(folder),
+            devices=visible_devices(attempt.job.queue),
+        )
+        with child:
+            Attempt.objects.filter(pk=attempt.pk).update(pid=child.pid)
+            ending = follow(attempt, child)
+        settle(attempt, child, ending)
+
+
+def run_description(attempt: Attempt, folder: Path) -> dict:
+    """What the engine is told (docs/architecture.md). Fetches the rows to this machine if they are not here."""
+    job = attempt.job
+    version = job.dataset_version
+    return {
+        "base_model_dir": str(job.base_model.path),
+        "rows_path": str(files.local_path(version.rows_sha256)),
+        "output_dir": str(folder / "output"),
+        "config": job.config,
+        "lineage": {
+            "job": str(job.pk),
+            "name": job.name,
+            "dataset": version.dataset.name,
+            "dataset_version": str(version.pk),
+            "dataset_sha256": version.rows_sha256,
+            "base_model": job.base_model.name,
+            "base_revision": job.base_model.revision,
+        },
+    }
+
+
+def follow(attempt: Attempt, child: EngineChild) -> dict | None:
+    """Writes down what the child says until it ends; returns its last word, `finished` or `failed`, if it had one.
+
+    Raises `LeaseLost` if the job is cancelled or taken over meanwhile; leaving the child's context ends it.
+    """
+    recorder, ending, beat_at, held_at = Recorder(attempt), None, time.monotonic(), time.monotonic()
+    while True:
+        event = child.next_event(timeout=FLUSH_SECONDS)
+        ended = event is None and child.has_ended()
+        if event is not None:
+            recorder.add(event)
+            ending = event if event["event"] in ("finished", "failed") else ending
+            if not recorder.is_due(FLUSH_SECONDS):
+                continue
+        now = time.monotonic()
+        try:
+            recorder.flush()
+            if now - beat_at > settings.TRAINING_HEARTBEAT_SECONDS:
+                leases.beat(attempt)
+                beat_at = now
+            elif now - held_at > 1:
+                leases.hold(attempt)
+            held_at = now
+        except (OperationalError, InterfaceError) as problem:
+            # The database is away: what was said is kept and written later, unless the lease runs out first.
+            if now - held_at > settings.TRAINING_LEASE_SECONDS:
+                raise
+            logger.warning("job %s: could not write, will try again: %s", attempt.job_id, problem)
+            time.sleep(1)
+        if ended and not recorder.waiting:
+            return ending
+        if shutting_down.is_set():
+            finish_quietly(
+                attempt,
+                Status.CRASHED,
+                reason="stopped",
+                message=_("Apex was stopped while this training ran."),
+                advice=_("Press Try again when it is up."),
+            )
+            raise leases.LeaseLost("the worker is shutting down")
+
+
+def settle(attempt: Attempt, child: EngineChild, ending: dict | None) -> None:
+    """Ends the job by the child's last word; without one, it crashed."""
+    if ending and ending["event"] == "finished" and child.returncode == 0:
+        keep_adapter(attempt, ending, child)
+    elif ending and ending["event"] == "failed":
+        leases.finish(
+            attempt,
+            Status.FAILED,
+            reason=ending.get("reason", "unexpected"),
+            message=ending.get("message", _("The engine gave no reason.")),
+            advice=ending.get("advice", ""),
+            log_tail=child.log_tail(),
+        )
+    else:
+        leases.finish(
+            attempt,
+            Status.CRASHED,
+            reason="engine_died",
+            message=died_words(child.returncode),
+            advice=_("Try again with shorter examples or a smaller base model, or look at the log below."),
+            log_tail=child.log_tail(),
+        )
+
+
+def died_words(returncode: int) -> str:
+    if returncode == -9:
+        return _("The training process was ended from outside (signal 9), most often because memory ran out.")
+    if returncode < 0:
+        return _("The training process was ended by signal %(number)s.") % {"number": -returncode}
+    return _("The training process ended with code %(code)s and no reason.") % {"code": returncode}
+
+
+def keep_adapter(attempt: Attempt, ending: dict, child: EngineChild) -> None:
+    """Stores the adapter by hash, then ends the job and writes the adapter's row in one transaction."""
+    job = attempt.job
+    stored = files.put_directory(Path(ending["adapter_dir"]))
+    with transaction.atomic():
+        leases.finish(
+            attempt,
+            Status.SUCCEEDED,
+            message=_("Finished."),
+            tokens=ending.get("tokens") or job.tokens,
+            step=ending.get("steps") or job.step,
+            eval_loss_base=ending.get("eval_loss_base"),
+            eval_loss=ending.get("eval_loss"),
+            train_loss=ending.get("train_loss"),
+            facts={**job.facts, "finished": ending},
+            log_tail=child.log_tail(),
+        )
+        Adapter.objects.create(
+            owner=job.owner,
+            name=job.name,
+            model_id=new_model_id(job.base_model, job.owner, job.name),
+            job=job,
+            dataset_version=job.dataset_version,
+            base_model=job.base_model,
+            base_revision=job.base_model.revision,
+            config=job.config,
+            seed=job.config["seed"],
+            library_versions=ending.get("library_versions", {}),
+            directory_sha256=stored.sha256,
+            size_bytes=stored.size,
+            eval_loss_base=ending.get("eval_loss_base"),
+            eval_loss=ending.get("eval_loss"),
+        )
+
+
+def finish_quietly(attempt: Attempt, status: str, **changes) -> None:
+    try:
+        leases.finish(attempt, status, **changes)
+    except leases.LeaseLost as lost:
+        logger.info("%s", lost)

@@ -1,0 +1,76 @@
+"""Forms of the wizard. The advanced one is built from the engine's own settings, so that they cannot differ."""
+
+from django import forms
+from django.utils.translation import gettext_lazy as _
+
+from training.engine.config import describe
+from training.models import Plan, Purpose
+
+SHOWN = {"lora_r", "lora_alpha", "lora_dropout", "learning_rate", "epochs", "batch_size",
+         "gradient_accumulation_steps", "max_length", "min_steps", "seed"}  # fmt: skip
+
+
+class GoalForm(forms.ModelForm):
+    """Step 1: what should it learn, and what is it called."""
+
+    purpose = forms.ChoiceField(
+        label=_("What should it learn?"), choices=Purpose.choices, widget=forms.RadioSelect, initial=Purpose.STYLE
+    )
+
+    class Meta:
+        model = Plan
+        fields = ["name", "purpose"]
+
+    def __init__(self, *args, **kwargs):
+        super().__init__(*args, **kwargs)
+        self.fields["name"].required = True
+        self.fields["name"].label = _("Name")
+        self.fields["name"].help_text = _("You will see it in lists and chats.")
+        self.fields["name"].widget.attrs |= {"placeholder": _("Fin-coach"), "autocomplete": "off"}
+
+
+class TypedExamplesForm(forms.Form):
+    name = forms.CharField(label=_("Name of this set"), max_length=120)
+    text = forms.CharField(
+        label=_("Examples"),
+        widget=forms.Textarea(attrs={"rows": 12, "class": "mono", "spellcheck": "false"}),
+        help_text=_("One example a line: question, tab or comma, answer. Or paste JSON in any shape that a file may have."),
+    )
+
+
+class AdvancedForm(forms.Form):
+    """Settings that differ from what suits the base model are kept in the plan; the engine checks them."""
+
+    def __init__(self, *args, recommended: dict, **kwargs):
+        super().__init__(*args, **kwargs)
+        self.terms = {}
+        for setting in describe():
+            if setting["name"] not in SHOWN:
+                continue
+            field = field_for(setting)
+            field.initial = recommended.get(setting["name"], setting["default"])
+            self.fields[setting["name"]] = field
+            self.terms[setting["name"]] = setting["term"]
+
+    def rows(self):
+        """Bound fields with the field's own word for each."""
+        return [{"field": self[name], "term": self.terms[name]} for name in self.fields]
+
+    def changed_settings(self) -> dict:
+        """Only what was changed by hand."""
+        return {
+            name: value
+            for name, value in self.cleaned_data.items()
+            if value is not None and value != self.fields[name].initial
+        }
+
+
+def field_for(setting: dict) -> forms.Field:
+    """A form field with the setting's label, help and bounds."""
+    shared = {"label": setting["label"], "help_text": setting["help"], "required": not setting["optional"]}
+    bounds = {"min_value": setting["minimum"], "max_value": setting["maximum"]}
+    if setting["kind"] == "choice":
+        return forms.ChoiceField(choices=[(choice, choice) for choice in setting["choices"]], **shared)
+    if setting["kind"] == "integer":
+        return forms.IntegerField(**shared, **bounds)
+    return forms.FloatField(**shared, **bounds, widget=forms.NumberInput(attrs={"step": "any"}))

@@ -1,0 +1,76 @@
+"""Page-shaped reads across models."""
+
+from django.db.models import Count, Prefetch
+
+from base_models.models import BaseModel
+from datasets_app.models import Dataset, DatasetVersion
+from training.models import Adapter, Metric, Plan, Status, TrainingJob
+
+LATEST = 6
+
+
+def jobs_for_list(user):
+    """The user's jobs, newest first, with all that a row shows in one query."""
+    return TrainingJob.objects.for_user(user).select_related("base_model", "dataset_version__dataset", "adapter")
+
+
+def jobs_of_dataset(user, dataset: Dataset):
+    return jobs_for_list(user).filter(dataset_version__dataset=dataset)
+
+
+def home(user) -> dict:
+    """What Home shows: what runs, the last result, half-filled plans, recent things."""
+    jobs = jobs_for_list(user)
+    return {
+        "running": list(jobs.unfinished()[:3]),
+        "last_result": jobs.filter(status=Status.SUCCEEDED).order_by("-ended_at").first(),
+        "stopped": jobs.filter(status__in=[Status.FAILED, Status.CRASHED]).order_by("-ended_at").first(),
+        "plans": list(unfinished_plans(user)[:3]),
+        "recent_jobs": list(jobs[:LATEST]),
+        "recent_datasets": list(
+            Dataset.objects.for_user(user).annotate(version_count=Count("versions"))[:LATEST]
+        ),
+    }
+
+
+def unfinished_plans(user):
+    return Plan.objects.for_user(user).filter(job__isnull=True).select_related("dataset_version__dataset", "base_model")
+
+
+def usable_versions(user):
+    """Latest versions that can be trained on, newest dataset first."""
+    newest_first = Prefetch("versions", DatasetVersion.objects.order_by("-number"), to_attr="newest_versions")
+    datasets = Dataset.objects.for_user(user).prefetch_related(newest_first)
+    return [dataset.newest_versions[0] for dataset in datasets if dataset.newest_versions]
+
+
+def base_model_choices() -> list[dict]:
+    """Cards for the wizard: base models on this machine, small to large, each with its plain word."""
+    models = list(BaseModel.objects.on_this_machine())
+    words = ["quick", "balanced", "strongest"]
+    cards = []
+    for index, model in enumerate(models):
+        place = 0 if len(models) == 1 else round(index * 2 / (len(models) - 1))
+        cards.append({"model": model, "word": words[place]})
+    return cards
+
+
+def points(job: TrainingJob) -> dict:
+    """`{"steps", "train": [[step, loss]], "held": [[step, held-out loss]]}` for the curve."""
+    rows = Metric.objects.filter(job=job).values_list("step", "loss", "eval_loss")
+    train = [[step, loss] for step, loss, _ in rows if loss is not None]
+    held = [[step, loss] for step, _, loss in rows if loss is not None]
+    return {"steps": job.total_steps, "train": train, "held": held}
+
+
+def find_things(user) -> dict:
+    """What the palette lists: the user's newest jobs, datasets and plans."""
+    return {
+        "jobs": jobs_for_list(user)[:20],
+        "datasets": Dataset.objects.for_user(user)[:20],
+        "plans": unfinished_plans(user)[:5],
+    }
+
+
+def adapters_for_list(user):
+    return Adapter.objects.for_user(user).select_related("job", "base_model", "dataset_version__dataset")

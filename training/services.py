@@ -1,0 +1,129 @@
+"""What people ask for: start, cancel, try again, delete."""
+
+from functools import partial
+
+from django.db import IntegrityError, transaction
+from django.utils import timezone
+from django.utils.translation import gettext as _
+
+from apex.common.states import move
+from base_models.models import BaseModel
+from datasets_app.models import DatasetVersion
+from training import events
+from training.engine.config import ConfigError, SftConfig
+from training.models import MOVES, Adapter, JobEvent, Plan, Status, TrainingJob
+from training.queueing import choose_queue, send_job
+
+class StartRefused(Exception):
+    """A job cannot start as asked. `field` names what to change; the message says how."""
+
+    def __init__(self, message: str, field: str | None = None):
+        super().__init__(message)
+        self.field = field
+
+
+class DeleteRefused(Exception):
+    """The thing is in use; the message says by what."""
+
+
+def settled_config(base_model: BaseModel, config: dict | None) -> dict:
+    """All settings of a job: what was asked for, else what suits the base model, else the defaults.
+
+    Raises `StartRefused` that names the field, the value received and the bounds.
+    """
+    try:
+        return SftConfig.from_dict({**base_model.recommended_config, **(config or {})}).to_dict()
+    except ConfigError as problem:
+        raise StartRefused(str(problem), field=problem.field) from problem
+
+
+def start_job(
+    *,
+    owner,
+    name: str,
+    dataset_version: DatasetVersion,
+    base_model: BaseModel,
+    config: dict | None = None,
+    method: str = "sft",
+    plan: Plan | None = None,
+    retry_of: TrainingJob | None = None,
+    estimate: dict | None = None,
+) -> TrainingJob:
+    """Queues one training. A plan becomes one job: a second call with the same plan returns the first's job."""
+    if not base_model.is_on_this_machine:
+        raise StartRefused(
+            _("%(name)s is not on this machine yet; choose a base model that is.") % {"name": base_model.name},
+            field="base_model",
+        )
+    if dataset_version.train_count == 0:
+        raise StartRefused(
+            _("%(name)s has no example to learn from; add some first.") % {"name": dataset_version.dataset.name},
+            field="dataset",
+        )
+    settled = settled_config(base_model, config)
+    try:
+        with transaction.atomic():
+            job = TrainingJob.objects.create(
+                owner=owner,
+                name=name.strip() or dataset_version.dataset.name,
+                plan=plan,
+                retry_of=retry_of,
+                dataset_version=dataset_version,
+                base_model=base_model,
+                method=method,
+                config=settled,
+                estimate=estimate or {},
+                queue=choose_queue(),
+                sent_at=timezone.now(),
+            )
+            JobEvent.objects.create(job=job, kind="job.queued", message=_("Waiting for its turn."))
+            events.job_changed(job)
+            transaction.on_commit(partial(send_job, job))
+    except IntegrityError:
+        if plan is None:
+            raise
+        return TrainingJob.objects.get(plan=plan)
+    return job
+
+
+def cancel_job(*, job: TrainingJob) -> bool:
+    """Stops a job that waits or runs, for good. The worker ends its child within seconds. False if it had ended."""
+    with transaction.atomic():
+        won = move(job, Status.CANCELLED, moves=MOVES, ended_at=timezone.now(), eta_seconds=None)
+        if won:
+            JobEvent.objects.create(job=job, kind="job.cancelled", message=_("Stopped by its owner."))
+            events.job_changed(job)
+    return won
+
+
+def retry_job(*, job: TrainingJob) -> TrainingJob:
+    """A new job with the same settings as one that ended without success."""
+    if job.status not in (Status.FAILED, Status.CRASHED, Status.CANCELLED):
+        raise StartRefused(
+            _("%(name)s is %(status)s; only a training that failed, crashed or was stopped can be tried again.")
+            % {"name": job.name, "status": job.get_status_display().lower()}
+        )
+    return start_job(
+        owner=job.owner,
+        name=job.name,
+        dataset_version=job.dataset_version,
+        base_model=job.base_model,
+        config=job.config,
+        method=job.method,
+        retry_of=job,
+        estimate=job.estimate,
+    )
+
+
+def delete_job(*, job: TrainingJob) -> None:
+    """Deletes an ended job and what it learned. Raises `DeleteRefused` while it waits or runs."""
+    with transaction.atomic():
+        job = TrainingJob.objects.select_for_update().get(pk=job.pk)
+        if not job.has_ended:
+            raise DeleteRefused(_("%(name)s is still at work; stop it first.") % {"name": job.name})
+        Adapter.objects.filter(job=job).delete()
+        job.delete()
+
+
+def delete_plan(*, plan: Plan) -> None:
+    plan.delete()

@@ -1,0 +1,55 @@
+"""Says in one plain sentence what a curve means."""
+
+from django.utils.translation import gettext as _
+
+from training.models import Status, TrainingJob
+
+WINDOW = 3  # checks looked back on
+
+
+def verdict(job: TrainingJob, held: list[list]) -> str:
+    """What the curve means right now. `held`: `[[step, held-out loss], …]` in order."""
+    if job.status == Status.QUEUED:
+        return _("It waits for its turn.")
+    if job.status == Status.SUCCEEDED:
+        return final_words(job)
+    if job.status != Status.RUNNING:
+        return job.message
+    if not job.total_steps:
+        return _("It is being prepared: the base model is loaded and your examples are read.")
+    if len(held) < 2:
+        return _("It has begun. The first word on how it does comes with the next check.")
+    return trend_words(held)
+
+
+def trend_words(held: list[list]) -> str:
+    first, last = held[0][1], held[-1][1]
+    best_step, best = min(held, key=lambda point: point[1])
+    before = held[max(0, len(held) - 1 - WINDOW)][1]
+    if last > best * 1.03 and held[-1][0] > best_step:
+        return _("Getting worse on examples that it has never seen. It was best at step %(step)s.") % {"step": best_step}
+    if before - last < 0.02 * first:
+        return _("Levelling off: more steps change little now.")
+    return _("Learning fast: its answers come closer to yours.")
+
+
+def final_words(job: TrainingJob) -> str:
+    """What changed, in one sentence, with the held-out loss of base and tuned."""
+    before, after = job.eval_loss_base, job.eval_loss
+    if before is None or after is None:
+        return _("It has learned. No examples were kept aside, so there is no number for what it makes of unseen ones.")
+    count = job.dataset_version.held_out_count
+    if after < before:
+        return _(
+            "On %(count)s examples that it has never seen, its answers were off by %(before)s before "
+            "and by %(after)s after: %(share)s %% closer to yours."
+        ) % {
+            "count": count,
+            "before": f"{before:.2f}",
+            "after": f"{after:.2f}",
+            "share": round((1 - after / before) * 100),
+        }
+    return _(
+        "On %(count)s examples that it has never seen, it did not get better: off by %(before)s before and "
+        "%(after)s after. More or clearer examples will help more than more steps."
+    ) % {"count": count, "before": f"{before:.2f}", "after": f"{after:.2f}"}

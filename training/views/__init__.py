@@ -1,0 +1,1 @@
+"""Pages of training: home, the wizard (`plans`), jobs and adapters."""

@@ -1,0 +1,136 @@
+"""Pages of jobs and adapters."""
+
+from django.contrib import messages
+from django.contrib.auth.decorators import login_required
+from django.core.paginator import Paginator
+from django.http import FileResponse, HttpResponse, JsonResponse
+from django.shortcuts import redirect, render
+from django.utils.text import slugify
+from django.utils.translation import gettext as _
+from django.views.decorators.http import require_POST
+
+from apex.common import files
+from apex.common.access import owned_or_404
+from datasets_app.models import Dataset
+from training import selectors, services, verdicts
+from training.models import Adapter, Status, TrainingJob
+
+PER_PAGE = 25
+SORTS = {"name": "name", "-name": "-name", "added": "created_at", "-added": "-created_at"}
+
+
+@login_required
+def job_list(request):
+    jobs = selectors.jobs_for_list(request.user)
+    query, status = request.GET.get("q", "").strip(), request.GET.get("status", "")
+    sort = request.GET.get("sort", "-added")
+    if query:
+        jobs = jobs.filter(name__icontains=query)
+    if status in Status.values:
+        jobs = jobs.filter(status=status)
+    jobs = jobs.order_by(SORTS.get(sort, "-created_at"))
+    page = Paginator(jobs, PER_PAGE).get_page(request.GET.get("page"))
+    context = {"page": page, "query": query, "status": status, "statuses": Status.choices, "sort": sort,
+               "plans": selectors.unfinished_plans(request.user)[:5]}  # fmt: skip
+    template = "training/job_list.html"
+    return render(request, f"{template}#rows" if request.htmx else template, context)
+
+
+@login_required
+def job_detail(request, job_id):
+    return render(request, "training/job_detail.html", job_context(request, job_id))
+
+
+@login_required
+def job_status(request, job_id):
+    """The part of the job page that changes while it runs."""
+    return render(request, "training/job_detail.html#status", job_context(request, job_id))
+
+
+def job_context(request, job_id) -> dict:
+    job = owned_or_404(selectors.jobs_for_list(request.user), request.user, pk=job_id)
+    held = selectors.points(job)["held"]
+    started = job.facts.get("started", {})
+    adapter = getattr(job, "adapter", None)
+    return {
+        "job": job,
+        "adapter": adapter,
+        "verdict": verdicts.verdict(job, held),
+        "started": started,
+        "finished": job.facts.get("finished", {}),
+        "events": job.events.all()[:200],
+        "last_check": held[-1] if held else None,
+        "first_check": held[0] if held else None,
+        "seconds": (job.ended_at - job.started_at).total_seconds() if job.ended_at and job.started_at else None,
+        "site": request.build_absolute_uri("/").rstrip("/"),
+    }
+
+
+@login_required
+def job_points(request, job_id):
+    job = owned_or_404(TrainingJob, request.user, pk=job_id)
+    return JsonResponse(selectors.points(job))
+
+
+@login_required
+@require_POST
+def cancel_job(request, job_id):
+    job = owned_or_404(TrainingJob, request.user, pk=job_id)
+    if services.cancel_job(job=job):
+        messages.success(request, _("%(name)s is stopped.") % {"name": job.name})
+    else:
+        messages.info(request, _("%(name)s had already ended.") % {"name": job.name})
+    return redirect("training:job-detail", job_id=job.pk)
+
+
+@login_required
+@require_POST
+def retry_job(request, job_id):
+    job = owned_or_404(TrainingJob, request.user, pk=job_id)
+    try:
+        again = services.retry_job(job=job)
+    except services.StartRefused as problem:
+        messages.error(request, str(problem))
+        return redirect("training:job-detail", job_id=job.pk)
+    return redirect("training:job-detail", job_id=again.pk)
+
+
+@login_required
+@require_POST
+def delete_job(request, job_id):
+    job = owned_or_404(TrainingJob, request.user, pk=job_id)
+    try:
+        services.delete_job(job=job)
+    except services.DeleteRefused as problem:
+        messages.error(request, str(problem))
+        return redirect("training:job-detail", job_id=job.pk)
+    messages.success(request, _("%(name)s is deleted.") % {"name": job.name})
+    return redirect("training:job-list")
+
+
+@login_required
+def jobs_of_dataset(request, dataset_id):
+    """A fragment for the page of a dataset: the trainings that used it."""
+    dataset = owned_or_404(Dataset, request.user, pk=dataset_id)
+    jobs = selectors.jobs_of_dataset(request.user, dataset)[:20]
+    return render(request, "training/_jobs_of_dataset.html", {"jobs": jobs})
+
+
+@login_required
+def adapter_list(request):
+    """A fragment for the Models page: what was learned."""
+    return render(request, "training/_adapters.html", {"adapters": selectors.adapters_for_list(request.user)[:100]})
+
+
+@login_required
+def download_adapter(request, adapter_id):
+    adapter = owned_or_404(Adapter, request.user, pk=adapter_id)
+    return adapter_response(adapter)
+
+
+def adapter_response(adapter: Adapter) -> HttpResponse:
+    """The adapter's directory as a zip that PEFT opens once unpacked."""
+    name = f"{slugify(adapter.name) or 'adapter'}-{adapter.model_id.rpartition(':')[2]}.zip"
+    return FileResponse(
+        files.open_stored(adapter.directory_sha256), as_attachment=True, filename=name, content_type="application/zip"
+    )

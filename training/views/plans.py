@@ -1,0 +1,207 @@
+"""The wizard: what should it learn → examples → base model → review → start. Each step saves the plan."""
+
+from django.contrib import messages
+from django.contrib.auth.decorators import login_required
+from django.http import Http404
+from django.shortcuts import redirect, render
+from django.utils.translation import gettext as _
+from django.views.decorators.http import require_POST
+
+from apex.common.access import owned_or_404
+from base_models.models import BaseModel
+from datasets_app import selectors as dataset_selectors
+from datasets_app import services as dataset_services
+from datasets_app.models import Dataset
+from training import estimating, selectors, services
+from training.forms import AdvancedForm, GoalForm, TypedExamplesForm
+from training.models import Plan
+
+SOURCES = ["file", "mine", "typed", "demo"]
+
+
+def open_plan(request, plan_id) -> Plan:
+    """The user's plan; one that has become a job is no longer open to change."""
+    plans = Plan.objects.select_related("dataset_version__dataset", "base_model")
+    return owned_or_404(plans, request.user, pk=plan_id)
+
+
+def started(plan: Plan):
+    """Where a plan leads that has already become a job, or None."""
+    job = getattr(plan, "job", None)
+    return redirect("training:job-detail", job_id=job.pk) if job else None
+
+
+@login_required
+def teach(request):
+    """Step 1 for a new plan."""
+    form = GoalForm(request.POST or None)
+    if request.method == "POST" and form.is_valid():
+        form.instance.owner = request.user
+        plan = form.save()
+        return redirect("training:plan-examples", plan_id=plan.pk)
+    return render(request, "training/plan_goal.html", {"form": form, "step": 1}, status=422 if form.errors else 200)
+
+
+@login_required
+@require_POST
+def teach_demo(request):
+    """The example set and the demo base model, filled in up to the review."""
+    version = dataset_services.demo_dataset(owner=request.user)
+    plan = Plan.objects.create(
+        owner=request.user,
+        name=version.dataset.name,
+        purpose="style",
+        dataset_version=version,
+        base_model=BaseModel.objects.on_this_machine().first(),
+    )
+    return redirect("training:plan-review", plan_id=plan.pk)
+
+
+@login_required
+def plan_goal(request, plan_id):
+    plan = open_plan(request, plan_id)
+    if gone := started(plan):
+        return gone
+    form = GoalForm(request.POST or None, instance=plan)
+    if request.method == "POST" and form.is_valid():
+        form.save()
+        return redirect("training:plan-examples", plan_id=plan.pk)
+    context = {"plan": plan, "form": form, "step": 1}
+    return render(request, "training/plan_goal.html", context, status=422 if form.errors else 200)
+
+
+@login_required
+def plan_examples(request, plan_id):
+    plan = open_plan(request, plan_id)
+    if gone := started(plan):
+        return gone
+    source = request.GET.get("from", "file")
+    context = {"plan": plan, "step": 2, "source": source if source in SOURCES else "file",
+               "typed_form": TypedExamplesForm(initial={"name": plan.name}), "faults": []}  # fmt: skip
+    status = 200
+    if request.method == "POST":
+        try:
+            if take_examples(request, plan, context):
+                return redirect("training:plan-examples", plan_id=plan.pk)
+        except dataset_services.DatasetRefused as problem:
+            context |= {"refused": str(problem), "faults": problem.faults[:20]}
+        status = 422
+    if plan.dataset_version:
+        context |= preview_context(request, plan)
+    if context["source"] == "mine":
+        context["versions"] = selectors.usable_versions(request.user)
+    return render(request, "training/plan_examples.html", context, status=status)
+
+
+def take_examples(request, plan: Plan, context: dict) -> bool:
+    """Puts the examples that the form brings into the plan. False if the form itself is at fault."""
+    source = context["source"] = request.POST.get("source", "file")
+    if source == "file":
+        file = request.FILES.get("file")
+        if file is None:
+            context["refused"] = _("No file came. Choose one, or drop it on the field.")
+            return False
+        name = dataset_services.free_name(owner=request.user, wanted=file.name)
+        version = dataset_services.create_dataset(owner=request.user, name=name, file=file, file_name=file.name)
+    elif source == "typed":
+        form = context["typed_form"] = TypedExamplesForm(request.POST)
+        if not form.is_valid():
+            return False
+        name = dataset_services.free_name(owner=request.user, wanted=form.cleaned_data["name"])
+        version = dataset_services.create_dataset(owner=request.user, name=name, text=form.cleaned_data["text"])
+    elif source == "mine":
+        version = owned_or_404(Dataset, request.user, pk=request.POST.get("dataset")).latest
+    elif source == "demo":
+        version = dataset_services.demo_dataset(owner=request.user)
+    else:
+        raise Http404
+    plan.dataset_version = version
+    plan.save(update_fields=["dataset_version", "changed_at"])
+    return True
+
+
+def preview_context(request, plan: Plan) -> dict:
+    try:
+        index = int(request.GET.get("example", 0))
+    except ValueError:
+        index = 0
+    return dataset_selectors.preview(plan.dataset_version, index)
+
+
+@login_required
+def plan_model(request, plan_id):
+    plan = open_plan(request, plan_id)
+    if gone := started(plan):
+        return gone
+    if request.method == "POST":
+        model = BaseModel.objects.on_this_machine().filter(name=request.POST.get("base_model")).first()
+        if model is None:
+            messages.error(request, _("Choose one of the starting points."))
+            return redirect("training:plan-model", plan_id=plan.pk)
+        plan.base_model = model
+        plan.save(update_fields=["base_model", "changed_at"])
+        return redirect("training:plan-review", plan_id=plan.pk)
+    if plan.dataset_version is None:
+        messages.info(request, _("Show it examples first."))
+        return redirect("training:plan-examples", plan_id=plan.pk)
+    context = {"plan": plan, "step": 3, "cards": selectors.base_model_choices()}
+    return render(request, "training/plan_model.html", context)
+
+
+@login_required
+def plan_review(request, plan_id):
+    plan = open_plan(request, plan_id)
+    if gone := started(plan):
+        return gone
+    if plan.dataset_version is None:
+        messages.info(request, _("Show it examples first."))
+        return redirect("training:plan-examples", plan_id=plan.pk)
+    if plan.base_model is None or not plan.base_model.is_on_this_machine:
+        messages.info(request, _("Pick a starting point first."))
+        return redirect("training:plan-model", plan_id=plan.pk)
+    form = AdvancedForm(
+        request.POST or None, recommended=plan.base_model.recommended_config, initial=plan.config
+    )
+    if request.method == "POST" and form.is_valid():
+        plan.config = form.changed_settings()
+        plan.save(update_fields=["config", "changed_at"])
+        if "start" in request.POST:
+            return start(request, plan)
+        return redirect("training:plan-review", plan_id=plan.pk)
+    context = {"plan": plan, "step": 4, "form": form, "site": request.build_absolute_uri("/").rstrip("/")}
+    try:
+        context["estimate"] = estimating.estimate_job(plan.dataset_version, plan.base_model, plan.config)
+    except services.StartRefused as problem:
+        form.is_bound and form.add_error(problem.field if problem.field in form.fields else None, str(problem))
+        context["refused"] = str(problem)
+    return render(request, "training/plan_review.html", context, status=422 if form.errors else 200)
+
+
+def start(request, plan: Plan):
+    """One plan, one job: pressing twice leads to the same page."""
+    try:
+        estimate = estimating.estimate_job(plan.dataset_version, plan.base_model, plan.config)
+        job = services.start_job(
+            owner=request.user,
+            name=plan.name,
+            dataset_version=plan.dataset_version,
+            base_model=plan.base_model,
+            config=plan.config,
+            plan=plan,
+            estimate=estimate,
+        )
+    except services.StartRefused as problem:
+        messages.error(request, str(problem))
+        return redirect("training:plan-review", plan_id=plan.pk)
+    return redirect("training:job-detail", job_id=job.pk)
+
+
+@login_required
+@require_POST
+def delete_plan(request, plan_id):
+    plan = open_plan(request, plan_id)
+    if gone := started(plan):
+        return gone
+    services.delete_plan(plan=plan)
+    messages.success(request, _("The plan is gone. Your examples stay under Data."))
+    return redirect("training:home")

@@ -12,7 +12,7 @@ from django.views.decorators.http import require_GET, require_http_methods, requ
 
 from accounts import selectors, services
 from accounts.forms import ProfileForm, TokenForm
-from accounts.models import Notice
+from accounts.models import Notice, User
 from apex.common.access import owned_or_404
 
 
@@ -20,7 +20,7 @@ from apex.common.access import owned_or_404
 @require_http_methods(["GET", "POST"])
 def settings(request: HttpRequest) -> HttpResponse:
     """Who one is and in which zone one's dates show."""
-    form = ProfileForm(request.POST or None, instance=type(request.user).objects.get(pk=request.user.pk))
+    form = ProfileForm(request.POST or None, instance=User.objects.get(pk=request.user.pk))
     if request.method == "POST" and form.is_valid():
         services.save_profile(user=form.instance, **form.cleaned_data)
         messages.success(request, _("Saved."))

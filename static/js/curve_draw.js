@@ -75,7 +75,7 @@ export function drawCurve(svg, view) {
 
 /** The newest value of each line stands at its end, the two never over each other. */
 function drawLabels(el, { x, y, box, train, check, isUnderWay, words }) {
-  const side = (px) => (px > box.x1 - 110 ? "end" : "start");
+  const side = (px) => (px > box.x1 - 92 ? "end" : "start");
   let heldY = null;
   if (check) {
     const [step, loss] = check;

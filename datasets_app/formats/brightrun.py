@@ -1,0 +1,133 @@
+"""`brightrun-lora-v4`: coaching conversations cut into training pairs, each with its history.
+
+Comes as one JSON object (conversations → training_pairs), as the file of a single conversation
+(`training_pairs` at the top), or as JSONL with a `_meta` line first. What real files ask of a reader:
+
+- every pair of the client's turns has a null target: those are skipped, not faulty;
+- the last turn of the history repeats `current_user_input`: the person's turn is kept once;
+- pair ids and the slug `conversation_id` repeat across conversations: the uuid is the key;
+- each earlier answer is the target of its own pair, so here it is context only (weight 0);
+- header counts, enums and scores are often wrong: nothing is decided by them.
+"""
+
+import re
+from typing import Any
+
+from .base import BadRow, Example, Skipped, Turn, excerpt, kind_of, make_example, text_of
+from .chat import ROLES
+
+NAME = "brightrun-lora-v4"
+SHAPE = (
+    '{"system_prompt": "…", "conversation_history": […], "current_user_input": "…", "target_response": "…"}'
+)
+
+NO_TARGET = "turns without an answer to learn from"
+
+
+def fits(record: dict[str, Any]) -> bool:
+    """Whether the record is a training pair."""
+    return "current_user_input" in record and (
+        "target_response" in record or "conversation_history" in record
+    )
+
+
+def is_file(record: dict[str, Any]) -> bool:
+    """Whether one JSON object is a whole file of this format (all conversations, or a single one)."""
+    if isinstance(record.get("training_pairs"), list):
+        return True
+    conversations = record.get("conversations")
+    if not isinstance(conversations, list):
+        return False
+    return "training_file_metadata" in record or any(
+        isinstance(c, dict) and "training_pairs" in c for c in conversations[:3]
+    )
+
+
+def version_warning(metadata: Any) -> tuple[str, str] | None:
+    """A word about a `format_spec` that is not v4, from a file's metadata or `_meta` line."""
+    spec = metadata.get("format_spec") if isinstance(metadata, dict) else None
+    if not isinstance(spec, str) or spec == NAME:
+        return None
+    return (
+        f"The file says it is {excerpt(spec, width=40)!r}; it was read as {NAME}, which has the same structure.",
+        "Look at the preview: if it reads well, nothing is to be done.",
+    )
+
+
+def to_example(record: dict[str, Any], conversation: str | None = None) -> Example:
+    """A training pair as system, history, the person's turn once, and the answer.
+
+    `conversation` is the uuid from around the pair, where there is one. Raises Skipped for a pair without
+    a target, BadRow for a broken one.
+    """
+    target = record.get("target_response")
+    if target is None or (isinstance(target, str) and not target.strip()):
+        raise Skipped(NO_TARGET)
+    answer = text_of(target, "“target_response”").strip()
+    asked = text_of(record.get("current_user_input"), "“current_user_input”").strip()
+    if not asked:
+        raise BadRow(
+            "“current_user_input” is empty.", "Fill in what the person says, or leave out this pair."
+        )
+    history = _history(record.get("conversation_history"))
+    if history and history[-1].role == "user" and history[-1].content.strip() == asked:
+        history.pop()
+    system = record.get("system_prompt")
+    turns: list[Turn] = []
+    if system is not None:
+        turns.append(Turn("system", text_of(system, "“system_prompt”").strip()))
+    example = make_example(
+        [*turns, *history, Turn("user", asked), Turn("assistant", answer)], record, conversation
+    )
+    return Example(example.messages, example.conversation, example.split, example.warnings + _damage(answer))
+
+
+def _history(history: Any) -> list[Turn]:
+    if history is None:
+        return []
+    if not isinstance(history, list):
+        raise BadRow(
+            f"“conversation_history” is {kind_of(history)}, expected a list.", "Write it as a list of turns."
+        )
+    turns = []
+    for number, item in enumerate(history, 1):
+        if not isinstance(item, dict):
+            raise BadRow(
+                f"Turn {number} of the history is {kind_of(item)}, expected an object.",
+                'Write it as {"turn": 1, "role": "user", "content": "…"}.',
+            )
+        content = item.get("content")
+        if content is None or (isinstance(content, str) and not content.strip()):
+            continue
+        role = ROLES.get(str(item.get("role", "user")).lower())
+        if role not in ("user", "assistant"):
+            raise BadRow(
+                f"Turn {number} of the history has the role {excerpt(str(item.get('role')), width=40)!r}, "
+                "expected “user” or “assistant”.",
+                "Rename the role, or leave out this pair.",
+            )
+        weight = 0 if role == "assistant" else 1
+        turns.append(Turn(role, text_of(content, f"turn {number} of the history"), weight))
+    return turns
+
+
+def _damage(answer: str) -> tuple[tuple[str, str], ...]:
+    """Traces of a careless export that real files carry."""
+    found = []
+    if re.search(r"(?<!\\)\\$", answer):
+        found.append(
+            (
+                "The answer stops in the middle: it ends in a lone backslash, and the text after a quotation "
+                f"mark was lost: {excerpt(answer[-60:])}",
+                "Finish the answer, or end it at the last whole sentence.",
+            )
+        )
+    if "\\n" in answer:
+        found.append(
+            (
+                "A line break became the two characters \\n; it would learn to write them to people: "
+                + excerpt(answer, answer.index("\\n"), 60),
+                "Replace \\n by a real line break.",
+            )
+        )
+    return tuple(found)

@@ -1,0 +1,199 @@
+"""JSON that people really bring: broken lines, NaN, depth without end; and where in the file each record begins.
+
+Everything here works on text whose bad bytes were kept by `surrogateescape`, so that one bad byte costs one
+row, and yields `Found` or `Broken` in the order of the file.
+"""
+
+import json
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from .formats.base import BadRow, excerpt
+
+SPACE = re.compile(r"[ \t\r\n]*")
+NEXT_RECORD = re.compile(r"[,\n][ \t\r\n]*(?=\{)")
+BAD_BYTE = re.compile("[\udc80-\udcff]")
+# An object with these names only is a message inside a record, not a record.
+INNER_NAMES = {"role", "content", "from", "value", "weight"}
+
+# The words of Python's json module, and what they mean to somebody who did not write a parser.
+PLAIN_WORDS = {
+    "Expecting value": "a value is missing or is not valid here",
+    "Expecting ',' delimiter": "a comma or a closing bracket is missing, or a quotation mark inside a text lacks its \\",
+    "Expecting ':' delimiter": "a colon after the name is missing",
+    "Expecting property name enclosed in double quotes": 'a name in double quotes ("…") was expected',
+    "Illegal trailing comma before end of object": "there is a comma too many before the closing }",
+    "Illegal trailing comma before end of array": "there is a comma too many before the closing ]",
+    "Unterminated string starting at": "a text that begins here is never closed by a quotation mark",
+    "Invalid control character at": "there is a line break or tab inside a text; write it as \\n or \\t",
+    "Invalid \\escape": 'there is a lone backslash; write it as \\\\ (or the quotation mark after it as \\")',
+    "Invalid \\uXXXX escape": "\\u must be followed by four digits or letters a to f",
+    "Extra data": "something follows after the end of the record",
+}
+
+
+@dataclass(frozen=True)
+class Found:
+    """A record: its physical line (from 1), and the positions in the text where it begins and ends."""
+
+    line: int
+    value: Any
+    start: int
+    end: int
+
+
+@dataclass(frozen=True)
+class Broken:
+    """A piece that is no record, and the `fault` that says so.
+
+    `position` is where reading stumbled; `end` is where the piece ends, or None when nobody can tell.
+    """
+
+    line: int
+    fault: BadRow
+    position: int
+    end: int | None = None
+
+
+class Decoder:
+    """A JSON decoder that names NaN and depth instead of passing or dying of them."""
+
+    def __init__(self) -> None:
+        self._constants: list[str] = []
+        self._decoder = json.JSONDecoder(parse_constant=self._constants.append)
+
+    def decode_at(self, text: str, start: int, line: int) -> Found | Broken:
+        """The value that begins at `start`, which is on `line`."""
+        self._constants.clear()
+        try:
+            value, end = self._decoder.raw_decode(text, start)
+        except json.JSONDecodeError as error:
+            return _broken(text, start, line, error.pos, error.msg)
+        except RecursionError:
+            fault = BadRow("Lists or objects are nested many hundreds deep.", "Leave out this record.")
+            return Broken(line, fault, start)
+        except ValueError as error:  # a number of thousands of digits
+            return Broken(line, BadRow(f"A number cannot be read ({error}).", "Write it as text."), start)
+        if self._constants:
+            name = self._constants[0]
+            line += text.count("\n", start, max(text.find(name, start, end), start))
+            fault = BadRow(
+                f"{name} is not a JSON value.", "Write null or a number there, or leave the field out."
+            )
+            return Broken(line, fault, end, end)
+        if not text.isascii() and (bad := BAD_BYTE.search(text, start, end)):
+            return _bad_byte(text, start, line, bad.start(), end)
+        return Found(line, value, start, end)
+
+
+def _broken(text: str, start: int, line: int, position: int, message: str) -> Broken:
+    line += text.count("\n", start, position)
+    column = position - text.rfind("\n", 0, position)
+    words = PLAIN_WORDS.get(message, message)
+    fault = BadRow(
+        f"Not valid JSON in line {line}, column {column}: {words}.",
+        "Mend this place; a program that writes JSON for you avoids it.",
+        excerpt(text, position),
+    )
+    return Broken(line, fault, position)
+
+
+def _bad_byte(text: str, start: int, line: int, position: int, end: int) -> Broken:
+    fault = BadRow(
+        f"The byte 0x{ord(text[position]) - 0xDC00:02X} in line {line + text.count(chr(10), start, position)}, "
+        f"column {position - text.rfind(chr(10), 0, position)} is not UTF-8 text.",
+        "Save the file again with the encoding UTF-8 (many programs call it “Unicode (UTF-8)”).",
+        excerpt(text, position),
+    )
+    return Broken(line, fault, position, end)
+
+
+def skip_space(text: str, position: int) -> int:
+    """The position of the first character that is not white space."""
+    match = SPACE.match(text, position)
+    return match.end() if match else position
+
+
+def iterate_lines(lines: Iterator[bytes]) -> Iterator[Found | Broken]:
+    """The record on each line that is not blank (JSON Lines)."""
+    decoder = Decoder()
+    for number, raw in enumerate(lines, 1):
+        text = raw.decode("utf-8", "surrogateescape").strip("\ufeff \t\r\n")
+        if not text:
+            continue
+        found = decoder.decode_at(text, 0, number)
+        if isinstance(found, Found) and found.end != len(text):
+            found = _broken(text, 0, number, skip_space(text, found.end), "Extra data")
+        yield found
+
+
+def iterate_array(text: str, start: int, line: int = 1) -> Iterator[Found | Broken]:
+    """The elements of the array whose `[` is at `start` on `line`; goes on after a broken one.
+
+    A file of records without brackets around it, one after another, is read in the same way: give the
+    position of its first `{`.
+    """
+    decoder = Decoder()
+    position = start + 1 if text[start] == "[" else start
+    keys: set[str] = set()
+    counted = start
+    while True:
+        position = skip_space(text, position)
+        if position < len(text) and text[position] == ",":
+            position = skip_space(text, position + 1)
+        line += text.count("\n", counted, position)
+        counted = position
+        if position >= len(text):
+            if text[start] == "[":
+                fault = BadRow(
+                    "The file ends before the list does: the closing ] is missing.",
+                    "It may have been cut off on its way; bring it again, or close the list.",
+                )
+                yield Broken(line, fault, position)
+            return
+        if text[position] == "]":
+            return
+        found = decoder.decode_at(text, position, line)
+        yield found
+        if isinstance(found, Found) and isinstance(found.value, dict) and len(keys) < 100:
+            keys.update(found.value)
+        after = found.end
+        if after is None:
+            after = _next_record(text, position, keys, decoder)
+        if after is None:
+            return
+        position = after
+
+
+def _next_record(text: str, position: int, keys: set[str], decoder: Decoder) -> int | None:
+    """Where reading can go on after a broken record: at an object with the same names as the ones before."""
+    while match := NEXT_RECORD.search(text, position):
+        position = match.end()
+        found = decoder.decode_at(text, position, 1)
+        if isinstance(found, Found) and isinstance(found.value, dict):
+            names = found.value.keys()
+            if (keys & names) if keys else (names - INNER_NAMES):
+                return position
+            position = found.end - 1  # a message inside the broken record: look on behind it
+    return None
+
+
+def iterate_members(text: str, start: int, line: int) -> Iterator[tuple[str, int, int, int]]:
+    """(name, position of the value, its line, position after it) of the object at `start`, known to be valid."""
+    decoder = Decoder()
+    position = skip_space(text, start + 1)
+    counted = start
+    while text[position] != "}":
+        name = decoder.decode_at(text, position, line)
+        assert isinstance(name, Found)
+        value_at = skip_space(text, skip_space(text, name.end) + 1)
+        line += text.count("\n", counted, value_at)
+        counted = value_at
+        value = decoder.decode_at(text, value_at, line)
+        assert value.end is not None
+        yield name.value, value_at, line, value.end
+        position = skip_space(text, value.end)
+        if text[position] == ",":
+            position = skip_space(text, position + 1)

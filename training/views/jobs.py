@@ -43,8 +43,12 @@ def job_detail(request, job_id):
 
 @login_required
 def job_status(request, job_id):
-    """The part of the job page that changes while it runs."""
-    return render(request, "training/job_detail.html#status", job_context(request, job_id))
+    """The parts of the job page that change while it runs; once it has ended, the whole page is read again."""
+    context = job_context(request, job_id)
+    response = render(request, "training/_job_live.html", context)
+    if context["job"].has_ended:
+        response["HX-Refresh"] = "true"
+    return response
 
 
 def job_context(request, job_id) -> dict:

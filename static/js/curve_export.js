@@ -84,8 +84,10 @@ function drawText(pen, node, style, number) {
 function fade(pen, node, height) {
   const wash = pen.createLinearGradient(0, 0, 0, height);
   const accent = getComputedStyle(node.ownerSVGElement.querySelector(".held")).stroke;
-  wash.addColorStop(0, accent.replace(/^rgba?\(([^)]+)\)$/, (_, parts) => `rgba(${parts.split(/[,\s]+/).slice(0, 3).join(",")},.13)`));
-  wash.addColorStop(1, "rgba(0,0,0,0)");
+  // The same colour at both ends: a canvas would blend to transparent black through grey.
+  const [red, green, blue] = accent.match(/[\d.]+/g);
+  wash.addColorStop(0, `rgba(${red},${green},${blue},.13)`);
+  wash.addColorStop(1, `rgba(${red},${green},${blue},0)`);
   return wash;
 }
 

@@ -40,7 +40,9 @@ class SignupForm(BaseSignupForm):
 
 def time_zone_choices() -> list[tuple[str, str]]:
     """Every place that has a zone, in the way people look for it: Europe/Berlin, then the zones without a place."""
-    names = sorted(name for name in available_timezones() if "/" in name and not name.startswith(("Etc/", "posix/")))
+    names = sorted(
+        name for name in available_timezones() if "/" in name and not name.startswith(("Etc/", "posix/"))
+    )
     return [("UTC", "UTC"), *((name, name.replace("_", " ")) for name in names)]
 
 
@@ -69,5 +71,8 @@ class TokenForm(forms.Form):
         label=_("What is it for?"), max_length=80, help_text=_("For example: my notebook, nightly job.")
     )
     scopes = forms.MultipleChoiceField(
-        label=_("What may it do?"), choices=Scope.choices, initial=ALL_SCOPES, widget=forms.CheckboxSelectMultiple
+        label=_("What may it do?"),
+        choices=Scope.choices,
+        initial=ALL_SCOPES,
+        widget=forms.CheckboxSelectMultiple,
     )

@@ -8,7 +8,10 @@ NOTICES_SHOWN = 20
 def bell(user: User) -> dict:
     """`notices`: the newest ones; `unread`: how many of all are new."""
     rows = Notice.objects.for_user(user)
-    return {"notices": rows.order_by("-created_at")[:NOTICES_SHOWN], "unread": rows.filter(read_at=None).count()}
+    return {
+        "notices": rows.order_by("-created_at")[:NOTICES_SHOWN],
+        "unread": rows.filter(read_at=None).count(),
+    }
 
 
 def tokens_of(user: User):

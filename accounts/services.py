@@ -17,12 +17,16 @@ def create_token(*, user: User, name: str, scopes=ALL_SCOPES) -> tuple[ApiToken,
     """Makes a token for `user` and returns it with its text, which is kept nowhere and cannot be shown again."""
     name = name.strip()
     if not 1 <= len(name) <= 80:
-        raise BadToken(_("A token's name has 1 to 80 characters; this one has %(count)d.") % {"count": len(name)})
+        raise BadToken(
+            _("A token's name has 1 to 80 characters; this one has %(count)d.") % {"count": len(name)}
+        )
     unknown = [scope for scope in scopes if scope not in Scope.values]
     if unknown or not scopes:
         found = ", ".join(unknown) or _("none")
         known = ", ".join(Scope.values)
-        raise BadToken(_("A token needs scopes out of %(known)s; found: %(found)s.") % {"known": known, "found": found})
+        raise BadToken(
+            _("A token needs scopes out of %(known)s; found: %(found)s.") % {"known": known, "found": found}
+        )
     return ApiToken.objects.create(user=user, name=name, scopes=sorted(set(scopes)))
 
 

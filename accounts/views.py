@@ -33,7 +33,7 @@ def settings(request: HttpRequest) -> HttpResponse:
 @require_http_methods(["GET", "POST"])
 @sensitive_variables("secret")
 def tokens(request: HttpRequest) -> HttpResponse:
-    """The tokens that act for one; a new one is shown in the answer to the very request that made it, and never again."""
+    """The tokens that act for one; a new one is shown in the answer to the request that made it, and never again."""
     form = TokenForm(request.POST or None)
     token = secret = None
     if request.method == "POST" and form.is_valid():

@@ -148,7 +148,9 @@ def test_mallory_sees_and_reads_none_of_the_notices_of_alice(alice, mallory_clie
     assert Notice.objects.get().read_at is None
 
 
-def test_the_list_behind_the_bell_costs_the_same_for_one_and_for_many(alice_client, alice, django_assert_max_num_queries):
+def test_the_list_behind_the_bell_costs_the_same_for_one_and_for_many(
+    alice_client, alice, django_assert_max_num_queries
+):
     for number in range(30):
         notify(owner=alice, text=f"Training {number} is done")
     with django_assert_max_num_queries(4):

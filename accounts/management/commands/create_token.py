@@ -13,7 +13,10 @@ class Command(BaseCommand):
         parser.add_argument("username")
         parser.add_argument("--name", default="command line", help="what the token is for")
         parser.add_argument(
-            "--scopes", nargs="+", default=list(ALL_SCOPES), help=f"out of: {', '.join(ALL_SCOPES)} (default: all)"
+            "--scopes",
+            nargs="+",
+            default=list(ALL_SCOPES),
+            help=f"out of: {', '.join(ALL_SCOPES)} (default: all)",
         )
 
     def handle(self, *args, **options):

@@ -2,6 +2,8 @@
 
 import pytest
 
+from tests.stack import stack  # noqa: F401 - a fixture for flows and browser tests
+
 
 @pytest.fixture
 def alice(django_user_model):

@@ -1,7 +1,7 @@
 """A whole Apex for tests: `manage.py up` with a data directory and a port of its own, stopped without leftovers.
 
-    with Stack(tmp_path) as stack:
-        stack.url, stack.manage("create_token", "admin"), stack.pid("worker-cpu")
+with Stack(tmp_path) as stack:
+    stack.url, stack.manage("create_token", "admin"), stack.pid("worker-cpu")
 """
 
 import json
@@ -11,9 +11,11 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import psutil
+import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 ADMIN_PASSWORD = "the-password-of-the-tests"
@@ -29,7 +31,9 @@ class Stack:
         self.console = self.data / "console.txt"
         self.environment = {
             # Settings of the person who runs the tests must not reach into them.
-            **{name: value for name, value in os.environ.items() if not name.startswith(("APEX_", "DJANGO_"))},
+            **{
+                name: value for name, value in os.environ.items() if not name.startswith(("APEX_", "DJANGO_"))
+            },
             "APEX_DATA_DIR": str(self.data),
             "APEX_PORT": str(self.port),
             "APEX_ADMIN_PASSWORD": ADMIN_PASSWORD,
@@ -46,7 +50,7 @@ class Stack:
         """Start and wait until `/healthz` is green and, with `everything`, all processes are ready."""
         self.data.mkdir(parents=True, exist_ok=True)
         begun = time.monotonic()
-        with open(self.console, "ab") as console:
+        with open(self.console, "wb") as console:
             self.process = subprocess.Popen(
                 [sys.executable, "manage.py", "up"],
                 cwd=ROOT,
@@ -60,7 +64,9 @@ class Stack:
         self.seconds_to_ready = time.monotonic() - begun
         if everything:
             self.wait_until(
-                lambda: all(facts["is_ready"] for facts in self.processes().values()), "all processes", timeout
+                lambda: all(facts["is_ready"] for facts in self.processes().values()),
+                "all processes",
+                timeout,
             )
         return self
 
@@ -96,7 +102,7 @@ class Stack:
     # --- looking ---------------------------------------------------------------------------------------
 
     def said(self) -> str:
-        """Return all that `manage.py up` has printed."""
+        """Return all that `manage.py up` has printed since the last start."""
         return self.console.read_text(errors="replace") if self.console.exists() else ""
 
     def log(self, name: str) -> str:
@@ -129,7 +135,7 @@ class Stack:
         assert done.returncode == 0, f"manage.py {arguments} ended with {done.returncode}:\n{done.stderr}"
         return done.stdout
 
-    def wait_until(self, condition, what: str, timeout: float = 60) -> None:
+    def wait_until(self, condition: Callable[[], bool], what: str, timeout: float = 60) -> None:
         """Wait until `condition()` is true. Fails with the console's text if Apex ends or the time is over."""
         deadline = time.monotonic() + timeout
         while True:
@@ -169,3 +175,10 @@ def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return probe.getsockname()[1]
+
+
+@pytest.fixture(scope="session")
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    """One running Apex for all tests of the session that need a whole one; each test uses people of its own."""
+    with Stack(tmp_path_factory.mktemp("stack")) as running:
+        yield running

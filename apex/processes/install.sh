@@ -1,6 +1,6 @@
 #!/bin/sh
 # Makes .venv and installs Apex into it: `sh apex/processes/install.sh train` (to run it) or `train,dev` (to work
-# on it). Does nothing when pyproject.toml and constraints.txt are as they were at the last time.
+# on it). Does nothing when the dependencies in pyproject.toml and constraints.txt are as at the last time.
 set -eu
 
 extras=${1:-train}
@@ -30,10 +30,11 @@ find_python() { # prints the first one that fits, or nothing
 
 fingerprint() {
     "$1" - "$root/pyproject.toml" "$root/constraints.txt" <<'PYTHON'
-import hashlib, pathlib, sys
+import hashlib, pathlib, sys, tomllib
 
-contents = b"\0".join(pathlib.Path(name).read_bytes() for name in sys.argv[1:])
-print(sys.version_info[:2], hashlib.sha256(contents).hexdigest())
+project = tomllib.loads(pathlib.Path(sys.argv[1]).read_text())["project"]  # the tools' settings change nothing
+contents = repr(sorted(project.items())) + pathlib.Path(sys.argv[2]).read_text()
+print(sys.version_info[:2], hashlib.sha256(contents.encode()).hexdigest())
 PYTHON
 }
 

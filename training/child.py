@@ -16,6 +16,7 @@ logger = logging.getLogger(__name__)
 GRACE_SECONDS = 5
 LOG_TAIL_BYTES = 8000
 END = object()
+ENGINE = [sys.executable, "-m", "training.engine"]
 
 
 class EngineChild:
@@ -41,7 +42,7 @@ class EngineChild:
         environment |= {"HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false"}
         self.log = open(self.log_path, "wb")
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "training.engine", str(self.run_path)],
+            [*ENGINE, str(self.run_path)],
             cwd=settings.BASE_DIR,
             env=environment,
             stdin=subprocess.PIPE,

@@ -1,0 +1,93 @@
+"""Alice's dataset, a base model in the catalogue, and an engine that says what a test tells it to."""
+
+import json
+import sys
+
+import pytest
+
+from apex.common import files
+from base_models.models import BaseModel
+from datasets_app.models import Dataset, DatasetVersion, MadeBy
+from training import child, queueing, services
+
+
+@pytest.fixture
+def sent(monkeypatch):
+    """Nudges that would have gone to the queue: job ids."""
+    nudges = []
+    monkeypatch.setattr(queueing.current_app, "send_task", lambda name, kwargs, queue: nudges.append(kwargs["job_id"]))
+    return nudges
+
+
+@pytest.fixture
+def base_model(db):
+    return BaseModel.objects.create(
+        name="tiny", display_name="Tiny", source="built_in", location="/nowhere", directory="/nowhere",
+        is_on_this_machine=True, sha256="0" * 64,
+    )  # fmt: skip
+
+
+def make_version(owner, name="Letters", rows=10, held_out=2):
+    lines = [
+        json.dumps(
+            {
+                "messages": [{"role": "user", "content": f"q{i}"}, {"role": "assistant", "content": f"a{i}"}],
+                "conversation": str(i),
+                "line": i + 1,
+                "split": "held_out" if i < held_out else "train",
+            }
+        )
+        for i in range(rows)
+    ]
+    stored = files.put_bytes("\n".join(lines).encode())
+    dataset = Dataset.objects.create(owner=owner, name=name)
+    return DatasetVersion.objects.create(
+        owner=owner, dataset=dataset, number=1, made_by=MadeBy.UPLOAD, format="messages", file_name="letters.jsonl",
+        source_sha256=stored.sha256, rows_sha256=stored.sha256, row_count=rows, train_count=rows - held_out,
+        held_out_count=held_out, conversation_count=rows,
+    )  # fmt: skip
+
+
+@pytest.fixture
+def version(alice):
+    return make_version(alice)
+
+
+@pytest.fixture
+def job(alice, version, base_model, sent):
+    return services.start_job(owner=alice, name="Coach", dataset_version=version, base_model=base_model)
+
+
+SAYS = """
+import json, pathlib, sys, time
+run = json.load(open(sys.argv[1]))
+out = pathlib.Path(run["output_dir"])
+def say(**event):
+    print(json.dumps(event), flush=True)
+def started(total=3):
+    say(event="started", total_steps=total, epochs=1, batch_size=1, gradient_accumulation_steps=1, train_rows=8,
+        held_out_rows=2, shortened_rows=0, dropped_turns=0, trainable_parameters=10, device="cpu")
+def step(n, loss):
+    say(event="step", step=n, epoch=n / 3, loss=loss, learning_rate=1e-4, grad_norm=1.0, tokens=10 * n,
+        tokens_per_second=100.0, eta_seconds=3.0 - n)
+def check(n, loss):
+    say(event="evaluated", step=n, eval_loss=loss, eval_rows=2)
+def finished():
+    adapter = out / "adapter"
+    adapter.mkdir(parents=True)
+    (adapter / "adapter_config.json").write_text("{}")
+    say(event="finished", adapter_dir=str(adapter), steps=3, tokens=30, seconds=1.0, eval_loss_base=2.0, eval_loss=1.0,
+        train_loss=1.1, peak_memory_bytes=1, library_versions={"torch": "2"})
+"""
+
+
+@pytest.fixture
+def engine_says(monkeypatch, tmp_path):
+    """`engine_says("started(); step(1, 2.0)")`: the child process runs these lines in place of a training."""
+
+    def set_script(lines: str) -> None:
+        script = tmp_path / "engine.py"
+        script.write_text(SAYS + lines)
+        monkeypatch.setattr(child, "ENGINE", [sys.executable, str(script)])
+
+    return set_script

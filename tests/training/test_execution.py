@@ -1,0 +1,145 @@
+"""A worker with a real child process; what the child says is scripted."""
+
+import os
+import threading
+import time
+
+import pytest
+
+from accounts.models import Notice
+from apex.common import files
+from training import execution, leases, services
+from training.models import Adapter, Attempt, JobEvent, Metric, Status, TrainingJob
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+WHOLE = """
+started()
+check(0, 2.0)
+for n in (1, 2, 3):
+    step(n, 2.0 - n / 4)
+check(3, 1.0)
+finished()
+"""
+
+
+def test_a_training_that_ends_well_leaves_an_adapter_with_its_lineage(job, engine_says):
+    engine_says(WHOLE)
+    execution.execute_job(str(job.pk))
+    job.refresh_from_db()
+    assert (job.status, job.step, job.total_steps) == (Status.SUCCEEDED, 3, 3)
+    assert (job.eval_loss_base, job.eval_loss) == (2.0, 1.0)
+    adapter = job.adapter
+    assert adapter.owner == job.owner and adapter.dataset_version == job.dataset_version
+    assert adapter.model_id.startswith("ft:tiny:alice:coach:") and len(adapter.model_id.rpartition(":")[2]) == 8
+    assert (files.local_directory(adapter.directory_sha256) / "adapter_config.json").exists()
+    assert Notice.objects.get(owner=job.owner).url == f"/training/{job.pk}/"
+
+
+def test_every_step_is_kept_once_with_its_check(job, engine_says):
+    engine_says(WHOLE)
+    execution.execute_job(str(job.pk))
+    rows = list(Metric.objects.filter(job=job).values_list("step", "loss", "eval_loss"))
+    assert rows == [(0, None, 2.0), (1, 1.75, None), (2, 1.5, None), (3, 1.25, 1.0)]
+
+
+def test_a_second_delivery_is_skipped(job, engine_says):
+    engine_says(WHOLE)
+    execution.execute_job(str(job.pk))
+    execution.execute_job(str(job.pk))
+    assert Attempt.objects.filter(job=job).count() == 1
+    assert Adapter.objects.count() == 1
+
+
+def test_the_reason_of_a_failure_reaches_the_row_with_advice_and_log(job, engine_says):
+    engine_says(
+        "print('deep trouble', file=sys.stderr)\n"
+        "say(event='failed', reason='bad_data', message='Line 7 is empty.', advice='Mend line 7.')\nsys.exit(1)"
+    )
+    execution.execute_job(str(job.pk))
+    job.refresh_from_db()
+    assert (job.status, job.reason, job.message, job.advice) == (
+        Status.FAILED, "bad_data", "Line 7 is empty.", "Mend line 7.",
+    )  # fmt: skip
+    assert "deep trouble" in job.log_tail
+
+
+def test_a_child_that_dies_without_a_word_is_a_crash_not_a_failure(job, engine_says):
+    engine_says("started(); import os; os.kill(os.getpid(), 9)")
+    execution.execute_job(str(job.pk))
+    job.refresh_from_db()
+    assert job.status == Status.CRASHED
+    assert "signal 9" in job.message and job.advice
+
+
+def test_noise_on_the_childs_output_harms_nothing(job, engine_says):
+    engine_says("print('hello'); print('[1]'); print('{\"a\": 1}')" + WHOLE)
+    execution.execute_job(str(job.pk))
+    job.refresh_from_db()
+    assert job.status == Status.SUCCEEDED
+
+
+def test_numbers_that_are_not_finite_are_kept_as_unknown(job, engine_says):
+    engine_says("started(); step(1, float('nan')); finished()")
+    execution.execute_job(str(job.pk))
+    assert Metric.objects.get(job=job, step=1).loss is None
+
+
+def test_cancelling_ends_the_child_and_stays(job, engine_says):
+    engine_says("started(); step(1, 2.0); time.sleep(600)")
+    worker = threading.Thread(target=execution.execute_job, args=[str(job.pk)])
+    worker.start()
+    attempt = wait_for(lambda: Attempt.objects.filter(job=job, pid__isnull=False).first())
+    wait_for(lambda: Metric.objects.filter(job=job).exists())
+    assert services.cancel_job(job=TrainingJob.objects.get(pk=job.pk))
+    worker.join(15)
+    assert not worker.is_alive()
+    job.refresh_from_db()
+    assert job.status == Status.CANCELLED
+    assert not is_running(attempt.pid)
+    attempt.refresh_from_db()
+    assert attempt.outcome == Status.CANCELLED and attempt.ended_at
+
+
+def test_a_worker_back_from_the_dead_writes_nothing(job, engine_says):
+    attempt = leases.claim(str(job.pk), "w")
+    TrainingJob.objects.filter(pk=job.pk).update(fence=attempt.token + 1)
+    with pytest.raises(leases.LeaseLost):
+        leases.hold(attempt, step=99)
+    with pytest.raises(leases.LeaseLost):
+        leases.finish(attempt, Status.SUCCEEDED, message="")
+    job.refresh_from_db()
+    assert (job.status, job.step) == (Status.RUNNING, 0)
+
+
+def test_finishing_never_overwrites_cancelled(job):
+    attempt = leases.claim(str(job.pk), "w")
+    assert services.cancel_job(job=TrainingJob.objects.get(pk=job.pk))
+    with pytest.raises(leases.LeaseLost):
+        leases.finish(attempt, Status.SUCCEEDED, message="")
+    job.refresh_from_db()
+    assert job.status == Status.CANCELLED
+
+
+def test_history_is_a_query(job, engine_says):
+    engine_says(WHOLE)
+    execution.execute_job(str(job.pk))
+    kinds = list(JobEvent.objects.filter(job=job).values_list("kind", flat=True))
+    assert kinds == ["job.queued", "job.started", "training.started", "job.succeeded"]
+
+
+def wait_for(condition, seconds=15):
+    until = time.monotonic() + seconds
+    while time.monotonic() < until:
+        if found := condition():
+            return found
+        time.sleep(0.05)
+    raise AssertionError("it did not happen in time")
+
+
+def is_running(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True

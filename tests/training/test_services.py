@@ -1,0 +1,125 @@
+import pytest
+from django.utils import timezone
+
+from apex.common.models import ImmutableModel
+from tests.training.conftest import make_version
+from training import leases, services, sweeping
+from training.models import Attempt, Metric, Plan, Status, TrainingJob
+
+pytestmark = pytest.mark.django_db
+
+
+def test_starting_queues_one_job_and_one_nudge(alice, version, base_model, sent, django_capture_on_commit_callbacks):
+    with django_capture_on_commit_callbacks(execute=True):
+        job = services.start_job(owner=alice, name="Coach", dataset_version=version, base_model=base_model)
+    assert job.status == Status.QUEUED and sent == [str(job.pk)]
+    assert job.config["lora_r"] == 16 and job.config["learning_rate"] == 2e-4
+
+
+def test_a_plan_becomes_one_job_however_often_it_is_started(alice, version, base_model, sent):
+    plan = Plan.objects.create(owner=alice, name="Coach")
+    jobs = {
+        services.start_job(owner=alice, name="Coach", dataset_version=version, base_model=base_model, plan=plan).pk
+        for _ in range(3)
+    }
+    assert len(jobs) == 1 and TrainingJob.objects.count() == 1
+
+
+def test_what_suits_the_base_model_comes_before_the_defaults_and_after_what_was_asked(alice, version, base_model, sent):
+    base_model.recommended_config = {"learning_rate": 0.002, "epochs": 5}
+    job = services.start_job(
+        owner=alice, name="x", dataset_version=version, base_model=base_model, config={"epochs": 1}
+    )
+    assert (job.config["learning_rate"], job.config["epochs"]) == (0.002, 1)
+
+
+@pytest.mark.parametrize(
+    ("config", "field", "words"),
+    [
+        ({"learning_rate": 5}, "learning_rate", "5"),
+        ({"epochs": "many"}, "epochs", "many"),
+        ({"colour": 1}, "colour", "colour"),
+    ],
+)
+def test_a_bad_setting_is_named_with_its_value(alice, version, base_model, config, field, words):
+    with pytest.raises(services.StartRefused, match=words) as refused:
+        services.start_job(owner=alice, name="x", dataset_version=version, base_model=base_model, config=config)
+    assert refused.value.field == field
+    assert not TrainingJob.objects.exists()
+
+
+def test_a_base_model_that_is_not_here_is_refused(alice, version, base_model):
+    base_model.is_on_this_machine = False
+    with pytest.raises(services.StartRefused, match="not on this machine"):
+        services.start_job(owner=alice, name="x", dataset_version=version, base_model=base_model)
+
+
+def test_a_dataset_without_examples_to_learn_from_is_refused(alice, base_model):
+    version = make_version(alice, rows=2, held_out=2)
+    with pytest.raises(services.StartRefused, match="no example"):
+        services.start_job(owner=alice, name="x", dataset_version=version, base_model=base_model)
+
+
+def test_a_waiting_job_can_be_cancelled_and_is_never_claimed_after(job):
+    assert services.cancel_job(job=job)
+    assert leases.claim(str(job.pk), "w") is None
+    assert not services.cancel_job(job=job)
+
+
+def test_only_one_of_two_claims_wins(job):
+    assert leases.claim(str(job.pk), "one")
+    assert leases.claim(str(job.pk), "two") is None
+    assert Attempt.objects.count() == 1
+
+
+def test_a_silent_worker_is_found_by_the_sweep(job):
+    attempt = leases.claim(str(job.pk), "w")
+    assert sweeping.close_silent_attempts() == 0
+    Attempt.objects.filter(pk=attempt.pk).update(lease_until=timezone.now() - timezone.timedelta(seconds=1))
+    assert sweeping.close_silent_attempts() == 1
+    job.refresh_from_db()
+    assert job.status == Status.CRASHED and "fell silent" in job.message and job.advice
+    assert sweeping.close_silent_attempts() == 0
+
+
+def test_a_lost_nudge_is_sent_again_and_only_once(job, sent):
+    sent.clear()
+    assert sweeping.send_lost_jobs() == 0
+    TrainingJob.objects.filter(pk=job.pk).update(sent_at=timezone.now() - timezone.timedelta(hours=1))
+    assert sweeping.send_lost_jobs() == 1
+    assert sweeping.send_lost_jobs() == 0
+    assert sent == [str(job.pk)]
+
+
+def test_trying_again_makes_a_new_job_with_the_same_settings(job):
+    services.cancel_job(job=job)
+    again = services.retry_job(job=job)
+    assert again.pk != job.pk and again.retry_of == job and again.config == job.config
+
+
+def test_a_job_at_work_cannot_be_tried_again_or_deleted(job):
+    with pytest.raises(services.StartRefused, match="waiting"):
+        services.retry_job(job=job)
+    with pytest.raises(services.DeleteRefused, match="stop it first"):
+        services.delete_job(job=job)
+
+
+def test_deleting_an_ended_job_takes_its_history_along(job):
+    services.cancel_job(job=job)
+    services.delete_job(job=job)
+    assert not TrainingJob.objects.exists() and not Metric.objects.exists()
+
+
+def test_jobs_go_to_the_queue_with_the_fewest(alice, version, base_model, sent, settings):
+    settings.TRAINING_QUEUES = ["gpu0", "gpu1"]
+    queues = [
+        services.start_job(owner=alice, name="x", dataset_version=version, base_model=base_model).queue
+        for _ in range(4)
+    ]
+    assert queues == ["gpu0", "gpu1", "gpu0", "gpu1"]
+
+
+def test_versions_and_adapters_cannot_be_changed(version):
+    assert isinstance(version, ImmutableModel)
+    with pytest.raises(TypeError, match="immutable"):
+        version.save()

@@ -191,7 +191,9 @@ def _message(message: Any, index: int) -> dict[str, str]:
             param=f"{where}.role", code="invalid_value",
         )  # fmt: skip
     if message.get("tool_calls") or message.get("function_call") or message.get("audio"):
-        raise ApiError(f"`{where}` calls a tool or carries audio; this server answers with text only.", param=where)
+        raise ApiError(
+            f"`{where}` calls a tool or carries audio; this server answers with text only.", param=where
+        )
     return {"role": ROLES[role], "content": _content(message.get("content"), f"{where}.content")}
 
 
@@ -201,7 +203,9 @@ def _content(content: Any, where: str) -> str:
         return content
     if isinstance(content, list) and content:
         for index, part in enumerate(content):
-            if not (isinstance(part, dict) and part.get("type") == "text" and isinstance(part.get("text"), str)):
+            if not (
+                isinstance(part, dict) and part.get("type") == "text" and isinstance(part.get("text"), str)
+            ):
                 raise ApiError(
                     f"`{where}[{index}]` is {_short(part)}; this server reads text parts only.",
                     param=f"{where}[{index}]", code="invalid_value",
@@ -224,7 +228,9 @@ def _stop(body: dict[str, Any]) -> list[str]:
     stop = body.get("stop", [])
     stop = [stop] if isinstance(stop, str) else stop
     if not isinstance(stop, list) or len(stop) > 4 or not all(isinstance(one, str) and one for one in stop):
-        raise ApiError(f"`stop` must be a string or up to 4 non-empty strings, got {_short(stop)}.", param="stop")
+        raise ApiError(
+            f"`stop` must be a string or up to 4 non-empty strings, got {_short(stop)}.", param="stop"
+        )
     return stop
 
 
@@ -265,7 +271,9 @@ def _integer(body: dict[str, Any], name: str, low: int, high: int | None) -> int
         raise ApiError(f"`{name}` must be an integer, got {_short(value)}.", param=name, code="invalid_type")
     if value < low or (high is not None and value > high):
         upper = "" if high is None else f" and at most {high}"
-        raise ApiError(f"`{name}` must be at least {low}{upper}, got {value}.", param=name, code="invalid_value")
+        raise ApiError(
+            f"`{name}` must be at least {low}{upper}, got {value}.", param=name, code="invalid_value"
+        )
     return value
 
 

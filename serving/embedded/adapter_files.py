@@ -17,7 +17,9 @@ def check_adapter(directory: Path) -> dict[str, list[int]]:
     config_path, weights_path = directory / "adapter_config.json", directory / "adapter_model.safetensors"
     for path in (config_path, weights_path):
         if not path.is_file():
-            raise ApiError(f"No adapter found at {directory}: {path.name} is missing.", status=404, param="lora_path")
+            raise ApiError(
+                f"No adapter found at {directory}: {path.name} is missing.", status=404, param="lora_path"
+            )
     try:
         config = json.loads(config_path.read_text())
         with safe_open(weights_path, framework="numpy") as weights:
@@ -57,8 +59,11 @@ def check_fits(shapes: dict[str, list[int]], base_shapes: dict[str, tuple[int, .
     for name, shape in shapes.items():
         module, found, side = name.removeprefix("base_model.model.").partition(".lora_")
         base = base_shapes.get(module)
-        fits = bool(found) and base is not None and len(shape) == 2 and (
-            shape[1] == base[1] if side.startswith("A") else shape[0] == base[0]
+        fits = (
+            bool(found)
+            and base is not None
+            and len(shape) == 2
+            and (shape[1] == base[1] if side.startswith("A") else shape[0] == base[0])
         )
         if not fits:
             shown = "no such part" if base is None else f"a part of shape {list(base)}"

@@ -200,7 +200,9 @@ def _text(body: Any, name: str) -> str:
 def _directory(body: Any, name: str) -> Path:
     path = Path(_text(body, name))
     if not path.is_absolute() or not path.is_dir():
-        raise ApiError(f"`{name}` is {str(path)!r}; no such directory on this machine.", status=404, param=name)
+        raise ApiError(
+            f"`{name}` is {str(path)!r}; no such directory on this machine.", status=404, param=name
+        )
     return path
 
 

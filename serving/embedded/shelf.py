@@ -93,9 +93,15 @@ class Shelf:
         """For `GET /v1/models`: name, path, name of the base (None for a base) and context in tokens."""
         bases = list(self.bases.values())
         return [
-            {"id": base.name, "root": str(base.path), "parent": None, "max_model_len": base.context} for base in bases
+            {"id": base.name, "root": str(base.path), "parent": None, "max_model_len": base.context}
+            for base in bases
         ] + [
-            {"id": adapter.name, "root": str(adapter.path), "parent": base.name, "max_model_len": base.context}
+            {
+                "id": adapter.name,
+                "root": str(adapter.path),
+                "parent": base.name,
+                "max_model_len": base.context,
+            }
             for base in bases
             for adapter in list(base.adapters.values())
         ]

@@ -64,7 +64,9 @@ def running_server(idle_seconds: float = 600, path: str | None = None):
         path = path or f"{directory}/serving.sock"
         command = [sys.executable, "-m", "serving.embedded", "--url", f"unix://{path}"]
         process = subprocess.Popen(
-            [*command, "--idle-seconds", str(idle_seconds)], cwd=ROOT, env=os.environ | {"CUDA_VISIBLE_DEVICES": ""}
+            [*command, "--idle-seconds", str(idle_seconds)],
+            cwd=ROOT,
+            env=os.environ | {"CUDA_VISIBLE_DEVICES": ""},
         )
         try:
             server = Server(path, process)

@@ -13,7 +13,12 @@ BASE, ONE, TWO = "tiny", "ft:tiny:alice:one.x", "ft:tiny:alice:two.x"
 
 
 def chat(model=BASE, content="Hello, who are you?", **options):
-    return {"model": model, "messages": [{"role": "user", "content": content}], "max_tokens": 40, "temperature": 0} | options
+    return {
+        "model": model,
+        "messages": [{"role": "user", "content": content}],
+        "max_tokens": 40,
+        "temperature": 0,
+    } | options
 
 
 def answer(server, **options) -> str:
@@ -48,7 +53,9 @@ def test_answers_are_those_of_transformers_and_peft(loaded, tiny):
     for name in (BASE, ONE):
         if name == ONE:
             model = PeftModel.from_pretrained(model, tiny["one"])
-        out = model.generate(input_ids=torch.tensor([ids]), max_new_tokens=40, do_sample=False, pad_token_id=0)
+        out = model.generate(
+            input_ids=torch.tensor([ids]), max_new_tokens=40, do_sample=False, pad_token_id=0
+        )
         assert answer(loaded, model=name) == renderer.decode(out[0, len(ids) :].tolist())
 
 
@@ -72,7 +79,9 @@ def test_two_streams_flow_at_once(loaded):
     times: dict[str, list[float]] = {BASE: [], ONE: []}
 
     def read(model):
-        with loaded.open("POST", "/v1/chat/completions", chat(model=model, max_tokens=300, stream=True)) as response:
+        with loaded.open(
+            "POST", "/v1/chat/completions", chat(model=model, max_tokens=300, stream=True)
+        ) as response:
             times[model] = [time.monotonic() for line in response if line.startswith(b"data:")]
 
     threads = [threading.Thread(target=read, args=(model,)) for model in times]
@@ -135,7 +144,11 @@ def test_a_broken_request_is_refused_by_name(loaded):
 
 def test_models_lists_bases_and_their_adapters(loaded):
     _, body = loaded.call("GET", "/v1/models")
-    assert [(card["id"], card["parent"]) for card in body["data"]][:3] == [(BASE, None), (ONE, BASE), (TWO, BASE)]
+    assert [(card["id"], card["parent"]) for card in body["data"]][:3] == [
+        (BASE, None),
+        (ONE, BASE),
+        (TWO, BASE),
+    ]
 
 
 def test_a_client_that_leaves_ends_its_answer(loaded):
@@ -161,7 +174,8 @@ def test_an_adapter_can_come_and_go_while_others_answer(loaded, tiny, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("change", "word"), [({"use_dora": True}, "use_dora"), ({"r": 512}, "r = 512"), ({"peft_type": "IA3"}, "peft_type")]
+    ("change", "word"),
+    [({"use_dora": True}, "use_dora"), ({"r": 512}, "r = 512"), ({"peft_type": "IA3"}, "peft_type")],
 )
 def test_an_adapter_of_another_kind_is_refused(loaded, tiny, tmp_path, change, word):
     directory = tmp_path / "odd"
@@ -209,11 +223,3 @@ def test_it_is_light_until_asked_and_stops_when_idle(tiny):
         heavy = server.rss_bytes()
         assert server.process.wait(timeout=20) == 0
     assert light < 100e6 < heavy
-
-
-def test_a_third_base_takes_the_place_of_the_longest_unused(tmp_path):
-    bases = {name: make_base(tmp_path / name, seed=seed) for seed, name in enumerate(("a", "b", "c"))}
-    with running_server() as server:
-        for name, path in bases.items():
-            assert server.call("POST", "/v1/load_base_model", {"name": name, "path": str(path)})[0] == 200
-        assert [card["id"] for card in server.call("GET", "/v1/models")[1]["data"]] == ["b", "c"]

@@ -25,7 +25,9 @@ def make_base(directory: Path, *, seed: int = 0, hidden: int = 32) -> Path:
     tokenizer.add_special_tokens(special)
     tokenizer.save(str(directory / "tokenizer.json"))
     (directory / "tokenizer_config.json").write_text(
-        json.dumps({"tokenizer_class": "PreTrainedTokenizerFast", "eos_token": "<|im_end|>", "chat_template": CHATML})
+        json.dumps(
+            {"tokenizer_class": "PreTrainedTokenizerFast", "eos_token": "<|im_end|>", "chat_template": CHATML}
+        )
     )
     torch.manual_seed(seed)
     config = LlamaConfig(
@@ -53,7 +55,9 @@ def make_adapter(directory: Path, base: Path, *, seed: int, **changes) -> Path:
 
     torch.manual_seed(seed)
     targets = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
-    config = LoraConfig(**{"r": 4, "lora_alpha": 8, "target_modules": targets, "task_type": "CAUSAL_LM"} | changes)
+    config = LoraConfig(
+        **{"r": 4, "lora_alpha": 8, "target_modules": targets, "task_type": "CAUSAL_LM"} | changes
+    )
     model = get_peft_model(AutoModelForCausalLM.from_pretrained(base), config)
     with torch.no_grad():
         for name, weight in model.named_parameters():

@@ -38,7 +38,11 @@ def command(*words: str) -> Callable[[], str]:
 
     def check() -> str:
         done = subprocess.run([sys.executable, *words], capture_output=True, text=True, check=False)
-        return "" if done.returncode == 0 else (done.stdout + done.stderr).strip() or f"exit code {done.returncode}"
+        return (
+            ""
+            if done.returncode == 0
+            else (done.stdout + done.stderr).strip() or f"exit code {done.returncode}"
+        )
 
     return check
 

@@ -46,7 +46,17 @@ def server(folder: Path) -> Iterator[str]:
         run = {"user": user, "cwd": "/", "stdout": subprocess.DEVNULL, "stderr": subprocess.STDOUT}
         initdb = [programs / "initdb", "-D", data, "-U", "apex", "-A", "trust", "-E", "UTF8", "--no-sync"]
         subprocess.run(initdb, check=True, **run)
-        command = [programs / "postgres", "-D", data, "-k", sockets, "-c", "listen_addresses=", "-c", "fsync=off"]
+        command = [
+            programs / "postgres",
+            "-D",
+            data,
+            "-k",
+            sockets,
+            "-c",
+            "listen_addresses=",
+            "-c",
+            "fsync=off",
+        ]
         process = subprocess.Popen(command, **run)
         try:
             wait_until_ready(programs, sockets, process)

@@ -11,7 +11,13 @@ from pathlib import Path
 
 from tests import postgres
 
-ON_BOTH_DATABASES = ("tests/accounts", "tests/base_models", "tests/datasets_app", "tests/training", "tests/common")
+ON_BOTH_DATABASES = (
+    "tests/accounts",
+    "tests/base_models",
+    "tests/datasets_app",
+    "tests/training",
+    "tests/common",
+)
 
 
 def main(words: list[str]) -> int:

@@ -54,7 +54,7 @@ def site_processes(
     return [
         web(host, port, host_header),
         worker("default", concurrency=2),
-        *(worker(queue, concurrency=1) for queue in training_queues),
+        *(worker(queue) for queue in training_queues),
         scheduler(data),
         serving(serving_url),
     ]
@@ -75,12 +75,17 @@ def web(host: str, port: int, host_header: str = "localhost") -> Process:
     )  # fmt: skip
 
 
-def worker(queue: str, *, concurrency: int) -> Process:
-    """Return a Celery worker for one queue. It takes one task at a time into each hand, never ahead."""
+def worker(queue: str, *, concurrency: int = 0) -> Process:
+    """Return a Celery worker for one queue. It takes one task at a time into each hand, never ahead.
+
+    Without `concurrency` the worker runs its tasks itself, one by one: nothing of a training outlives it, and
+    a stop reaches the task at once.
+    """
+    hands = ("--concurrency", concurrency) if concurrency else ("--pool", "solo")
     return Process(
         name=f"worker-{queue}",
         command=_python(
-            "apex.processes.worker", "-Q", queue, "-n", f"{queue}@%h", "--concurrency", concurrency,
+            "apex.processes.worker", "-Q", queue, "-n", f"{queue}@%h", *hands,
             "--prefetch-multiplier", 1, "-O", "fair", "--without-gossip", "--without-mingle",
             "--loglevel", "INFO",
         ),

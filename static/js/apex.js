@@ -24,10 +24,16 @@ document.addEventListener("click", (event) => {
   if (button.hasAttribute("data-theme-toggle")) turnTheme();
   if (button.role === "tab") showTab(button);
   if (button.dataset.opens) document.getElementById(button.dataset.opens)?.showModal();
-  if (button.hasAttribute("data-closes")) (button.closest("[data-toast]") ?? button.closest("dialog"))?.[button.closest("[data-toast]") ? "remove" : "close"]();
+  if (button.hasAttribute("data-closes")) close(button);
   if (button.hasAttribute("data-copies")) copy(button);
   if (button.hasAttribute("data-bell-opens")) turnBell();
 });
+
+function close(button) {
+  const toastNode = button.closest("[data-toast]");
+  if (toastNode) toastNode.remove();
+  else button.closest("dialog").close();
+}
 
 /** A click on the shade beside a dialog lands on the dialog itself, outside its box. */
 function isOutside(event, dialog) {
@@ -115,7 +121,7 @@ if (bellButton) {
   });
   // The event says only that something is new; the words come with the fragment that is read next.
   document.body.addEventListener("notice-created", () => (isBellNews = true));
-  document.body.addEventListener("htmx:afterSettle", () => {
+  document.body.addEventListener("htmx:afterSwap", () => {
     const items = bellList.querySelector("[data-unread]");
     if (!items) return;
     const count = Number(items.dataset.unread);
@@ -160,7 +166,29 @@ function tellTimes(within = document) {
 }
 tellTimes();
 setInterval(tellTimes, 20000);
-document.addEventListener("htmx:load", (event) => tellTimes(event.detail.elt.parentElement ?? document));
+// At the swap and not after it has settled, so that the exact time never flashes up.
+for (const type of ["htmx:afterSwap", "htmx:load"]) document.addEventListener(type, () => tellTimes());
+
+// --- Re-reading a fragment does not get in the way of who is using it ---------------------------------------------
+let focused = null; // how to find what had the focus, once its fragment is new
+
+document.addEventListener("htmx:beforeSwap", (event) => {
+  const target = event.detail.target;
+  // A dialog that is open would close under the person's hands: the next event reads the fragment again.
+  if (target.querySelector("dialog[open]")) event.detail.shouldSwap = false;
+  const at = document.activeElement;
+  focused = at && !at.id && target.contains(at) ? selectorOf(at) : null;
+});
+document.addEventListener("htmx:afterSwap", () => {
+  if (focused && document.activeElement === document.body) document.querySelector(focused)?.focus();
+  focused = null;
+});
+
+/** A selector by what the element does; null where nothing tells it from others. htmx itself minds those with an id. */
+function selectorOf(element) {
+  const name = ["data-opens", "href", "name", "aria-controls"].find((each) => element.hasAttribute(each));
+  return name ? `${element.localName}[${name}="${CSS.escape(element.getAttribute(name))}"]` : null;
+}
 
 // --- What htmx could not do is said, never swallowed --------------------------------------------------------------
 document.addEventListener("htmx:sendError", () => toast(word("request-broken"), { level: "error" }));

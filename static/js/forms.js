@@ -3,15 +3,19 @@
 import { csrfToken, toast, word } from "./page.js";
 
 // --- A double click never posts twice ---------------------------------------------------------------------------
-/** Marks the form as under way, or free again; the pressed button shows it and keeps its width. */
-function setBusy(form, isBusy, button = null) {
-  form.toggleAttribute("data-sent", isBusy);
-  for (const each of form.querySelectorAll("button:not([type=button])")) {
-    if (each !== button && isBusy) continue;
-    each.toggleAttribute("aria-busy", isBusy);
-    if (isBusy) each.setAttribute("aria-busy", "true");
-    if (isBusy) each.setAttribute("aria-disabled", "true");
-    else each.removeAttribute("aria-disabled");
+/** Marks the form as under way; the pressed button, which may stand outside the form, shows it. */
+function setBusy(form, button) {
+  form.setAttribute("data-sent", "");
+  button?.setAttribute("aria-busy", "true");
+  button?.setAttribute("aria-disabled", "true");
+}
+
+function free(form) {
+  form.removeAttribute("data-sent");
+  for (const each of form.elements) {
+    if (each.localName !== "button" || !each.hasAttribute("aria-busy")) continue;
+    each.removeAttribute("aria-busy");
+    each.removeAttribute("aria-disabled");
   }
 }
 
@@ -23,12 +27,12 @@ document.addEventListener("submit", (event) => {
     event.stopImmediatePropagation();
     return;
   }
-  setBusy(form, true, event.submitter);
+  setBusy(form, event.submitter);
   if (form.hasAttribute("data-upload")) {
     event.preventDefault();
     send(form, event.submitter);
   } else if (form.hasAttribute("data-downloads")) {
-    setTimeout(() => setBusy(form, false, event.submitter), 2000); // the answer is a file; the page stays
+    setTimeout(() => free(form), 2000); // the answer is a file; the page stays
   }
 }, { capture: true });
 
@@ -39,11 +43,6 @@ document.addEventListener("htmx:afterRequest", (event) => {
 addEventListener("pageshow", (event) => {
   if (event.persisted) document.querySelectorAll("form[data-sent]").forEach(free);
 });
-
-function free(form) {
-  setBusy(form, false);
-  form.removeAttribute("data-sent");
-}
 
 // --- Sending a file, with a bar that fills ------------------------------------------------------------------------
 const MB = 1024 * 1024;
@@ -99,10 +98,14 @@ function arrive(form, request) {
   const here = document.getElementById("main");
   here.replaceChildren(...main.childNodes);
   globalThis.htmx?.process(here);
+  here.dispatchEvent(new CustomEvent("htmx:load", { bubbles: true, detail: { elt: here } }));
   for (const kept of page.querySelectorAll("[data-toast]")) {
     toast(kept.querySelector("[data-toast-text]").textContent, { level: kept.dataset.level });
   }
-  here.querySelector('[aria-invalid="true"], .form-errors, .error')?.scrollIntoView({ block: "center" });
+  here.focus({ preventScroll: true });
+  const fault = here.querySelector('[aria-invalid="true"], .form-errors, .error');
+  if (fault) fault.scrollIntoView({ block: "center" });
+  else scrollTo(0, 0);
 }
 
 /** The page that the request followed has used up Django's messages; the page we go to shows them again. */
@@ -115,6 +118,8 @@ function keepToasts(page) {
 }
 
 function say(form, text, isFault = false) {
+  // Choosing the same file once more must count as a choice.
+  if (isFault) for (const input of form.querySelectorAll("input[data-sends]")) input.value = "";
   const place = form.querySelector("[data-upload-says]");
   if (!place) {
     if (isFault) toast(text, { level: "error" });
@@ -152,7 +157,8 @@ document.addEventListener("change", (event) => {
 
 // --- Half-filled forms save themselves ----------------------------------------------------------------------------
 // <form data-autosave="URL">: posts its fields (not its files) to URL, or to its action, soon after each change.
-// Any 2xx answer counts as saved; [data-autosave-says] shows how it went.
+// A redirect or an answer without a page counts as saved; a page means that the form came back with something missing.
+// [data-autosave-says] shows how it went.
 const timers = new WeakMap();
 
 document.addEventListener("input", (event) => {
@@ -173,7 +179,9 @@ async function save(form, wait = 2000) {
     const answer = await fetch(form.dataset.autosave || form.action, {
       method: "POST", body, redirect: "manual", headers: { "x-csrftoken": csrfToken(), "x-autosave": "1" },
     });
-    isKept = answer.ok || answer.type === "opaqueredirect";
+    const isPage = answer.headers.get("content-type")?.startsWith("text/html");
+    isKept = answer.type === "opaqueredirect" || (answer.ok && !isPage);
+    if (isPage && answer.status < 500) return tell(word("unfinished"));
   } catch (problem) {
     console.info("Saving waits for the connection.", problem.message);
   }

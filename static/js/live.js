@@ -75,7 +75,7 @@ function keepOpen(path, { isShown = false } = {}) {
   addEventListener("pagehide", () => socket.removeEventListener("close", retry));
   addEventListener("pageshow", (event) => event.persisted && socket.readyState > WebSocket.OPEN && connect());
   // A fragment that was just read brings its words in the state of long ago.
-  document.addEventListener("htmx:afterSettle", () => isShown && sayState(state));
+  document.addEventListener("htmx:afterSwap", () => isShown && sayState(state));
   connect();
 }
 

@@ -7,6 +7,7 @@ path is limited to about 107 bytes, and some shared or mounted folders cannot ho
 
 import hashlib
 import os
+import shutil
 import stat
 import tempfile
 from pathlib import Path
@@ -71,6 +72,15 @@ def make_runtime_dir(data: Path | None = None) -> Path:
     data.mkdir(parents=True, exist_ok=True)
     (data / "runtime-dir").write_text(f"{folder}\n")
     return folder
+
+
+def remove_runtime_dir(data: Path | None = None) -> None:
+    """Remove the runtime directory with the sockets in it. Only for who holds the lock: nothing may run."""
+    data = data or data_dir()
+    folder = runtime_dir(data)
+    if _is_private(folder):
+        shutil.rmtree(folder, ignore_errors=True)
+    (data / "runtime-dir").unlink(missing_ok=True)
 
 
 def _fits(folder: Path) -> bool:

@@ -70,3 +70,11 @@ def test_the_data_directory_is_var_beside_manage_py_unless_set(monkeypatch, tmp_
     assert places.data_dir() == places.ROOT / "var"
     monkeypatch.setenv("APEX_DATA_DIR", str(tmp_path))
     assert places.data_dir() == tmp_path.resolve()
+
+
+def test_a_removed_runtime_directory_leaves_no_note(data):
+    folder = places.make_runtime_dir(data)
+    (folder / "broker.sock").touch()
+    places.remove_runtime_dir(data)
+    assert not folder.exists()
+    assert not (data / "runtime-dir").exists()

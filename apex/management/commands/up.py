@@ -9,7 +9,7 @@ from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 from django.db import connections
 
-from apex.processes import broker, checks, child, plan, prepare
+from apex.processes import broker, checks, child, places, plan, prepare
 from apex.processes.supervisor import Supervisor
 
 
@@ -66,9 +66,11 @@ class Command(BaseCommand):
                 return supervisor.run()
             finally:
                 supervisor.stop()
+                places.remove_runtime_dir(data)
                 self._say("Everything is stopped.")
 
     def _plan(self, data: Path) -> list[plan.Process]:
+        places.make_runtime_dir(data)
         site = plan.site_processes(
             data=data,
             host=settings.HOST,

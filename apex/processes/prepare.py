@@ -20,6 +20,10 @@ from django.db.migrations.executor import MigrationExecutor
 ADMIN_NAME = "admin"
 
 
+class NameTaken(RuntimeError):
+    """There is no superuser, and someone without rights has the name that the first one would get."""
+
+
 def prepare(say: Callable[[str], None]) -> None:
     """Do all steps in order, with one line to `say` for each that had something to do."""
     if migrate():
@@ -27,7 +31,11 @@ def prepare(say: Callable[[str], None]) -> None:
     if collect_static():
         say("Static files are collected.")
     register_base_models(say)
-    password = create_first_superuser()
+    try:
+        password = create_first_superuser()
+    except NameTaken as error:
+        say(str(error))
+        return
     if password:
         say(
             f"First administrator: name {ADMIN_NAME}, password {password}\n"
@@ -83,11 +91,16 @@ def create_first_superuser() -> str | None:
     """Create the superuser `admin` if there is no superuser at all.
 
     The password is `APEX_ADMIN_PASSWORD`, or a random one, which is returned so that it can be shown once.
-    Returns None if nothing was created or the password was given.
+    Returns None if nothing was created or the password was given. Raises `NameTaken`.
     """
     users = get_user_model()
     if users.objects.filter(is_superuser=True).exists():
         return None
+    if users.objects.filter(username=ADMIN_NAME).exists():
+        raise NameTaken(
+            f"There is no superuser, and the name {ADMIN_NAME} belongs to someone else. "
+            f"Make one: .venv/bin/python manage.py createsuperuser"
+        )
     given = os.environ.get("APEX_ADMIN_PASSWORD", "")
     password = given or secrets.token_urlsafe(12)
     users.objects.create_superuser(username=ADMIN_NAME, email="", password=password)

@@ -67,7 +67,11 @@ def test_a_taken_port_is_one_clear_line(stack, tmp_path):
 
 
 def test_a_broker_that_is_away_is_one_clear_line(stack, tmp_path):
-    away = {"APEX_DATA_DIR": str(tmp_path), "APEX_PORT": str(free_port()), "APEX_REDIS_URL": "unix:///no/x.sock"}
+    away = {
+        "APEX_DATA_DIR": str(tmp_path),
+        "APEX_PORT": str(free_port()),
+        "APEX_REDIS_URL": "unix:///no/x.sock",
+    }
     done = up({**stack.environment, **away})
     assert done.returncode == 1
     assert "No broker answers at APEX_REDIS_URL" in done.stderr
@@ -100,7 +104,9 @@ def test_the_second_start_is_quick_ctrl_c_leaves_nothing_and_so_does_a_kill(tmp_
 
 def test_one_process_alone_can_be_run_for_containers(stack):
     listed = up(stack.environment, "--only", "nothing")
-    assert "there are web, worker-default, worker-cpu, scheduler, serving" in listed.stderr.replace("broker, ", "")
+    assert "there are web, worker-default, worker-cpu, scheduler, serving" in listed.stderr.replace(
+        "broker, ", ""
+    )
 
 
 def test_the_state_file_names_the_supervisor(stack):

@@ -2,7 +2,7 @@
 
 import os
 
-os.environ.setdefault("DJANGO_SETTINGS_MODULE", "apex.settings")
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "apex.settings.active")
 
 from django.core.asgi import get_asgi_application
 

@@ -4,7 +4,7 @@ import os
 
 from celery import Celery
 
-os.environ.setdefault("DJANGO_SETTINGS_MODULE", "apex.settings")
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "apex.settings.active")
 
 app = Celery("apex")
 app.config_from_object("django.conf:settings", namespace="CELERY")

@@ -1,15 +1,1 @@
-"""Settings: `base` for all, then `dev`, `test` or `prod` by `APEX_ENV` (default: dev)."""
-
-import os
-
-environment = os.environ.get("APEX_ENV", "dev")
-
-match environment:
-    case "dev":
-        from apex.settings.dev import *  # noqa: F403
-    case "test":
-        from apex.settings.test import *  # noqa: F403
-    case "prod":
-        from apex.settings.prod import *  # noqa: F403
-    case _:
-        raise SystemExit(f"APEX_ENV is {environment!r}; it must be dev, test or prod.")
+"""Settings: `base` for all; `dev`, `test` and `prod` on it; `active` is the one that `APEX_ENV` names."""

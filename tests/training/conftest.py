@@ -1,13 +1,11 @@
 """Alice's dataset, a base model in the catalogue, and an engine that says what a test tells it to."""
 
-import json
 import sys
 
 import pytest
 
-from apex.common import files
 from base_models.models import BaseModel
-from datasets_app.models import Dataset, DatasetVersion, MadeBy
+from tests.training.factories import make_version
 from training import child, queueing, services
 
 
@@ -24,27 +22,6 @@ def base_model(db):
     return BaseModel.objects.create(
         name="tiny", display_name="Tiny", source="built_in", location="/nowhere", directory="/nowhere",
         is_on_this_machine=True, sha256="0" * 64,
-    )  # fmt: skip
-
-
-def make_version(owner, name="Letters", rows=10, held_out=2):
-    lines = [
-        json.dumps(
-            {
-                "messages": [{"role": "user", "content": f"q{i}"}, {"role": "assistant", "content": f"a{i}"}],
-                "conversation": str(i),
-                "line": i + 1,
-                "split": "held_out" if i < held_out else "train",
-            }
-        )
-        for i in range(rows)
-    ]
-    stored = files.put_bytes("\n".join(lines).encode())
-    dataset = Dataset.objects.create(owner=owner, name=name)
-    return DatasetVersion.objects.create(
-        owner=owner, dataset=dataset, number=1, made_by=MadeBy.UPLOAD, format="messages", file_name="letters.jsonl",
-        source_sha256=stored.sha256, rows_sha256=stored.sha256, row_count=rows, train_count=rows - held_out,
-        held_out_count=held_out, conversation_count=rows,
     )  # fmt: skip
 
 

@@ -2,7 +2,7 @@ import pytest
 from django.utils import timezone
 
 from apex.common.models import ImmutableModel
-from tests.training.conftest import make_version
+from tests.training.factories import make_version
 from training import leases, services, sweeping
 from training.models import Attempt, Metric, Plan, Status, TrainingJob
 

@@ -1,2 +1,11 @@
+from django.urls import path
+
+from serving import views
+
 app_name = "serving"
-urlpatterns: list = []
+urlpatterns = [
+    path("adapters/<uuid:adapter_id>/compare/", views.compare, name="compare"),
+    path("adapters/<uuid:adapter_id>/compare/part/", views.compare_part, name="compare-part"),
+    path("adapters/<uuid:adapter_id>/answers/base/", views.answer_base, name="answer-base"),
+    path("adapters/<uuid:adapter_id>/answers/tuned/", views.answer_tuned, name="answer-tuned"),
+]

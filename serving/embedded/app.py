@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from serving.embedded.worker import Ticket, Worker
-from serving.protocol import AnswerShape, ApiError, ChatRequest, model_not_found, parse_chat_request
+from serving.protocol import ApiError, ChatRequest, model_not_found, parse_chat_request
+from serving.shapes import AnswerShape
 
 log = logging.getLogger(__name__)
 
@@ -22,7 +23,7 @@ Send = Callable[[dict], Awaitable[None]]
 
 
 class App:
-    """`idle_since` is the monotonic time of the last request that needed the model, None while one is running."""
+    """The ASGI callable. It notes when a model was last needed, so that the process can stop when idle."""
 
     def __init__(self, worker: Worker):
         self.worker = worker
@@ -78,7 +79,9 @@ class App:
             self._last_used = time.monotonic()
 
     async def _health(self, receive: Receive, send: Send) -> None:
-        await _send_json(send, 200, {"status": "ok", "loaded": self.worker.is_heavy})
+        await _send_json(
+            send, 200, {"status": "ok", "loaded": self.worker.is_heavy, "answers": self.worker.answers}
+        )
 
     async def _models(self, receive: Receive, send: Send) -> None:
         now = int(time.time())
@@ -98,7 +101,7 @@ class App:
         body = await _read_json(receive)
         name, path, base = _text(body, "lora_name"), _directory(body, "lora_path"), _text(body, "base_model")
         async with self._in_use():
-            await self.worker.load_adapter(name, path, base)
+            await self.worker.load_adapter(name, path, base, body.get("load_inplace") is True)
         await _send_text(send, f"Success: LoRA adapter '{name}' added successfully.")
 
     async def _unload_lora_adapter(self, receive: Receive, send: Send) -> None:
@@ -137,11 +140,12 @@ async def _cancel_when_gone(receive: Receive, ticket: Ticket) -> None:
 
 
 async def _whole_answer(ticket: Ticket, request: ChatRequest, send: Send) -> None:
-    texts = []
+    text = ""
     async for piece in ticket.pieces():
-        texts.append(piece.text)
-    body = AnswerShape(request.model).completion("".join(texts), piece.finish_reason, piece.usage)
-    await _send_json(send, 200, body)
+        text += piece.text
+        if piece.end:
+            body = AnswerShape(request.model).completion(text, piece.end.finish_reason, piece.end.usage)
+            await _send_json(send, 200, body)
 
 
 async def _stream_answer(ticket: Ticket, request: ChatRequest, send: Send) -> None:
@@ -156,12 +160,12 @@ async def _stream_answer(ticket: Ticket, request: ChatRequest, send: Send) -> No
         while True:
             if piece.text:
                 await _send_event(send, shape.text_chunk(piece.text, with_usage))
-            if piece.finish_reason:
+            if piece.end:
                 break
             piece = await anext(pieces)
-        await _send_event(send, shape.last_chunk(piece.finish_reason, with_usage))
+        await _send_event(send, shape.last_chunk(piece.end.finish_reason, with_usage))
         if with_usage:
-            await _send_event(send, shape.usage_chunk(piece.usage))
+            await _send_event(send, shape.usage_chunk(piece.end.usage))
     except ApiError as error:
         await _send_event(send, error.body())
     await send({"type": "http.response.body", "body": b"data: [DONE]\n\n"})

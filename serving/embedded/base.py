@@ -7,6 +7,7 @@ import logging
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
+from typing import Any
 
 import psutil
 import torch
@@ -38,19 +39,19 @@ class LoadedBase:
         check_base(path)
         self.renderer = Renderer.from_directory(path)
         self.device = "cuda" if torch.cuda.is_available() else "cpu"
-        self.model = AutoModelForCausalLM.from_pretrained(
+        model: Any = AutoModelForCausalLM.from_pretrained(
             path,
             use_safetensors=True,
             trust_remote_code=False,
             local_files_only=True,
             dtype=_dtype(path, self.device),
         )
-        self.model.to(self.device).requires_grad_(False).eval()
+        self.model = model.to(self.device).requires_grad_(False).eval()
         self.context = self.renderer.context or self.model.config.max_position_embeddings
         self.adapters: dict[str, LoadedAdapter] = {}
         self.users = 0
         self._keys = (f"a{number}" for number in count())
-        self._peft = None
+        self._peft: Any = None
         self._layers: list = []
         self._active: str | None = None
         self._shapes = _linear_shapes(self.model)

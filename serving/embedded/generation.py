@@ -8,19 +8,27 @@ from rendering import RenderError
 from serving.embedded.base import LoadedAdapter, LoadedBase
 from serving.embedded.sampling import Sampler
 from serving.embedded.text import TextStream
-from serving.protocol import ApiError, ChatRequest, Usage
+from serving.protocol import ApiError, ChatRequest
+from serving.shapes import Usage
 
 # A long prompt is read in pieces, so that answers beside it keep flowing.
 PROMPT_PIECE = 512
 
 
 @dataclass(frozen=True, slots=True)
+class End:
+    """Why an answer ended (`stop` or `length`) and what it took."""
+
+    finish_reason: str
+    usage: Usage
+
+
+@dataclass(frozen=True, slots=True)
 class Piece:
-    """What one step gave: text (may be empty) and, at the end, why it ended and what it took."""
+    """What one step gave: text, which may be empty, and the end with the last one."""
 
     text: str
-    finish_reason: str | None = None
-    usage: Usage | None = None
+    end: End | None = None
 
 
 class Answer:
@@ -71,7 +79,7 @@ class Answer:
             self.base.drop_if_unused(self.adapter)
 
     def _last(self, text: str, reason: str) -> Piece:
-        return Piece(text, reason, Usage(self._prompt_tokens, self._written))
+        return Piece(text, End(reason, Usage(self._prompt_tokens, self._written)))
 
 
 def answer_limit(prompt_tokens: int, max_tokens: int | None, context: int) -> int:

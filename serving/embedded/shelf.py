@@ -50,8 +50,11 @@ class Shelf:
             raise ApiError(f"The base model at {path} cannot be loaded: {error}", param="path") from error
         log.info("loaded base model %s in %.1f s", name, time.monotonic() - started)
 
-    def load_adapter(self, name: str, path: Path, base_name: str) -> None:
-        """Does nothing when it is there already; the base must be loaded."""
+    def load_adapter(self, name: str, path: Path, base_name: str, *, is_in_place: bool = False) -> None:
+        """Does nothing when it is there already; the base must be loaded.
+
+        One of that name from another path is refused, or makes way with `is_in_place`.
+        """
         base = self.bases.get(base_name)
         if base is None:
             raise model_not_found(base_name)
@@ -61,7 +64,9 @@ class Shelf:
         if here is base and base.adapters[name].path == path:
             self._touch(name, base)
             return
-        if here:
+        if here and is_in_place:
+            self.unload_adapter(name)
+        elif here:
             raise ApiError(
                 f"The lora adapter '{name}' has already been loaded from {here.adapters[name].path}; unload it first.",
                 param="lora_name",

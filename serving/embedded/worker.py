@@ -34,7 +34,6 @@ class Ticket:
     def __init__(self, request: ChatRequest):
         self.request = request
         self.is_cancelled = False
-        self.answer: Answer | None = None
         self._loop = asyncio.get_running_loop()
         self._pieces: asyncio.Queue[Piece | ApiError] = asyncio.Queue()
 
@@ -44,13 +43,13 @@ class Ticket:
             self._loop.call_soon_threadsafe(self._pieces.put_nowait, piece)
 
     async def pieces(self) -> AsyncIterator[Piece]:
-        """The steps of the answer, the last one with `finish_reason`; raises ApiError."""
+        """The steps of the answer, the last one with its `end`; raises ApiError."""
         while True:
             piece = await self._pieces.get()
             if isinstance(piece, ApiError):
                 raise piece
             yield piece
-            if piece.finish_reason:
+            if piece.end:
                 return
 
 
@@ -60,7 +59,7 @@ class Worker:
     def __init__(self) -> None:
         self._orders: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
         self._waiting: deque[Ticket] = deque()
-        self._open: deque[Ticket] = deque()
+        self._open: deque[tuple[Ticket, Answer]] = deque()
         self._shelf: Shelf | None = None
         self._thread = threading.Thread(target=self._work, name="torch", daemon=True)
         self._thread.start()
@@ -70,14 +69,19 @@ class Worker:
         """Whether torch is in memory."""
         return self._shelf is not None
 
+    @property
+    def answers(self) -> int:
+        """Answers that are being written or wait for their turn."""
+        return len(self._open) + len(self._waiting)
+
     def cards(self) -> list[dict]:
         return self._shelf.cards() if self._shelf else []
 
     async def load_base(self, name: str, path: Path) -> None:
         await self._order(lambda: self._heavy().load_base(name, path))
 
-    async def load_adapter(self, name: str, path: Path, base_name: str) -> None:
-        await self._order(lambda: self._heavy().load_adapter(name, path, base_name))
+    async def load_adapter(self, name: str, path: Path, base_name: str, is_in_place: bool) -> None:
+        await self._order(lambda: self._heavy().load_adapter(name, path, base_name, is_in_place=is_in_place))
 
     async def unload_adapter(self, name: str) -> None:
         await self._order(lambda: self._heavy().unload_adapter(name))
@@ -133,20 +137,20 @@ class Worker:
             self._begin(self._waiting.popleft())
         if not self._open:
             return
-        ticket = self._open.popleft()
+        ticket, answer = self._open.popleft()
         if ticket.is_cancelled:
-            self._end(ticket)
+            answer.close()
             return
         try:
-            piece = ticket.answer.advance()
+            piece = answer.advance()
         except Exception as error:
-            self._end(ticket)
+            answer.close()
             ticket.put(_as_api_error(error))
             return
-        if piece is None or piece.finish_reason is None:
-            self._open.append(ticket)
+        if piece is None or piece.end is None:
+            self._open.append((ticket, answer))
         else:
-            self._end(ticket)
+            answer.close()
         if piece is not None:
             ticket.put(piece)
 
@@ -154,15 +158,11 @@ class Worker:
         if ticket.is_cancelled:
             return
         try:
-            ticket.answer = self._heavy().open_answer(ticket.request)
+            answer = self._heavy().open_answer(ticket.request)
         except Exception as error:
             ticket.put(_as_api_error(error))
             return
-        self._open.append(ticket)
-
-    def _end(self, ticket: Ticket) -> None:
-        ticket.answer.close()
-        ticket.answer = None
+        self._open.append((ticket, answer))
 
 
 def _cores() -> int:

@@ -27,7 +27,7 @@ def write(shelf, model, tokens=12):
     while True:
         piece = answer.advance()
         text += piece.text if piece else ""
-        if piece and piece.finish_reason:
+        if piece and piece.end:
             answer.close()
             return text
 
@@ -72,7 +72,7 @@ def test_an_adapter_unloaded_in_mid_answer_finishes_it(shelf, tiny):
     shelf.unload_adapter("one")
     with pytest.raises(ApiError):
         shelf.open_answer(ChatRequest(model="one", messages=ASK))
-    while (piece := answer.advance()).finish_reason is None:
+    while (piece := answer.advance()).end is None:
         text += piece.text
     answer.close()
     assert text + piece.text == whole

@@ -1,0 +1,155 @@
+"""Asks the process `python -m serving.embedded`, which somebody else starts and starts again."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from typing import Any
+from urllib.parse import urlsplit
+
+import aiohttp
+
+from serving.backends.base import AnswerBroke, BackendUnavailable, Delta, Target
+from serving.protocol import ApiError, ChatRequest
+from serving.shapes import Usage
+
+# A process that stopped for being idle is back within seconds.
+WAIT_SECONDS = 20.0
+RETRY_SECONDS = 0.25
+# Between two bytes: a large base model takes its time to load.
+SILENCE_SECONDS = 600
+# An adapter may be pushed out by others between loading it and asking it; that often in a row it is no chance.
+LOAD_ROUNDS = 3
+
+CONNECTION_ERRORS = (aiohttp.ClientConnectorError, aiohttp.ServerDisconnectedError, ConnectionError)
+
+
+class EmbeddedBackend:
+    """`url` is `unix:///path.sock` or `http://127.0.0.1:port`. Holds no connection between calls."""
+
+    def __init__(self, url: str, *, wait_seconds: float = WAIT_SECONDS):
+        self._parts = urlsplit(url)
+        self._wait_seconds = wait_seconds
+        if self._parts.scheme not in ("unix", "http"):
+            raise ValueError(
+                f"The embedded backend's address is {url!r}; it must begin with unix:// or http://."
+            )
+
+    async def models(self) -> list[str]:
+        async with self._session() as session, await self._request(session, "GET", "/v1/models") as response:
+            return [card["id"] for card in (await response.json())["data"]]
+
+    async def ensure_loaded(self, target: Target) -> None:
+        async with self._session() as session:
+            await self._load(session, target)
+
+    async def stream_chat(self, target: Target, request: ChatRequest) -> AsyncIterator[Delta]:
+        body = request.as_body(model=target.loaded_name, stream=True, stream_options={"include_usage": True})
+        async with self._session() as session:
+            response = await self._ask(session, target, body)
+            try:
+                async for delta in _read_deltas(response):
+                    yield delta
+            except (aiohttp.ClientError, ConnectionError) as error:
+                raise AnswerBroke("The answering process went away in the middle of the answer.") from error
+            finally:
+                # An answer that nobody reads on must not be written on.
+                response.close()
+
+    async def chat(self, target: Target, request: ChatRequest) -> Delta:
+        text = ""
+        async for delta in self.stream_chat(target, request):
+            text += delta.text
+            if delta.finish_reason:
+                return Delta(text, delta.finish_reason, delta.usage)
+        raise AnswerBroke("The answer ended without saying why.")
+
+    async def _ask(
+        self, session: aiohttp.ClientSession, target: Target, body: dict[str, Any]
+    ) -> aiohttp.ClientResponse:
+        """Asks first and loads only what turns out to be missing, so that the usual question is one call."""
+        for _ in range(LOAD_ROUNDS):
+            try:
+                return await self._request(session, "POST", "/v1/chat/completions", body)
+            except ApiError as error:
+                if error.code != "model_not_found":
+                    raise
+            await self._load(session, target)
+        return await self._request(session, "POST", "/v1/chat/completions", body)
+
+    async def _load(self, session: aiohttp.ClientSession, target: Target) -> None:
+        base = {"name": target.base_name, "path": str(target.base_path)}
+        (await self._request(session, "POST", "/v1/load_base_model", base)).release()
+        if target.adapter:
+            adapter = {
+                "lora_name": target.adapter.name,
+                "lora_path": str(target.adapter.path),
+                "base_model": target.base_name,
+                "load_inplace": True,
+            }
+            (await self._request(session, "POST", "/v1/load_lora_adapter", adapter)).release()
+
+    async def _request(
+        self, session: aiohttp.ClientSession, method: str, path: str, body: dict[str, Any] | None = None
+    ) -> aiohttp.ClientResponse:
+        """Waits for a process that is just starting; raises ApiError with the server's own words."""
+        deadline = asyncio.get_running_loop().time() + self._wait_seconds
+        while True:
+            try:
+                response = await session.request(method, self._base + path, json=body)
+                break
+            except CONNECTION_ERRORS as error:
+                if asyncio.get_running_loop().time() >= deadline:
+                    raise BackendUnavailable(
+                        "The answering process is not up yet. It starts within seconds; if it does not, "
+                        "its log (serving.log) says why."
+                    ) from error
+                await asyncio.sleep(RETRY_SECONDS)
+        if response.status == 200:
+            return response
+        raise _refusal(response.status, await response.text())
+
+    @property
+    def _base(self) -> str:
+        return "http://embedded" if self._parts.scheme == "unix" else f"http://{self._parts.netloc}"
+
+    def _session(self) -> aiohttp.ClientSession:
+        unix = self._parts.scheme == "unix"
+        return aiohttp.ClientSession(
+            connector=aiohttp.UnixConnector(self._parts.path) if unix else aiohttp.TCPConnector(),
+            timeout=aiohttp.ClientTimeout(total=None, sock_connect=5, sock_read=SILENCE_SECONDS),
+        )
+
+
+async def _read_deltas(response: aiohttp.ClientResponse) -> AsyncIterator[Delta]:
+    """Deltas from server-sent events; the last one carries reason and usage."""
+    finish_reason = None
+    async for line in response.content:
+        data = line.removeprefix(b"data: ").strip()
+        if not data or not line.startswith(b"data: "):
+            continue
+        if data == b"[DONE]":
+            return
+        chunk = json.loads(data)
+        if "error" in chunk:
+            raise _refusal(500, data.decode())
+        for choice in chunk["choices"]:
+            finish_reason = choice["finish_reason"] or finish_reason
+            if text := choice["delta"].get("content"):
+                yield Delta(text)
+        if usage := chunk.get("usage"):
+            counted = Usage(usage["prompt_tokens"], usage["completion_tokens"])
+            yield Delta("", finish_reason or "stop", counted)
+    raise AnswerBroke("The answering process went away in the middle of the answer.")
+
+
+def _refusal(status: int, text: str) -> ApiError:
+    try:
+        error = json.loads(text)["error"]
+        return ApiError(
+            error["message"], status=status, kind=error["type"], param=error["param"], code=error["code"]
+        )
+    except (ValueError, KeyError, TypeError):
+        message = f"The answering process said {status}: {text[:200]}"
+        return ApiError(message, status=502, kind="server_error")

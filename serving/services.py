@@ -1,0 +1,79 @@
+"""What people and programs ask for: find a model by name, and have it answer."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+
+from asgiref.sync import sync_to_async
+from django.conf import settings
+
+from apex.common import files
+from base_models.models import BaseModel
+from serving import selectors
+from serving.backends.base import AdapterFiles, Backend, Delta, Target
+from serving.backends.registry import BACKENDS
+from serving.protocol import ApiError, ChatRequest, model_not_found
+from training.models import Adapter
+
+
+async def resolve_model(*, user, model_id: str) -> Target:
+    """The base model or the user's own adapter of that name, with its files on this machine.
+
+    Raises ApiError: the same `model_not_found` for a stranger's and for a missing one.
+    """
+    found = await sync_to_async(_find)(user, model_id)
+    if isinstance(found, BaseModel):
+        return base_target(found)
+    return await adapter_target(found)
+
+
+def base_target(base_model: BaseModel) -> Target:
+    return Target(
+        model_id=base_model.name,
+        base_name=base_model.name,
+        base_path=base_model.path,
+        lineage={"base-model": str(base_model.pk)},
+    )
+
+
+async def adapter_target(adapter: Adapter) -> Target:
+    """`adapter` comes with its `base_model`. Fetches and unpacks its files where they are not here yet."""
+    base_model = adapter.base_model
+    if not base_model.is_on_this_machine:
+        raise ApiError(
+            f"The adapter {adapter.model_id} needs its base model {base_model.name}, which is not on this machine.",
+            status=400, param="model", code="base_model_not_here",
+        )  # fmt: skip
+    path = await asyncio.to_thread(files.local_directory, adapter.directory_sha256)
+    return Target(
+        model_id=adapter.model_id,
+        base_name=base_model.name,
+        base_path=base_model.path,
+        adapter=AdapterFiles(adapter.model_id, path),
+        lineage={
+            "adapter": str(adapter.pk),
+            "job": str(adapter.job_id),
+            "dataset-version": str(adapter.dataset_version_id),
+        },
+    )
+
+
+def stream_answer(*, target: Target, request: ChatRequest) -> AsyncIterator[Delta]:
+    """The answer of `target` as it is written; closing the iterator ends it. Raises ApiError."""
+    return backend_for(target).stream_chat(target, request)
+
+
+def backend_for(target: Target) -> Backend:
+    """Every model answers in the embedded process so far."""
+    return BACKENDS["embedded"](settings.EMBEDDED_URL)
+
+
+def _find(user, model_id: str) -> BaseModel | Adapter:
+    base_model = selectors.base_models_for(user).filter(name=model_id).first()
+    if base_model:
+        return base_model
+    adapter = Adapter.objects.for_user(user).select_related("base_model").filter(model_id=model_id).first()
+    if adapter is None:
+        raise model_not_found(model_id)
+    return adapter

@@ -46,7 +46,7 @@ function keepOpen(path, { isShown = false } = {}) {
       set("live");
       if (wasOpen) {
         tell("live-again", { path });
-        if (isShown) tell("job.changed", { type: "job.changed", isCatchUp: true });
+        tell("job.changed", { type: "job.changed", isCatchUp: true });
       }
       wasOpen = true;
     });

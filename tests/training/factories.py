@@ -1,0 +1,56 @@
+"""Things that tests of training own."""
+
+import json
+
+from apex.common import files
+from datasets_app.models import Dataset, DatasetVersion, MadeBy
+from training.models import Adapter, Status, TrainingJob, new_model_id
+
+
+def make_version(owner, name="Letters", rows=10, held_out=2) -> DatasetVersion:
+    """A version of `rows` question-and-answer rows, the first `held_out` of them kept aside."""
+    lines = [
+        json.dumps(
+            {
+                "messages": [{"role": "user", "content": f"q{i}"}, {"role": "assistant", "content": f"a{i}"}],
+                "conversation": str(i),
+                "line": i + 1,
+                "split": "held_out" if i < held_out else "train",
+            }
+        )
+        for i in range(rows)
+    ]
+    stored = files.put_bytes("\n".join(lines).encode())
+    return DatasetVersion.objects.create(
+        owner=owner,
+        dataset=Dataset.objects.create(owner=owner, name=name),
+        number=1,
+        made_by=MadeBy.UPLOAD,
+        format="messages",
+        file_name="letters.jsonl",
+        source_sha256=stored.sha256,
+        rows_sha256=stored.sha256,
+        row_count=rows,
+        train_count=rows - held_out,
+        held_out_count=held_out,
+        conversation_count=rows,
+    )
+
+
+def make_adapter(job: TrainingJob, tmp_path) -> Adapter:
+    """An adapter as a finished job leaves it, around an empty directory."""
+    (tmp_path / "adapter_config.json").write_text("{}")
+    TrainingJob.objects.filter(pk=job.pk).update(status=Status.SUCCEEDED, eval_loss_base=2.0, eval_loss=1.0)
+    job.refresh_from_db()
+    return Adapter.objects.create(
+        owner=job.owner,
+        name=job.name,
+        model_id=new_model_id(job.base_model, job.owner, job.name),
+        job=job,
+        dataset_version=job.dataset_version,
+        base_model=job.base_model,
+        seed=42,
+        directory_sha256=files.put_directory(tmp_path).sha256,
+        eval_loss_base=2.0,
+        eval_loss=1.0,
+    )

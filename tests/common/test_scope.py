@@ -1,0 +1,155 @@
+"""Mallory, with an account and a token of her own, over everything that is Alice's."""
+
+import uuid
+
+import pytest
+from asgiref.testing import ApplicationCommunicator
+from django.test import Client
+from django.urls import reverse
+
+from accounts.models import Notice
+from accounts.services import create_token
+from apex.sockets import socket_routes
+from base_models.models import BaseModel
+from tests.common.routes import Route, routes
+from tests.training.factories import make_adapter, make_version
+from training import queueing, services
+from training.models import Plan
+
+pytestmark = pytest.mark.django_db(transaction=True)
+SECRET = "Alices-very-own-thing"
+METHODS = ["GET", "POST", "PUT", "PATCH", "DELETE"]
+# Routes of the house: no owner behind them.
+PUBLIC = {"healthz", "api-schema", "base_models:model-detail", "api-base-model-detail"}
+
+
+@pytest.fixture
+def house(alice, monkeypatch, tmp_path):
+    """One of everything that is Alice's, by the name of the URL parameter that leads to it."""
+    monkeypatch.setattr(queueing.current_app, "send_task", lambda *a, **k: None)
+    base_model = BaseModel.objects.create(
+        name="tiny", display_name="Tiny", source="built_in", location="/nowhere", directory="/nowhere",
+        is_on_this_machine=True,
+    )  # fmt: skip
+    version = make_version(alice, name=SECRET)
+    plan = Plan.objects.create(owner=alice, name=SECRET, dataset_version=version, base_model=base_model)
+    job = services.start_job(owner=alice, name=SECRET, dataset_version=version, base_model=base_model)
+    adapter = make_adapter(job, tmp_path)
+    notice = Notice.objects.create(owner=alice, text=SECRET, url="/")
+    token, _plain = create_token(user=alice, name=SECRET, scopes=["read"])
+    return {
+        "job_id": job.pk, "plan_id": plan.pk, "dataset_id": version.dataset_id, "version_id": version.pk,
+        "adapter_id": adapter.pk, "notice_id": notice.pk, "token_id": token.public_id, "public_id": token.public_id,
+        "number": version.number, "model_id": adapter.model_id, "name": "tiny", "format": "json", "key": "x",
+        "uidb36": "x", "path": "x", "file_path": "x",
+        "api-job": job.pk, "api-adapter": adapter.pk, "api-dataset": version.dataset_id,
+        "api-base-model": "tiny", "api-version": version.pk,
+    }  # fmt: skip
+
+
+def arguments(route: Route, house: dict) -> dict:
+    """What leads this route to Alice's things. A parameter that this test does not know must be told to it."""
+    found = {}
+    for parameter in route.parameters:
+        key = parameter
+        if parameter in ("pk", "id"):
+            key = next((k for k in house if route.name.rpartition(":")[2].startswith(k)), None)
+        assert key in house, f"{route.name} has a parameter {parameter!r}: say in `house` what of Alice's it names"
+        found[parameter] = house[key]
+    return found
+
+
+def own_routes() -> list[Route]:
+    return [route for route in routes() if not route.pattern.startswith("accounts/") and route.name not in PUBLIC]
+
+
+@pytest.fixture
+def mallorys_browser(mallory):
+    client = Client(raise_request_exception=False)
+    client.force_login(mallory)
+    return client
+
+
+@pytest.fixture
+def mallorys_script(mallory):
+    _token, plain = create_token(user=mallory, name="x", scopes=["read", "write", "chat"])
+    return Client(raise_request_exception=False, headers={"authorization": f"Bearer {plain}"})
+
+
+def turned_away(who: str, url: str) -> set[int]:
+    """How a door answers who comes by the wrong one: pages know sessions only, `/v1/` tokens only."""
+    if who == "mallorys_browser":
+        return {401} if url.startswith("/v1/") else set()
+    return set() if url.startswith(("/v1/", "/api/")) else {302}
+
+
+def content(answer) -> str:
+    if answer.streaming:
+        return ""
+    return answer.content.decode(errors="replace")
+
+
+@pytest.mark.parametrize("who", ["mallorys_browser", "mallorys_script"])
+def test_no_route_shows_or_changes_what_is_not_hers(who, request, house):
+    client = request.getfixturevalue(who)
+    walked = 0
+    for route in own_routes():
+        leads_to_alice = bool(route.parameters) and set(route.parameters) - {"format", "name", "path"}
+        url = reverse(route.name, kwargs=arguments(route, house))
+        for method in METHODS:
+            answer = client.generic(method, url, "{}", content_type="application/json")
+            where = f"{method} {url} ({route.name}) as {who}: {answer.status_code}"
+            assert answer.status_code < 500, where
+            assert SECRET not in content(answer), f"{where} shows Alice's things"
+            if leads_to_alice:
+                assert answer.status_code in ({404, 405} | turned_away(who, url)), where
+        walked += 1
+    assert walked > 30
+    assert Plan.objects.filter(name=SECRET).exists() and Notice.objects.get(text=SECRET).read_at is None
+    assert services.TrainingJob.objects.filter(name=SECRET).exists()
+
+
+def test_a_missing_thing_looks_just_like_a_foreign_one(mallorys_browser, house):
+    for route in own_routes():
+        if not route.parameters or set(route.parameters) <= {"format", "name", "path"}:
+            continue
+        given = arguments(route, house)
+        wrong = {key: uuid.uuid4() if isinstance(value, uuid.UUID) else value for key, value in given.items()}
+        if wrong == given:
+            continue
+        foreign = mallorys_browser.get(reverse(route.name, kwargs=given))
+        missing = mallorys_browser.get(reverse(route.name, kwargs=wrong))
+        assert foreign.status_code == missing.status_code, route.name
+        same = content(foreign).replace(str(list(given.values())[0]), "") == content(missing).replace(
+            str(list(wrong.values())[0]), ""
+        )
+        assert same or "csrf" in content(foreign).lower(), route.name
+
+
+def test_nobody_gets_in_without_signing_in(client, house):
+    for route in own_routes():
+        url = reverse(route.name, kwargs=arguments(route, house))
+        answer = client.get(url)
+        assert answer.status_code in {301, 302, 401, 403, 404, 405}, f"{url}: {answer.status_code}"
+        assert SECRET not in content(answer)
+
+
+async def test_every_socket_refuses_her_what_is_alices(house, mallory):
+    for route in socket_routes:
+        parameters = {name: house[name] for name in route.pattern.converters}
+        if not parameters:
+            continue
+        scope = {"type": "websocket", "path": "/", "headers": [], "subprotocols": [], "user": mallory,
+                 "url_route": {"kwargs": parameters}}  # fmt: skip
+        socket = ApplicationCommunicator(route.callback, scope)
+        await socket.send_input({"type": "websocket.connect"})
+        assert (await socket.receive_output())["type"] == "websocket.close", route.name
+
+
+def test_the_superuser_sees_all_in_the_admin_and_only_their_own_elsewhere(house, django_user_model):
+    root = django_user_model.objects.create_superuser("root", password="x")
+    client = Client()
+    client.force_login(root)
+    assert SECRET in client.get("/admin/training/trainingjob/").content.decode()
+    assert SECRET not in client.get(reverse("training:job-list")).content.decode()
+    assert client.get(reverse("training:job-detail", kwargs={"job_id": house["job_id"]})).status_code == 404

@@ -17,32 +17,28 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from apex.processes.plan import healthz, web
+from bench.figures import figure
 from tests.stack import ROOT, Stack, free_port
 
 ROUNDS = 3
 
 
-def measure(cold: bool = False) -> Iterator[dict]:
-    """Yield one figure after the other; the cold one, which installs everything anew, only if asked for."""
+def measure() -> Iterator[dict]:
+    """Yield one figure after the other; the cold one, which installs everything anew, comes last."""
     with tempfile.TemporaryDirectory(prefix="apex-bench-") as folder:
         stack = Stack(Path(folder) / "data")
-        first_ready, first_all = start_once(stack)
+        first_ready, _ = start_once(stack)
         warm, bare = [], []
         for _ in range(ROUNDS):  # interleaved, so that a busy moment hits both
             bare.append(bare_web(stack))
             warm.append(start_once(stack))
         floor = statistics.median(bare)
-        yield figure("make up to ready, no data yet", first_ready, "bare web server", floor)
-        yield figure(
-            "make up to ready, second time",
-            statistics.median(ready for ready, _ in warm),
-            "bare web server",
-            floor,
-        )
-        yield figure("make up to all processes ready, second time", statistics.median(every for _, every in warm),
-                     "bare web server", floor)  # fmt: skip
-    if cold:
-        yield cold_start()
+        ready, every = (statistics.median(times) for times in zip(*warm, strict=True))
+        peer = ("s", "bare web server", statistics.median(bare))
+        yield figure("make up to ready, no data yet", first_ready, *peer)
+        yield figure("make up to ready, second time", ready, *peer)
+        yield figure("make up to all processes, second time", every, *peer)
+    yield cold_start()
 
 
 def start_once(stack: Stack) -> tuple[float, float]:
@@ -102,16 +98,4 @@ def cold_start() -> dict:
             os.killpg(process.pid, signal.SIGINT)
             process.wait(60)
             shutil.rmtree(clone, ignore_errors=True)
-    return figure("make up to ready, fresh clone", ready, "installing alone", installed)
-
-
-def figure(name: str, value: float, peer: str, peer_value: float) -> dict:
-    """Return one line of the benchmark, in seconds; `ratio` is ours by the peer's, so less is better."""
-    return {
-        "figure": name,
-        "value": round(value, 2),
-        "unit": "s",
-        "peer": peer,
-        "peer_value": round(peer_value, 2),
-        "ratio": round(value / peer_value, 2),
-    }
+    return figure("make up to ready, fresh clone", ready, "s", "installing alone", installed)

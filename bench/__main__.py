@@ -1,0 +1,40 @@
+"""`python -m bench [SUBJECT …] [--json]`: run the measurements and print one line for each figure."""
+
+import argparse
+import importlib
+import pkgutil
+import sys
+
+import bench
+from bench.figures import as_json, as_text
+
+NOT_SUBJECTS = {"__main__", "figures", "screenshot"}
+
+
+def subjects() -> list[str]:
+    """Return the names of all subjects: the files of this package that measure something."""
+    return [module.name for module in pkgutil.iter_modules(bench.__path__) if module.name not in NOT_SUBJECTS]
+
+
+def main(words: list[str] | None = None) -> int:
+    """Run the chosen subjects in order; a subject that fails is told and makes the exit code 1."""
+    parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
+    parser.add_argument(
+        "subject", nargs="*", choices=[[], *subjects()], help="what to measure (default: all)"
+    )
+    parser.add_argument("--json", action="store_true", help="one JSON object a line")
+    options = parser.parse_args(words)
+    show = as_json if options.json else as_text
+    code = 0
+    for name in options.subject or subjects():
+        try:
+            for result in importlib.import_module(f"bench.{name}").measure():
+                print(show(result), flush=True)
+        except Exception as error:  # one subject's failure must not hide the others' results
+            print(f"{name}: {type(error).__name__}: {error}", file=sys.stderr, flush=True)
+            code = 1
+    return code
+
+
+if __name__ == "__main__":
+    sys.exit(main())

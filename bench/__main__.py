@@ -24,6 +24,8 @@ def main(words: list[str] | None = None) -> int:
     )
     parser.add_argument("--json", action="store_true", help="one JSON object a line")
     options = parser.parse_args(words)
+    if unknown := set(options.subject) - set(subjects()):
+        parser.error(f"no subject {', '.join(sorted(unknown))}; there are {', '.join(subjects())}")
     show = as_json if options.json else as_text
     code = 0
     for name in options.subject or subjects():

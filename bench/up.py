@@ -32,7 +32,6 @@ def measure() -> Iterator[dict]:
         for _ in range(ROUNDS):  # interleaved, so that a busy moment hits both
             bare.append(bare_web(stack))
             warm.append(start_once(stack))
-        floor = statistics.median(bare)
         ready, every = (statistics.median(times) for times in zip(*warm, strict=True))
         peer = ("s", "bare web server", statistics.median(bare))
         yield figure("make up to ready, no data yet", first_ready, *peer)

@@ -66,8 +66,8 @@ function keepOpen(path, { isShown = false } = {}) {
   }
 
   const hurry = () => {
-    if (document.hidden || socket.readyState <= WebSocket.OPEN) return;
-    connect();
+    if (socket.readyState === WebSocket.OPEN) set("live");
+    else if (!document.hidden && socket.readyState > WebSocket.OPEN) connect();
   };
   addEventListener("online", hurry);
   document.addEventListener("visibilitychange", hurry);

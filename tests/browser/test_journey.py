@@ -1,0 +1,114 @@
+"""Somebody who has never trained a model does the main job in the browser."""
+
+import uuid
+import zipfile
+from pathlib import Path
+
+import pytest
+
+pytestmark = [pytest.mark.stack, pytest.mark.slow]
+EQ12 = Path(__file__).parent.parent / "data" / "brightrun" / "EQ-12-conversations-demo.json"
+PASSWORD = "correct horse battery"
+
+
+def sign_up(page, name: str) -> None:
+    page.goto("/accounts/signup/")
+    page.get_by_label("Username").fill(name)
+    page.locator("input[name=password1]").fill(PASSWORD)
+    page.locator("input[name=password2]").fill(PASSWORD)
+    page.locator("main form button.button-primary, main form button[type=submit]").first.click()
+    page.wait_for_url("**/")
+
+
+def test_from_sign_up_to_side_by_side(page, tmp_path):
+    sign_up(page, f"nora-{uuid.uuid4().hex[:6]}")
+    page.get_by_role("main").get_by_role("link", name="Teach an assistant").click()
+
+    # 1. What should it learn
+    page.get_by_label("Name").fill("Fin coach")
+    page.get_by_role("button", name="Next").click()
+
+    # 2. Examples: the real file, checked on the spot
+    page.set_input_files("input[type=file]", EQ12)
+    page.get_by_text("44").first.wait_for()
+    page.locator("li.learned").first.wait_for()
+    page.get_by_role("link", name="Next").click()
+
+    # 3. A starting point; going back loses nothing
+    page.get_by_role("link", name="Back").click()
+    page.get_by_text("44").first.wait_for()
+    page.get_by_role("link", name="Next").click()
+    page.get_by_role("button", name="Next").click()
+
+    # 4. What it needs, in plain words; shorter examples keep the test short
+    page.get_by_role("heading", name="It fits").wait_for()
+    page.get_by_text("Advanced").click()
+    page.get_by_label("Longest example").fill("384")
+    page.get_by_role("button", name="Save and reckon again").click()
+    page.get_by_role("heading", name="It fits").wait_for()
+    page.get_by_role("button", name="Start training").dblclick()
+    page.wait_for_url("**/training/*/")
+
+    # Live: at least five points reach the open page before the job has finished
+    page.get_by_role("heading", name="is learning").wait_for(timeout=60_000)
+    page.evaluate(
+        "document.body.addEventListener('job-points', (e) => {"
+        " window.seen = (window.seen || 0) + e.detail.points.filter((p) => p[1] !== null).length })"
+    )
+    page.wait_for_function("window.seen >= 5", timeout=90_000)
+    assert page.get_by_role("heading", name="is learning").is_visible()
+
+    # A second tab shows the whole history
+    tab = page.context.new_page()
+    tab.goto(page.url)
+    tab.wait_for_function("document.querySelector('.chart path.train')?.getAttribute('d')?.length > 20")
+    tab.close()
+
+    # The page turns by itself into the result
+    page.get_by_role("heading", name="has learned").wait_for(timeout=240_000)
+    assert "never seen" in page.locator("#what-changed").inner_text()
+    page.get_by_label("Ask both the same thing").fill("I feel guilty about my raise.")
+    page.get_by_role("button", name="Ask both").click()
+    for side in ("base", "tuned"):
+        page.locator(f".compare article.{side} footer").filter(has_text="words").first.wait_for(timeout=120_000)
+        assert page.locator(f".compare article.{side} .text").first.inner_text().strip()
+
+    # The bell knows, and the adapter can be taken along
+    page.get_by_role("button", name="Notices").click()
+    page.locator("#bell-list").get_by_text("Fin coach has finished").wait_for()
+    page.keyboard.press("Escape")
+    with page.expect_download() as download:
+        page.get_by_role("link", name="Take it with you").click()
+    download.value.save_as(tmp_path / "adapter.zip")
+    assert "adapter_model.safetensors" in zipfile.ZipFile(tmp_path / "adapter.zip").namelist()
+
+    # One job, though the button was pressed twice
+    page.goto("/training/")
+    assert page.locator("tbody tr").count() == 1
+
+
+def test_a_lost_socket_reconnects_and_heals(page):
+    sign_up(page, f"olga-{uuid.uuid4().hex[:6]}")
+    page.get_by_role("button", name="Try it with our example data").click()
+    page.get_by_role("heading", name="It fits").wait_for()
+    page.get_by_role("button", name="Start training").click()
+    page.wait_for_url("**/training/*/")
+    page.locator("[data-live-state=live]").wait_for(timeout=30_000)
+    page.context.set_offline(True)
+    page.locator("[data-live-state=reconnecting], [data-live-state=paused]").wait_for(timeout=30_000)
+    page.context.set_offline(False)
+    page.locator("[data-live-state=live], h1:has-text('has learned')").first.wait_for(timeout=60_000)
+    page.get_by_role("heading", name="has learned").wait_for(timeout=240_000)
+
+
+def test_a_bad_file_says_which_line_and_loses_nothing(page, tmp_path):
+    sign_up(page, f"pia-{uuid.uuid4().hex[:6]}")
+    page.goto("/teach/")
+    page.get_by_label("Name").fill("Broken")
+    page.get_by_role("button", name="Next").click()
+    bad = tmp_path / "bad.jsonl"
+    bad.write_text("this is not an example\n")
+    page.set_input_files("input[type=file]", bad)
+    page.get_by_text("line 1").first.wait_for()
+    page.get_by_role("link", name="Back").click()
+    assert page.get_by_label("Name").input_value() == "Broken"

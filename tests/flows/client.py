@@ -1,0 +1,91 @@
+"""A script's way into a running Apex: the API with a token, in the standard library only."""
+
+import json
+import time
+import urllib.error
+import urllib.request
+import uuid
+from pathlib import Path
+
+ENDED = {"succeeded", "failed", "crashed", "cancelled"}
+
+
+class Api:
+    """`Api(stack, "alice")` makes the person if needed, and a token by `manage.py create_token`."""
+
+    def __init__(self, stack, username: str):
+        self.url = stack.url
+        make_person(stack, username)
+        self.token = stack.manage("create_token", username).strip()
+
+    def call(self, method: str, path: str, body=None, *, headers: dict | None = None) -> tuple[int, dict | bytes]:
+        """Status and parsed answer (bytes if it is no JSON)."""
+        data = body if isinstance(body, bytes) else None if body is None else json.dumps(body).encode()
+        request = urllib.request.Request(
+            self.url + path,
+            data=data,
+            method=method,
+            headers={
+                "Authorization": f"Bearer {self.token}",
+                "Content-Type": "application/json",
+                **(headers or {}),
+            },
+        )
+        try:
+            with urllib.request.urlopen(request, timeout=60) as answer:
+                return answer.status, parse(answer.headers.get("Content-Type", ""), answer.read())
+        except urllib.error.HTTPError as error:
+            return error.code, parse(error.headers.get("Content-Type", ""), error.read())
+
+    def upload(self, name: str, path: Path, content: bytes | None = None) -> tuple[int, dict]:
+        boundary = uuid.uuid4().hex
+        parts = [
+            f'--{boundary}\r\nContent-Disposition: form-data; name="name"\r\n\r\n{name}\r\n'.encode(),
+            f'--{boundary}\r\nContent-Disposition: form-data; name="file"; filename="{path.name}"\r\n'
+            "Content-Type: application/octet-stream\r\n\r\n".encode(),
+            path.read_bytes() if content is None else content,
+            f"\r\n--{boundary}--\r\n".encode(),
+        ]
+        kind = {"Content-Type": f"multipart/form-data; boundary={boundary}"}
+        return self.call("POST", "/api/v1/datasets/", b"".join(parts), headers=kind)
+
+    def train(self, name: str, dataset: str, **config) -> dict:
+        status, job = self.call(
+            "POST",
+            "/api/v1/training/jobs/",
+            {"name": name, "dataset": dataset, "base_model": "apex-demo", "method": "sft", "config": config},
+        )
+        assert status == 201, job
+        return job
+
+    def job(self, job_id: str) -> dict:
+        return self.call("GET", f"/api/v1/training/jobs/{job_id}/")[1]
+
+    def wait(self, job_id: str, until=lambda job: job["status"] in ENDED, seconds: float = 300) -> dict:
+        """The job as soon as `until(job)` holds."""
+        deadline = time.monotonic() + seconds
+        while True:
+            job = self.job(job_id)
+            if until(job):
+                return job
+            assert job["status"] not in ENDED, f"it ended: {job['status']}: {job['message']} {job['advice']}"
+            assert time.monotonic() < deadline, f"still {job['status']} at step {job['step']} after {seconds} s"
+            time.sleep(0.3)
+
+    def metrics(self, job_id: str) -> list[dict]:
+        return self.call("GET", f"/api/v1/training/jobs/{job_id}/metrics/?page_size=500")[1]["results"]
+
+
+def parse(kind: str, content: bytes):
+    return json.loads(content) if "json" in kind else content
+
+
+def make_person(stack, username: str) -> None:
+    stack.manage(
+        "shell",
+        "-v0",
+        "-c",
+        "from accounts.models import User; "
+        f"User.objects.filter(username='{username}').exists() or "
+        f"User.objects.create_user('{username}', password='correct horse battery')",
+    )

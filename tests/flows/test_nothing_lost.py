@@ -1,0 +1,77 @@
+"""Cancel in mid-run, worker killed in mid-run, second delivery: by API, on a real stack."""
+
+import json
+import os
+import signal
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+
+from base_models.demo.dataset import dataset_rows
+from tests.flows.client import Api
+
+pytestmark = [pytest.mark.stack, pytest.mark.slow]
+
+
+@pytest.fixture(scope="module")
+def api(stack):
+    found = Api(stack, "flow-breaker")
+    text = "\n".join(json.dumps(row) for row in dataset_rows())
+    status, dataset = found.upload("Guide", Path("guide.jsonl"), text.encode())
+    assert status == 201, dataset
+    found.dataset = dataset["id"]
+    return found
+
+
+def start_long_job(api: Api, name: str) -> dict:
+    """A job that would take many minutes, once it has done its first steps."""
+    job = api.train(name, api.dataset, epochs=100, min_steps=5000)
+    return api.wait(job["id"], lambda job: job["step"] >= 2)
+
+
+def engines() -> list[psutil.Process]:
+    return [p for p in psutil.process_iter(["cmdline"]) if "training.engine" in (p.info["cmdline"] or [])]
+
+
+def test_cancelling_in_mid_run_ends_the_child_and_stays(stack, api):
+    job = start_long_job(api, "To be cancelled")
+    assert engines()
+    status, answer = api.call("POST", f"/api/v1/training/jobs/{job['id']}/cancel/")
+    assert (status, answer["status"]) == (200, "cancelled")
+    stack.wait_until(lambda: not engines(), "the engine to end", 20)
+    time.sleep(1)
+    assert api.job(job["id"])["status"] == "cancelled"
+
+
+def test_a_worker_killed_in_mid_run_is_a_crash_and_trying_again_works(stack, api):
+    job = start_long_job(api, "To be interrupted")
+    begun = time.monotonic()
+    os.kill(stack.pid("worker-cpu"), signal.SIGKILL)
+    stack.wait_until(lambda: not engines(), "the engine to end with its worker", 10)
+    crashed = api.wait(job["id"], lambda job: job["status"] == "crashed", seconds=60)
+    assert time.monotonic() - begun < 60
+    assert crashed["advice"]
+    status, again = api.call("POST", f"/api/v1/training/jobs/{job['id']}/retry/")
+    assert status == 201
+    running = api.wait(again["id"], lambda job: job["step"] >= 1)
+    assert running["status"] == "running"
+    api.call("POST", f"/api/v1/training/jobs/{again['id']}/cancel/")
+    stack.wait_until(lambda: not engines(), "the engine to end", 20)
+
+
+def test_a_second_delivery_of_the_task_does_nothing(stack, api):
+    job = start_long_job(api, "Delivered twice")
+    stack.manage(
+        "shell", "-v0", "-c",
+        "from celery import current_app; "
+        f"current_app.send_task('training.tasks.run_job', kwargs={{'job_id': '{job['id']}'}}, queue='default')",
+    )  # fmt: skip
+    time.sleep(3)
+    assert len(engines()) == 1
+    assert len([e for e in api.call("GET", f"/api/v1/training/jobs/{job['id']}/events/")[1]["results"]
+                if e["kind"] == "job.started"]) == 1  # fmt: skip
+    assert api.job(job["id"])["status"] == "running"
+    api.call("POST", f"/api/v1/training/jobs/{job['id']}/cancel/")
+    stack.wait_until(lambda: not engines(), "the engine to end", 20)

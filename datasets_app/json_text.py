@@ -21,13 +21,13 @@ INNER_NAMES = {"role", "content", "from", "value", "weight"}
 # The words of Python's json module, and what they mean to somebody who did not write a parser.
 PLAIN_WORDS = {
     "Expecting value": "a value is missing or is not valid here",
-    "Expecting ',' delimiter": "a comma or a closing bracket is missing, or a quotation mark inside a text lacks its \\",
+    "Expecting ',' delimiter": "a comma or closing bracket is missing, or a quotation mark in a text lacks its \\",
     "Expecting ':' delimiter": "a colon after the name is missing",
     "Expecting property name enclosed in double quotes": 'a name in double quotes ("…") was expected',
     "Illegal trailing comma before end of object": "there is a comma too many before the closing }",
     "Illegal trailing comma before end of array": "there is a comma too many before the closing ]",
-    "Unterminated string starting at": "a text that begins here is never closed by a quotation mark",
-    "Invalid control character at": "there is a line break or tab inside a text; write it as \\n or \\t",
+    "Unterminated string starting at": "a text that begins here is not closed by a quotation mark",
+    "Invalid control character at": "a text is not closed before its line ends (inside a text, a line break is \\n, a tab \\t)",
     "Invalid \\escape": 'there is a lone backslash; write it as \\\\ (or the quotation mark after it as \\")',
     "Invalid \\uXXXX escape": "\\u must be followed by four digits or letters a to f",
     "Extra data": "something follows after the end of the record",

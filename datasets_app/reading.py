@@ -25,6 +25,10 @@ WRAPPERS = ("data", "examples", "rows", "train", "items")
 SHAPES = " or ".join(
     ROW_FORMATS[name].SHAPE for name in ("messages", "alpaca", "prompt-completion", "sharegpt")
 )
+UNKNOWN_HEADER = BadRow(
+    "The first line may be a header, but its names are not known, so it was read as an example.",
+    "If it is a header, name the columns “question” and “answer”.",
+)
 ERROR, WARNING, REFUSAL = "error", "warning", "refusal"
 
 
@@ -176,13 +180,6 @@ class Reading:
             self._refuse_as_table(text)
             return
         self._formats[two_columns.NAME] += 1
-        if layout.names is None:
-            problem = (
-                "The first line is no known header, so it was read as an example: question, then answer."
-            )
-            self._note(
-                1, BadRow(problem, "If it is a header, name the columns “question” and “answer”."), WARNING
-            )
         with io.TextIOWrapper(
             open(self.path, "rb"), encoding="utf-8-sig", errors="surrogateescape", newline=""
         ) as file:
@@ -193,6 +190,8 @@ class Reading:
                 if isinstance(fields, BadRow):
                     self._note(line, fields)
                     continue
+                if line == 1 and two_columns.looks_like_header(fields):
+                    self._note(line, UNKNOWN_HEADER, WARNING)
                 try:
                     yield self._row(line, two_columns.to_example(fields, layout))
                 except BadRow as fault:

@@ -1,6 +1,92 @@
-"""Page-shaped reads.
+"""Page-shaped reads."""
 
-Contract that the wizard relies on (fill in, keep the names):
-  preview(version, index: int) -> dict with keys version, row (a chat row), rows (its neighbours if any), index, number, total,
-  next_index, previous_index (None at the ends): the context of templates/datasets_app/_preview.html
-"""
+from django.db.models import Count, F, IntegerField, OuterRef, QuerySet, Subquery, Sum
+from django.utils.translation import gettext_lazy as _
+
+from apex.common import files
+from datasets_app import importing
+from datasets_app.models import Dataset, DatasetVersion
+
+SORTS = {
+    "-added": ["-created_at"],
+    "added": ["created_at"],
+    "name": ["name"],
+    "-name": ["-name"],
+    "-rows": [F("row_count").desc(nulls_last=True), "-created_at"],
+    "rows": ["row_count", "-created_at"],
+}
+
+FORMAT_WORDS = {
+    "messages": _("chat"),
+    "sharegpt": _("conversations"),
+    "alpaca": _("instructions"),
+    "prompt-completion": _("questions with answers"),
+    "csv": _("two columns"),
+    "brightrun-lora-v4": _("coaching conversations"),
+}
+
+
+def datasets_for_list(user, query: str = "", sort: str = "-added") -> QuerySet[Dataset]:
+    """The user's datasets, each with `row_count`, `format` and `latest_id` of its newest version."""
+    newest = DatasetVersion.objects.filter(dataset=OuterRef("pk")).order_by("-number")
+    datasets = Dataset.objects.for_user(user).annotate(
+        latest_id=Subquery(newest.values("pk")[:1]),
+        row_count=Subquery(newest.values("row_count")[:1], output_field=IntegerField()),
+        format=Subquery(newest.values("format")[:1]),
+    )
+    if query:
+        datasets = datasets.filter(name__icontains=query)
+    return datasets.order_by(*SORTS.get(sort, SORTS["-added"]))
+
+
+def attach_latest(datasets: list[Dataset]) -> list[Dataset]:
+    """Gives each dataset of a list page its newest version as `version`, in one query, without the faults."""
+    versions = DatasetVersion.objects.defer("faults").in_bulk([dataset.latest_id for dataset in datasets])
+    for dataset in datasets:
+        dataset.version = versions.get(dataset.latest_id)
+    return datasets
+
+
+def totals(user) -> dict[str, int]:
+    """How many sets the user has, and how many examples in their newest versions."""
+    found = datasets_for_list(user).order_by().aggregate(sets=Count("pk"), examples=Sum("row_count"))
+    return {"sets": found["sets"], "examples": found["examples"] or 0}
+
+
+def versions_of(dataset: Dataset) -> QuerySet[DatasetVersion]:
+    """All versions, newest first, without their faults."""
+    return dataset.versions.defer("faults").order_by("-number")
+
+
+def rows_of(version: DatasetVersion, start: int, count: int) -> list[dict]:
+    """At most `count` chat rows of a version, from number `start` (0 is the first)."""
+    path = files.local_path(version.rows_sha256)
+    return list(importing.iterate_rows(path, start, start + count))
+
+
+def preview(version: DatasetVersion, index: int) -> dict:
+    """The context of templates/datasets_app/_preview.html for row `index` (0 is the first; clamped).
+
+    `row` is the chat row and `rows` a list of it alone, `turns` its messages with `learned` told of each;
+    `number` counts from 1, `next_index` and `previous_index` are None at the ends.
+    """
+    total = version.row_count
+    index = max(0, min(index, total - 1))
+    rows = rows_of(version, index, 1)
+    row = rows[0] if rows else {"messages": [], "split": "train", "line": None}
+    return {
+        "version": version,
+        "row": row,
+        "rows": rows,
+        "turns": [{**message, "learned": is_learned(message)} for message in row["messages"]],
+        "index": index,
+        "number": index + 1,
+        "total": total,
+        "next_index": index + 1 if index + 1 < total else None,
+        "previous_index": index - 1 if index > 0 else None,
+    }
+
+
+def is_learned(message: dict) -> bool:
+    """Whether training learns this message: every answer but those marked as context."""
+    return message["role"] == "assistant" and message.get("weight", 1) != 0

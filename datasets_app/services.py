@@ -1,12 +1,278 @@
-"""Brings datasets in, renames and deletes them.
+"""Brings datasets in, renames and deletes them."""
 
-Contract that the wizard and the API of training rely on (fill in, keep the names):
-  free_name(*, owner, wanted: str) -> str                      a name that the owner has not used yet
-  create_dataset(*, owner, name, file=None, text=None, file_name="", made_by=None) -> DatasetVersion
-  demo_dataset(*, owner) -> DatasetVersion                     the example set; made once per owner, reused after
-  class DatasetRefused(Exception): str() is one plain sentence, .faults: list[dict] (line, problem, mend, severity)
-"""
+import tempfile
+from functools import partial
+from pathlib import Path
+
+from django.conf import settings
+from django.contrib.auth import get_user_model
+from django.core.files.base import File
+from django.db import IntegrityError, transaction
+from django.db.models import Max, ProtectedError, Q, RestrictedError
+from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
+
+from apex.common import files
+from apex.common.files import Stored
+from datasets_app.importing import Imported, import_rows
+from datasets_app.models import Dataset, DatasetVersion, MadeBy
+
+NAME_LENGTH = 120
+KNOWN_ENDINGS = {".json", ".jsonl", ".ndjson", ".csv", ".tsv", ".txt"}
+DEMO_DIR = settings.BASE_DIR / "datasets_app" / "demo"
 
 
 class DatasetRefused(Exception):
-    faults: list = []
+    """Nothing usable came. `str()` is one sentence; `faults` are dicts with line, problem, mend, severity, found."""
+
+    def __init__(self, message: str, faults: list[dict] | None = None) -> None:
+        super().__init__(message)
+        self.faults = faults or []
+
+
+class NameTaken(DatasetRefused):
+    """The owner has a dataset of this name."""
+
+
+class TooLarge(DatasetRefused):
+    """More bytes than UPLOAD_LIMIT_BYTES."""
+
+
+class DatasetInUse(Exception):
+    """Something was learned from it, so it cannot go; `str()` names what."""
+
+
+def free_name(*, owner, wanted: str) -> str:
+    """`wanted` without a file's ending, made unlike the names that the owner has."""
+    stem = clean_file_name(wanted)
+    if Path(stem).suffix.lower() in KNOWN_ENDINGS:
+        stem = Path(stem).stem
+    stem = stem.strip()[: NAME_LENGTH - 5] or _("Examples")
+    taken = set(Dataset.objects.for_user(owner).filter(name__startswith=stem).values_list("name", flat=True))
+    return next(name for name in candidates(stem) if name not in taken)
+
+
+def candidates(stem: str):
+    yield stem
+    number = 2
+    while True:
+        yield f"{stem} {number}"
+        number += 1
+
+
+def clean_file_name(name: str) -> str:
+    """The last part of a path, without characters that a page or a database would choke on."""
+    name = name.replace("\\", "/").rsplit("/", 1)[-1]
+    return "".join(character for character in name if character.isprintable())[:255]
+
+
+def create_dataset(
+    *,
+    owner,
+    name: str,
+    file: File | Path | None = None,
+    text: str | None = None,
+    file_name: str = "",
+    made_by: str | None = None,
+    description: str = "",
+) -> DatasetVersion:
+    """A new dataset with its first version, from a file or from text that was typed or pasted.
+
+    Raises DatasetRefused when nothing in it can be used, NameTaken, TooLarge.
+    """
+    name = name.strip()[:NAME_LENGTH]
+    if not name:
+        raise NameTaken(_("The set needs a name."))
+    if Dataset.objects.for_user(owner).filter(name=name).exists():
+        raise name_taken(name)
+    with tempfile.TemporaryDirectory(dir=settings.FILE_UPLOAD_TEMP_DIR) as folder:
+        source, rows = Path(folder) / "source", Path(folder) / "rows.jsonl"
+        write_source(source, file, text)
+        imported, kept = import_source(source, rows, file_name)
+        try:
+            with transaction.atomic():
+                dataset = Dataset.objects.create(owner=owner, name=name, description=description)
+                return add_row(dataset, imported, kept, made_by or how(file), None)
+        except IntegrityError as problem:
+            raise name_taken(name) from problem
+
+
+def add_version(
+    *,
+    dataset: Dataset,
+    file: File | Path | None = None,
+    text: str | None = None,
+    file_name: str = "",
+    made_by: str | None = None,
+) -> DatasetVersion:
+    """The next version of a dataset; the earlier ones stay as they are. Raises DatasetRefused, TooLarge."""
+    with tempfile.TemporaryDirectory(dir=settings.FILE_UPLOAD_TEMP_DIR) as folder:
+        source, rows = Path(folder) / "source", Path(folder) / "rows.jsonl"
+        write_source(source, file, text)
+        imported, kept = import_source(source, rows, file_name)
+        with transaction.atomic():
+            # Two at once get two numbers: the second waits for the first.
+            dataset = Dataset.objects.select_for_update().get(pk=dataset.pk)
+            parent = dataset.latest
+            if parent and parent.source_sha256 == imported.source_sha256:
+                message = _("This is the very file of version %(number)s.") % {"number": parent.number}
+                raise DatasetRefused(message)
+            return add_row(dataset, imported, kept, made_by or how(file), parent)
+
+
+def how(file: File | Path | None) -> str:
+    return MadeBy.UPLOAD if file is not None else MadeBy.TYPED
+
+
+def name_taken(name: str) -> NameTaken:
+    return NameTaken(_("You already have a set named “%(name)s”. Choose another name.") % {"name": name})
+
+
+def write_source(target: Path, file: File | Path | None, text: str | None) -> None:
+    """Writes what came to `target`; raises TooLarge as soon as it is known to be."""
+    written = 0
+    with open(target, "wb") as out:
+        for chunk in chunks_of(file, text):
+            written += len(chunk)
+            if written > settings.UPLOAD_LIMIT_BYTES:
+                raise too_large()
+            out.write(chunk)
+
+
+def chunks_of(file: File | Path | None, text: str | None):
+    if isinstance(file, Path):
+        with open(file, "rb") as opened:
+            yield from File(opened).chunks()
+    elif file is not None:
+        if file.size and file.size > settings.UPLOAD_LIMIT_BYTES:
+            raise too_large()
+        yield from file.chunks()
+    else:
+        # A lone surrogate cannot come from a browser, but can from a program; the reader names its line.
+        yield (text or "").encode("utf-8", "surrogatepass")
+
+
+def too_large() -> TooLarge:
+    limit = settings.UPLOAD_LIMIT_BYTES // (1024 * 1024)
+    return TooLarge(
+        _("More than %(limit)s MB came; up to %(limit)s MB can be read. Split it, or bring fewer examples.")
+        % {"limit": limit}
+    )
+
+
+def import_source(source: Path, rows: Path, file_name: str) -> tuple[Imported, tuple[Stored, Stored]]:
+    """Reads and splits `source`, and keeps it and its rows. Long work, so it is done before any transaction."""
+    imported = import_rows(source, rows, clean_file_name(file_name))
+    reading = imported.reading
+    if reading.refusal is not None:
+        faults = [fault.as_dict() for fault in reading.faults]
+        raise DatasetRefused(f"{reading.refusal.problem} {reading.refusal.mend}", faults)
+    return imported, (files.put_file(source), files.put_file(rows))
+
+
+def add_row(
+    dataset: Dataset,
+    imported: Imported,
+    kept: tuple[Stored, Stored],
+    made_by: str,
+    parent: DatasetVersion | None,
+) -> DatasetVersion:
+    """Writes the version's row; runs inside the caller's transaction."""
+    reading = imported.reading
+    source, rows = kept
+    last = dataset.versions.aggregate(last=Max("number"))["last"] or 0
+    return DatasetVersion.objects.create(
+        owner_id=dataset.owner_id,
+        dataset=dataset,
+        number=last + 1,
+        parent=parent,
+        made_by=made_by,
+        made_from={"left_out": reading.left_out, "warnings": reading.fault_count - reading.left_out},
+        file_name=reading.file_name,
+        file_bytes=source.size,
+        format=reading.format,
+        source_sha256=source.sha256,
+        rows_sha256=rows.sha256,
+        row_count=imported.row_count,
+        train_count=imported.train_count,
+        held_out_count=imported.held_out_count,
+        conversation_count=imported.conversation_count,
+        held_out_conversation_count=imported.held_out_conversation_count,
+        skipped=dict(reading.skipped),
+        faults=[fault.as_dict() for fault in reading.faults],
+        fault_count=reading.fault_count,
+    )
+
+
+def demo_dataset(*, owner) -> DatasetVersion:
+    """The example set that comes with Apex: made once per owner, and reused after."""
+    path = next(iter(sorted(DEMO_DIR.glob("*.jsonl"))), None)
+    if path is None:
+        raise DatasetRefused(_("The example set is not on this machine (%(place)s).") % {"place": DEMO_DIR})
+    with transaction.atomic():
+        # Two clicks at once make one set: the second waits for the first.
+        get_user_model().objects.select_for_update().get(pk=owner.pk)
+        found = DatasetVersion.objects.for_user(owner).filter(made_by=MadeBy.DEMO).order_by("-number").first()
+        if found:
+            return found
+        name = free_name(owner=owner, wanted=_("Example set: a voice of its own"))
+        description = _("Short questions, answered in a voice of their own")
+        return create_dataset(
+            owner=owner,
+            name=name,
+            file=path,
+            file_name=path.name,
+            made_by=MadeBy.DEMO,
+            description=description,
+        )
+
+
+def rename_dataset(*, dataset: Dataset, name: str, description: str | None = None) -> Dataset:
+    """Gives a dataset another name. Raises NameTaken."""
+    dataset.name = name.strip()[:NAME_LENGTH]
+    if not dataset.name:
+        raise NameTaken(_("The set needs a name."))
+    if description is not None:
+        dataset.description = description.strip()
+    try:
+        with transaction.atomic():
+            dataset.save(update_fields=["name", "description"])
+    except IntegrityError as problem:
+        taken = name_taken(dataset.name)
+        dataset.refresh_from_db()
+        raise taken from problem
+    return dataset
+
+
+def delete_dataset(*, dataset: Dataset) -> None:
+    """Deletes a dataset, its versions and, where nothing else holds the same bytes, their files.
+
+    Raises DatasetInUse while a training refers to it: what was learned must stay explainable.
+    """
+    hashes = {
+        sha256 for pair in dataset.versions.values_list("source_sha256", "rows_sha256") for sha256 in pair
+    }
+    try:
+        with transaction.atomic():
+            dataset.delete()
+            transaction.on_commit(partial(delete_unused_files, hashes))
+    except (RestrictedError, ProtectedError) as problem:
+        users = getattr(problem, "restricted_objects", None) or problem.protected_objects
+        raise in_use(dataset, sorted({str(user) for user in users})) from problem
+
+
+def in_use(dataset: Dataset, names: list[str]) -> DatasetInUse:
+    listed = ", ".join(f"“{name}”" for name in names[:3]) + (" …" if len(names) > 3 else "")
+    message = ngettext(
+        "“%(name)s” stays: %(count)s training learned from it (%(listed)s). Delete that training first.",
+        "“%(name)s” stays: %(count)s trainings learned from it (%(listed)s). Delete those trainings first.",
+        len(names),
+    )
+    return DatasetInUse(message % {"name": dataset.name, "count": len(names), "listed": listed})
+
+
+def delete_unused_files(hashes: set[str]) -> None:
+    """Removes stored files that no version refers to any more."""
+    for sha256 in hashes:
+        if not DatasetVersion.objects.filter(Q(source_sha256=sha256) | Q(rows_sha256=sha256)).exists():
+            files.delete_stored(sha256)

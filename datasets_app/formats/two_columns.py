@@ -54,11 +54,17 @@ def find_layout(sample: str, is_whole: bool) -> Layout | None:
                 and _column(names, ANSWERS) is not None
             ):
                 return Layout(delimiter, names, len(names))
-    for delimiter in DELIMITERS:
+    # Commas and semicolons are part of sentences, tabs are not: without a header, the rarer one is asked first.
+    for delimiter in reversed(DELIMITERS):
         rows = _sample_rows(sample, delimiter, is_whole)
         if rows and len(rows[0]) == 2 and sum(len(row) == 2 for row in rows) >= 0.9 * len(rows):
             return Layout(delimiter, None, 2)
     return None
+
+
+def looks_like_header(fields: list[str]) -> bool:
+    """Whether a first line may be a header whose names we do not know: short single words."""
+    return all(0 < len(field.strip()) <= 20 and field.strip().replace("_", "").isalpha() for field in fields)
 
 
 def header_of(sample: str) -> list[str]:

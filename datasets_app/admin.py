@@ -1,0 +1,74 @@
+"""The back office of datasets. Versions are written once, so they are for reading here."""
+
+from django.contrib import admin
+from django.db.models import Prefetch
+from django.utils.translation import gettext_lazy as _
+from unfold.admin import ModelAdmin, TabularInline
+
+from datasets_app.models import Dataset, DatasetVersion
+
+
+class VersionInline(TabularInline):
+    model = DatasetVersion
+    fields = ["number", "format", "row_count", "train_count", "held_out_count", "fault_count", "created_at"]
+    readonly_fields = fields
+    extra = 0
+    can_delete = False
+    show_change_link = True
+    ordering = ["-number"]
+
+    def has_add_permission(self, request, obj=None):
+        return False
+
+    def has_change_permission(self, request, obj=None):
+        return False
+
+
+@admin.register(Dataset)
+class DatasetAdmin(ModelAdmin):
+    list_display = ["name", "owner", "newest_rows", "created_at"]
+    list_filter = ["owner"]
+    search_fields = ["name", "description", "owner__username", "id"]
+    date_hierarchy = "created_at"
+    readonly_fields = ["owner", "created_at"]
+    list_select_related = ["owner"]
+    inlines = [VersionInline]
+
+    @admin.display(description=_("examples"))
+    def newest_rows(self, dataset: Dataset) -> int:
+        versions = dataset.versions.all()
+        return max(versions, key=lambda version: version.number).row_count if versions else 0
+
+    def get_queryset(self, request):
+        return (
+            super()
+            .get_queryset(request)
+            .prefetch_related(Prefetch("versions", queryset=DatasetVersion.objects.defer("faults")))
+        )
+
+    def has_add_permission(self, request):
+        return False
+
+    def has_delete_permission(self, request, obj=None):
+        # Deleting goes by the owner's page, which also says what learned from it.
+        return False
+
+
+@admin.register(DatasetVersion)
+class DatasetVersionAdmin(ModelAdmin):
+    list_display = [
+        "dataset", "number", "owner", "format", "row_count", "held_out_count", "fault_count", "made_by", "created_at",
+    ]  # fmt: skip
+    list_filter = ["format", "made_by", "owner"]
+    search_fields = ["dataset__name", "owner__username", "file_name", "source_sha256", "id"]
+    date_hierarchy = "created_at"
+    list_select_related = ["dataset", "owner"]
+
+    def has_add_permission(self, request):
+        return False
+
+    def has_change_permission(self, request, obj=None):
+        return False
+
+    def has_delete_permission(self, request, obj=None):
+        return False

@@ -1,0 +1,118 @@
+"""What the API says of datasets."""
+
+from django.conf import settings
+from rest_framework import serializers
+
+from datasets_app.models import Dataset, DatasetVersion
+
+
+class FaultSerializer(serializers.Serializer):
+    line = serializers.IntegerField(
+        allow_null=True, help_text="Physical line where the record begins; null: the file."
+    )
+    problem = serializers.CharField(help_text="What was found, and what was expected.")
+    mend = serializers.CharField(help_text="What to do about it.")
+    severity = serializers.ChoiceField(
+        choices=["error", "warning", "refusal"],
+        help_text="error: left out; warning: kept; refusal: the whole file.",
+    )
+    found = serializers.CharField(required=False, allow_blank=True, help_text="The place itself, shortened.")
+
+
+class VersionSerializer(serializers.ModelSerializer):
+    class Meta:
+        model = DatasetVersion
+        fields = [
+            "id",
+            "number",
+            "parent",
+            "made_by",
+            "file_name",
+            "file_bytes",
+            "format",
+            "source_sha256",
+            "rows_sha256",
+            "row_count",
+            "train_count",
+            "held_out_count",
+            "conversation_count",
+            "held_out_conversation_count",
+            "skipped",
+            "fault_count",
+            "created_at",
+        ]
+        read_only_fields = fields
+
+
+class VersionWithFaultsSerializer(VersionSerializer):
+    faults = FaultSerializer(many=True, read_only=True, help_text="The first 200 of `fault_count`.")
+
+    class Meta(VersionSerializer.Meta):
+        fields = [*VersionSerializer.Meta.fields, "faults"]
+        read_only_fields = fields
+
+
+class DatasetSerializer(serializers.ModelSerializer):
+    latest = VersionSerializer(
+        source="version", read_only=True, allow_null=True, help_text="Its newest version."
+    )
+
+    class Meta:
+        model = Dataset
+        fields = ["id", "name", "description", "latest", "created_at"]
+        read_only_fields = ["id", "latest", "created_at"]
+
+
+class DatasetDetailSerializer(DatasetSerializer):
+    latest = VersionWithFaultsSerializer(
+        source="version", read_only=True, allow_null=True, help_text="Its newest version, with its faults."
+    )
+
+
+class BroughtSerializer(serializers.Serializer):
+    """Examples on their way in: a file, or text in any shape that a file may have."""
+
+    file = serializers.FileField(
+        required=False, allow_empty_file=True, help_text="Up to 100 MB; any known format."
+    )
+    text = serializers.CharField(
+        required=False,
+        allow_blank=True,
+        trim_whitespace=False,
+        help_text="The examples themselves, in place of a file.",
+    )
+
+    def validate(self, asked):
+        if ("file" in asked) == ("text" in asked):
+            raise serializers.ValidationError({"file": "Send either a file or text."})
+        text = asked.get("text", "")
+        if len(text) > settings.UPLOAD_LIMIT_BYTES:
+            raise serializers.ValidationError({"text": "More than 100 MB of text came."})
+        return asked
+
+
+class DatasetCreateSerializer(BroughtSerializer):
+    name = serializers.CharField(
+        max_length=120, required=False, help_text="Unlike your others. Left out: the name of the file."
+    )
+    description = serializers.CharField(max_length=300, required=False, allow_blank=True)
+
+
+class DatasetRenameSerializer(serializers.Serializer):
+    name = serializers.CharField(max_length=120, required=False)
+    description = serializers.CharField(max_length=300, required=False, allow_blank=True)
+
+
+class MessageSerializer(serializers.Serializer):
+    role = serializers.ChoiceField(choices=["system", "user", "assistant"])
+    content = serializers.CharField()
+    weight = serializers.IntegerField(required=False, help_text="0: an answer that is context, not learned.")
+
+
+class RowSerializer(serializers.Serializer):
+    """A chat row."""
+
+    messages = MessageSerializer(many=True)
+    conversation = serializers.CharField(help_text="Rows of one conversation are in the same split.")
+    line = serializers.IntegerField(help_text="Line of the file it came from.")
+    split = serializers.ChoiceField(choices=["train", "held_out"])

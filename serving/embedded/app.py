@@ -79,9 +79,9 @@ class App:
             self._last_used = time.monotonic()
 
     async def _health(self, receive: Receive, send: Send) -> None:
-        await _send_json(
-            send, 200, {"status": "ok", "loaded": self.worker.is_heavy, "answers": self.worker.answers}
-        )
+        worker = self.worker
+        facts = {"loaded": worker.is_heavy, "answers": worker.answers, "cancelled": worker.cancelled}
+        await _send_json(send, 200, {"status": "ok"} | facts)
 
     async def _models(self, receive: Receive, send: Send) -> None:
         now = int(time.time())

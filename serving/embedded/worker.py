@@ -61,6 +61,7 @@ class Worker:
         self._waiting: deque[Ticket] = deque()
         self._open: deque[tuple[Ticket, Answer]] = deque()
         self._shelf: Shelf | None = None
+        self.cancelled = 0  # answers whose asker left before their end
         self._thread = threading.Thread(target=self._work, name="torch", daemon=True)
         self._thread.start()
 
@@ -139,6 +140,7 @@ class Worker:
             return
         ticket, answer = self._open.popleft()
         if ticket.is_cancelled:
+            self.cancelled += 1
             answer.close()
             return
         try:

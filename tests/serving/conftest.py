@@ -1,21 +1,32 @@
-"""One tiny model and one server process for all tests of serving and gateway that only ask questions."""
+"""One tiny model for all tests here and in tests/gateway, one server process for each of the two."""
+
+import tempfile
+from functools import cache
+from pathlib import Path
 
 import pytest
 
 from tests.serving.embedded_process import running_server
 from tests.serving.tiny import make_adapter, make_base
 
+_home = tempfile.TemporaryDirectory(prefix="apex-tiny-")
 
-@pytest.fixture(scope="session")
-def tiny(tmp_path_factory):
-    """Paths: `base`, and adapters `one` and `two` for it."""
-    home = tmp_path_factory.mktemp("tiny")
+
+@cache
+def tiny_models() -> dict[str, Path]:
+    home = Path(_home.name)
     base = make_base(home / "base")
     return {
         "base": base,
         "one": make_adapter(home / "one", base, seed=1),
         "two": make_adapter(home / "two", base, seed=2),
     }
+
+
+@pytest.fixture(scope="session")
+def tiny():
+    """Paths: `base`, and adapters `one` and `two` for it."""
+    return tiny_models()
 
 
 @pytest.fixture(scope="session")

@@ -1,0 +1,66 @@
+"""What all routes below /v1 share: methods, tokens, OpenAI's error envelope and `x-request-id`."""
+
+from __future__ import annotations
+
+import logging
+import secrets
+from collections.abc import Awaitable, Callable
+from functools import wraps
+
+from django.http import HttpResponseBase, JsonResponse
+from django.views.decorators.csrf import csrf_exempt
+
+from gateway.auth import authenticate
+from serving.protocol import ApiError
+
+log = logging.getLogger(__name__)
+
+Handler = Callable[..., Awaitable[HttpResponseBase]]
+
+
+def endpoint(*, method: str, scope: str) -> Callable[[Handler], Handler]:
+    """Makes an async `handler(request, user, …)` a view; whatever it raises becomes an error object."""
+
+    def wrap(handler: Handler) -> Handler:
+        # No cookie is ever read here, so there is nothing that a forged form could use.
+        @csrf_exempt
+        @wraps(handler)
+        async def view(request, **kwargs):
+            request_id = f"req_{secrets.token_hex(16)}"
+            try:
+                if request.method != method:
+                    raise _wrong_method(request, method)
+                user = await authenticate(request, scope)
+                response = await handler(request, user, **kwargs)
+            except ApiError as error:
+                response = error_response(error)
+            except Exception:
+                log.exception("%s %s (%s) broke", request.method, request.path, request_id)
+                response = error_response(
+                    ApiError(
+                        f"The server had an error while processing your request (request {request_id}).",
+                        status=500, kind="server_error",
+                    )
+                )  # fmt: skip
+            response["x-request-id"] = request_id
+            return response
+
+        return view
+
+    return wrap
+
+
+def error_response(error: ApiError) -> JsonResponse:
+    response = JsonResponse(error.body(), status=error.status)
+    if error.status == 401:
+        response["WWW-Authenticate"] = "Bearer"
+    if error.status == 503:
+        response["retry-after"] = "2"
+    return response
+
+
+def _wrong_method(request, method: str) -> ApiError:
+    return ApiError(
+        f"Not allowed to {request.method} on {request.path} (HINT: Perhaps you meant to {method}?)",
+        status=405, code="method_not_supported",
+    )  # fmt: skip

@@ -1,0 +1,165 @@
+"""The official client against a live server: what it lists, what it streams, how it is refused."""
+
+import json
+import time
+import urllib.error
+import urllib.request
+
+import openai
+import pytest
+
+from tests.gateway.conftest import client_for
+
+HELLO = [{"role": "user", "content": "Hello, who are you?"}]
+SHORT = {"messages": HELLO, "max_tokens": 12, "temperature": 0}
+
+
+def raw(url, method="GET", body=None, token=None):
+    """(status, headers, JSON body) without a client in between."""
+    headers = {"content-type": "application/json"} | ({"authorization": f"Bearer {token}"} if token else {})
+    data = body if isinstance(body, bytes) else json.dumps(body).encode() if body is not None else None
+    try:
+        with urllib.request.urlopen(urllib.request.Request(url, data, headers, method=method)) as response:
+            return response.status, response.headers, json.load(response)
+    except urllib.error.HTTPError as error:
+        return error.code, error.headers, json.load(error)
+
+
+def test_the_list_shows_base_models_and_ones_own_adapters_only(alices, mallorys, adapter, base_model):
+    assert [model.id for model in alices.models.list()] == [base_model.name, adapter.model_id]
+    assert [model.id for model in mallorys.models.list()] == [base_model.name]
+    card = alices.models.retrieve(adapter.model_id)
+    assert (card.object, card.owned_by) == ("model", "alice")
+    assert adapter.model_id.startswith("ft:tiny:alice:coach:")
+
+
+def test_base_and_adapter_answer_whole_and_streamed_alike(alices, adapter, base_model):
+    texts = []
+    for model in (base_model.name, adapter.model_id):
+        whole = alices.chat.completions.create(model=model, **SHORT)
+        assert whole.model == model
+        assert whole.choices[0].message.role == "assistant"
+        assert whole.choices[0].finish_reason == "length"
+        assert whole.usage.completion_tokens == 12
+        assert whole.usage.total_tokens == whole.usage.prompt_tokens + 12
+        assert whole._request_id.startswith("req_")
+        chunks = list(
+            alices.chat.completions.create(
+                model=model, stream=True, stream_options={"include_usage": True}, **SHORT
+            )
+        )
+        assert chunks[0].choices[0].delta.role == "assistant"
+        assert chunks[-2].choices[0].finish_reason == "length"
+        assert chunks[-1].usage == whole.usage
+        streamed = "".join(chunk.choices[0].delta.content or "" for chunk in chunks[:-1])
+        assert streamed == whole.choices[0].message.content
+        texts.append(streamed)
+    assert texts[0] != texts[1]
+
+
+def test_an_answer_names_its_lineage(alices, adapter):
+    response = alices.chat.completions.with_raw_response.create(model=adapter.model_id, **SHORT)
+    assert response.headers["x-apex-lineage"] == (
+        f"adapter={adapter.pk}; job={adapter.job_id}; dataset-version={adapter.dataset_version_id}"
+    )
+
+
+def test_a_strangers_adapter_looks_like_a_missing_one(mallorys, adapter):
+    errors = []
+    for name in (adapter.model_id, "ft:tiny:alice:coach:00000000"):
+        with pytest.raises(openai.NotFoundError) as caught:
+            mallorys.chat.completions.create(model=name, **SHORT)
+        with pytest.raises(openai.NotFoundError):
+            mallorys.models.retrieve(name)
+        assert caught.value.code == "model_not_found"
+        errors.append(caught.value.body["message"].replace(name, "…"))
+    assert errors[0] == errors[1]
+
+
+def test_a_token_without_the_scope_is_refused(site, alice, base_model):
+    with pytest.raises(openai.PermissionDeniedError):
+        client_for(site, alice, scopes=["read"]).chat.completions.create(model="tiny", **SHORT)
+    with pytest.raises(openai.PermissionDeniedError):
+        client_for(site, alice, scopes=["chat"]).models.list()
+
+
+def test_no_key_and_a_wrong_key_are_refused(site):
+    for key in ("apex_wrong", "ü" * 30):
+        status, headers, body = raw(f"{site}/v1/models", token=key.encode().decode("latin-1"))
+        assert (status, body["error"]["code"]) == (401, "invalid_api_key")
+    status, headers, body = raw(f"{site}/v1/models")
+    assert (status, body["error"]["code"]) == (401, "invalid_api_key")
+    assert headers["x-request-id"].startswith("req_")
+    with pytest.raises(openai.AuthenticationError):
+        openai.OpenAI(base_url=f"{site}/v1", api_key="nonsense", max_retries=0).models.list()
+
+
+@pytest.mark.parametrize(
+    ("change", "param"),
+    [
+        ({"tools": [{"type": "function", "function": {"name": "f"}}]}, "tools"),
+        ({"response_format": {"type": "json_object"}}, "response_format"),
+        ({"n": 2}, "n"),
+        ({"temperature": 3}, "temperature"),
+        ({"messages": []}, "messages"),
+    ],
+)
+def test_what_cannot_be_done_is_refused_by_name(alices, base_model, change, param):
+    with pytest.raises(openai.BadRequestError) as caught:
+        alices.chat.completions.create(model="tiny", **SHORT | change)
+    assert caught.value.param == param
+    assert caught.value.type == "invalid_request_error"
+
+
+def test_hints_are_left_aside(alices, base_model):
+    alices.chat.completions.create(model="tiny", user="u", metadata={"a": "b"}, store=True, seed=1, **SHORT)
+
+
+def test_too_long_a_prompt_is_refused_before_a_stream_begins(alices, base_model):
+    long = [{"role": "user", "content": "x" * 600}]
+    for stream in (False, True):
+        with pytest.raises(openai.BadRequestError) as caught:
+            alices.chat.completions.create(model="tiny", messages=long, stream=stream)
+        assert caught.value.code == "context_length_exceeded"
+        assert "512" in caught.value.message
+
+
+def test_every_fault_below_v1_is_an_error_object(site, alices):
+    token = alices.api_key
+    faults = [
+        raw(f"{site}/v1/embeddings", "POST", {"input": "x"}, token),
+        raw(f"{site}/v1/", "GET", None, token),
+        raw(f"{site}/v1/models", "POST", {}, token),
+        raw(f"{site}/v1/chat/completions", "GET", None, token),
+        raw(f"{site}/v1/chat/completions", "POST", b"{broken", token),
+        raw(f"{site}/v1/chat/completions", "POST", [], token),
+    ]
+    assert [status for status, _, _ in faults] == [404, 404, 405, 405, 400, 400]
+    for _, _, body in faults:
+        assert set(body["error"]) == {"message", "type", "param", "code"}
+
+
+def test_a_client_that_leaves_ends_the_answer_in_the_model_process(alices, adapter, embedded):
+    stream = alices.chat.completions.create(
+        model=adapter.model_id, messages=HELLO, stream=True, temperature=0
+    )
+    next(iter(stream))
+    stream.close()
+    deadline = time.monotonic() + 5
+    while embedded.call("GET", "/health")[1]["answers"] and time.monotonic() < deadline:
+        time.sleep(0.02)
+    assert embedded.call("GET", "/health")[1]["answers"] == 0
+
+
+def test_without_the_answering_process_the_error_says_so(alices, base_model, settings, monkeypatch, tmp_path):
+    monkeypatch.setattr("serving.services.BACKENDS", {"embedded": lambda url: gone(tmp_path)})
+    with pytest.raises(openai.InternalServerError) as caught:
+        alices.chat.completions.create(model="tiny", **SHORT)
+    assert caught.value.code == "backend_unavailable"
+    assert caught.value.status_code == 503
+
+
+def gone(tmp_path):
+    from serving.backends.embedded import EmbeddedBackend
+
+    return EmbeddedBackend(f"unix://{tmp_path}/nobody.sock", wait_seconds=0.1)

@@ -1,0 +1,75 @@
+"""The client of the answering process, across its restarts."""
+
+import asyncio
+import os
+import threading
+import time
+
+import pytest
+
+from serving.backends.base import AdapterFiles, AnswerBroke, BackendUnavailable, Target
+from serving.backends.embedded import EmbeddedBackend
+from serving.backends.registry import BACKENDS
+from serving.protocol import ApiError, ChatRequest
+from tests.serving.embedded_process import running_server
+
+ASK = ChatRequest(model="x", messages=[{"role": "user", "content": "Hi"}], temperature=0, max_tokens=20)
+
+
+@pytest.fixture
+def target(tiny):
+    return Target("ft:tiny:me", "tiny-backend", tiny["base"], AdapterFiles("ft:tiny-backend", tiny["one"]))
+
+
+async def test_what_is_missing_is_loaded_and_then_found(embedded, target):
+    backend = BACKENDS["embedded"](embedded.url)
+    base = Target("tiny-backend", target.base_name, target.base_path)
+    first = await backend.chat(target, ASK)
+    assert first.usage.completion_tokens == 20
+    assert (await backend.chat(base, ASK)).text != first.text
+    assert {"tiny-backend", "ft:tiny-backend"} <= set(await backend.models())
+    await backend.ensure_loaded(target)
+    embedded.call("POST", "/v1/unload_lora_adapter", {"lora_name": "ft:tiny-backend"})
+    assert (await backend.chat(target, ASK)).text == first.text
+
+
+async def test_a_refusal_keeps_its_words(embedded, target):
+    long = ChatRequest(model="x", messages=[{"role": "user", "content": "x" * 600}])
+    with pytest.raises(ApiError) as caught:
+        await EmbeddedBackend(embedded.url).chat(target, long)
+    assert (caught.value.status, caught.value.code) == (400, "context_length_exceeded")
+
+
+async def test_files_that_are_gone_are_named(embedded, tmp_path):
+    with pytest.raises(ApiError) as caught:
+        await EmbeddedBackend(embedded.url).chat(Target("gone", "gone", tmp_path / "gone"), ASK)
+    assert "no such directory" in caught.value.message
+
+
+async def test_nobody_there_is_said_plainly(tmp_path, target):
+    backend = EmbeddedBackend(f"unix://{tmp_path}/nobody.sock", wait_seconds=0.1)
+    with pytest.raises(BackendUnavailable) as caught:
+        await backend.chat(target, ASK)
+    assert "not up yet" in caught.value.message
+
+
+def test_a_death_in_mid_answer_is_told_and_the_next_question_waits_for_the_restart(embedded, target):
+    async def begin_and_lose(server):
+        backend = EmbeddedBackend(server.url)
+        deltas = backend.stream_chat(target, ChatRequest(model="x", messages=ASK.messages, temperature=0))
+        await anext(deltas)
+        os.kill(server.process.pid, 9)
+        with pytest.raises(AnswerBroke):
+            async for _ in deltas:
+                pass
+
+    with running_server() as server:
+        asyncio.run(begin_and_lose(server))
+        answers = []
+        backend = EmbeddedBackend(server.url)
+        asking = threading.Thread(target=lambda: answers.append(asyncio.run(backend.chat(target, ASK))))
+        asking.start()
+        time.sleep(0.5)
+        with running_server(path=server.path):
+            asking.join(timeout=60)
+    assert answers[0].text == asyncio.run(EmbeddedBackend(embedded.url).chat(target, ASK)).text

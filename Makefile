@@ -13,7 +13,8 @@ help: ## This list
 	@echo
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 20
 	@echo
-	@echo "Settings: APEX_PORT (8000), APEX_DATA_DIR (./var), APEX_REDIS_URL, DATABASE_URL; see docs/operations.md"
+	@echo "Some tests: make test ARGS='tests/training -k cancel'. One subject: make bench SUBJECT=up"
+	@echo "Settings of up: APEX_PORT (8000), APEX_DATA_DIR (./var), APEX_REDIS_URL, DATABASE_URL; see docs/operations.md"
 
 up: install ## Install what is missing, start everything, print the address; Ctrl-C stops it
 	@APEX_STOP_WITH_PARENT=1 exec $(python) manage.py up
@@ -28,7 +29,7 @@ chromium: ## Install a browser for the tests from the distribution's packages, i
 	@sh tests/install_chromium.sh
 
 test: install-dev chromium ## Run all tests: on SQLite, then rows and states on PostgreSQL where it is installed
-	@exec $(python) -m tests.run
+	@exec $(python) -m tests.run $(if $(ARGS),-- $(ARGS))
 
 check: install-dev ## Style, types, import contracts, missing migrations, templates, API schema
 	@exec $(python) -m tests.checks

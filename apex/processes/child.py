@@ -2,6 +2,7 @@
 
 import ctypes
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -42,7 +43,7 @@ class Child:
 
     def start(self) -> None:
         """Start the process. Raises OSError if the log cannot be written or the program is missing."""
-        rotate(self.log)
+        self.rotate_log()
         parent = os.getpid()
         with open(self.log, "ab") as log:
             self._log_offset = log.tell()
@@ -81,6 +82,11 @@ class Child:
         except FileNotFoundError:
             return b""
 
+    def rotate_log(self) -> None:
+        """Put a log that has become too long aside; also while the process writes to it."""
+        if rotate(self.log):
+            self._log_offset = 0
+
     def poll(self) -> int | None:
         """Return the exit code (negative: the signal) if the process has ended, else None."""
         return None if self.system is None else self.system.poll()
@@ -100,13 +106,19 @@ class Child:
         self.is_ready = False
 
 
-def rotate(log: Path, limit: int = LOG_LIMIT_BYTES) -> None:
-    """Move a log of more than `limit` bytes aside, to `NAME.log.1`; the one that was there goes."""
+def rotate(log: Path, limit: int = LOG_LIMIT_BYTES) -> bool:
+    """Copy a log of more than `limit` bytes to `NAME.log.1` and empty it; returns whether it did.
+
+    Copied, not renamed: whoever writes to it has it open, and appends, so goes on at the new beginning.
+    """
     try:
-        if log.stat().st_size > limit:
-            log.replace(log.with_name(log.name + ".1"))
+        if log.stat().st_size <= limit:
+            return False
     except FileNotFoundError:
-        return
+        return False
+    shutil.copyfile(log, log.with_name(log.name + ".1"))
+    os.truncate(log, 0)
+    return True
 
 
 def die_with_parent(parent: int, number: int = signal.SIGKILL) -> None:

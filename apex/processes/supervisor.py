@@ -176,6 +176,7 @@ class Supervisor:
         self.next_health = now + HEALTH_EVERY_SECONDS
         self._reap_orphans()
         for child in self.children:
+            self._keep_log_short(child)
             if child.process.is_well is None or not child.is_ready or child.poll() is not None:
                 continue
             child.unwell_in_a_row = 0 if child.process.is_well() else child.unwell_in_a_row + 1
@@ -191,6 +192,12 @@ class Supervisor:
         for process in psutil.Process().children():
             if process.pid not in own and process.status() == psutil.STATUS_ZOMBIE:
                 os.waitpid(process.pid, os.WNOHANG)
+
+    def _keep_log_short(self, child: Child) -> None:
+        try:
+            child.rotate_log()
+        except OSError as error:  # no room for the copy: the log goes on growing, and is told
+            self.say(f"{child.log} cannot be put aside: {error.strerror}")
 
     def _write_state(self) -> None:
         """Write who runs to `processes.json`, whole or not at all, when it has changed."""

@@ -155,13 +155,16 @@ def test_ends_are_told_in_words():
     assert how_it_ended(-9) == "was ended by SIGKILL"
 
 
-def test_a_large_log_is_moved_aside_at_the_next_start(tmp_path):
+def test_a_long_log_is_put_aside_while_its_writer_goes_on(tmp_path):
     log = tmp_path / "web.log"
-    log.write_bytes(b"x" * 11)
-    rotate(log, limit=10)
-    assert not log.exists()
+    with open(log, "ab", buffering=0) as writer:
+        writer.write(b"x" * 11)
+        assert rotate(log, limit=10)
+        writer.write(b"new")
     assert (tmp_path / "web.log.1").read_bytes() == b"x" * 11
-    rotate(log, limit=10)  # nothing there: nothing to do
+    assert log.read_bytes() == b"new"
+    assert not rotate(log, limit=10)
+    assert not rotate(tmp_path / "none.log")
 
 
 def test_readiness_is_read_from_the_present_run_only(tmp_path):

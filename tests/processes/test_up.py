@@ -22,17 +22,17 @@ def test_every_process_is_up_and_has_a_log(stack):
         assert (stack.data / "logs" / f"{name}.log").exists()
 
 
-def test_a_killed_worker_is_started_again_and_its_pool_dies_with_it(stack):
-    before = stack.pid("worker-cpu")
-    pool = psutil.Process(before).children(recursive=True)
-    assert pool
+@pytest.mark.parametrize("name", ["worker-cpu", "worker-default"])
+def test_a_killed_worker_is_started_again_and_what_it_started_dies_with_it(stack, name):
+    before = stack.pid(name)
+    started = psutil.Process(before).children(recursive=True)
     os.kill(before, signal.SIGKILL)
     stack.wait_until(
-        lambda: stack.pid("worker-cpu") not in (before, None) and stack.processes()["worker-cpu"]["is_ready"],
+        lambda: stack.pid(name) not in (before, None) and stack.processes()[name]["is_ready"],
         "the worker to be back",
     )
-    assert not any(process.is_running() and process.status() != psutil.STATUS_ZOMBIE for process in pool)
-    assert "worker-cpu was ended by SIGKILL; starting it again" in stack.said()
+    assert not any(process.is_running() and process.status() != psutil.STATUS_ZOMBIE for process in started)
+    assert f"{name} was ended by SIGKILL; starting it again" in stack.said()
 
 
 def test_a_killed_broker_comes_back_and_so_does_health(stack):
@@ -63,6 +63,22 @@ def test_a_taken_port_is_one_clear_line(stack, tmp_path):
     assert done.returncode == 1
     assert f"Port {stack.port} is taken" in done.stderr
     assert f"APEX_PORT={stack.port + 1} make up" in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1
+
+
+def test_a_full_disk_is_one_clear_line(stack, tmp_path):
+    small = tmp_path / "small"
+    small.mkdir()
+    if subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", small], capture_output=True
+    ).returncode:
+        pytest.skip("mounting a small file system needs root")
+    try:
+        done = up({**stack.environment, "APEX_DATA_DIR": str(small), "APEX_PORT": str(free_port())})
+    finally:
+        subprocess.run(["umount", small], check=True)
+    assert done.returncode == 1
+    assert f"The disk that holds {small} has 0 MB free; at least 1024 MB are needed" in done.stderr
     assert len(done.stderr.strip().splitlines()) == 1
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from celery import current_app
 from django.conf import settings
 from django.db import transaction
+from django.db.models import RestrictedError
 from django.utils.text import slugify
 from django.utils.translation import gettext as _
 from kombu.exceptions import OperationalError
@@ -62,18 +63,23 @@ def send_download(model: BaseModel) -> None:
 
 def download(model: BaseModel) -> None:
     """Fetches a hub model's safetensors and settings into the data directory; the row says what went wrong."""
-    from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
-    from requests.exceptions import RequestException
+    import httpx2  # with the hub's client 1 s to import, and only needed here
+    from huggingface_hub import HfApi
+    from huggingface_hub.errors import HfHubHTTPError, HFValidationError
 
-    target = settings.DATA_DIR / "models" / model.name
+    hub = HfApi(endpoint=settings.HUB_ENDPOINT)
     try:
-        path = snapshot_download(
-            model.location, revision=model.revision or None, local_dir=target, allow_patterns=HUB_PATTERNS
+        commit = hub.model_info(model.location, revision=model.revision or None).sha
+        path = hub.snapshot_download(
+            model.location,
+            revision=commit,
+            local_dir=settings.DATA_DIR / "models" / model.name,
+            allow_patterns=HUB_PATTERNS,
         )
-        write_row(model.name, Source.HUB, model.location, Path(path), revision=model.revision)
-    except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, RequestException, OSError) as problem:
-        note_problem(model, _("Could not be downloaded: %(why)s") % {"why": str(problem).splitlines()[0]})
+        write_row(model.name, Source.HUB, model.location, Path(path), revision=commit)
+    except (HfHubHTTPError, HFValidationError, OSError, httpx2.HTTPError) as problem:
+        why = (str(problem).strip() or type(problem).__name__).splitlines()[0]
+        note_problem(model, _("Could not be downloaded: %(why)s") % {"why": why})
     except UnusableModel as problem:
         note_problem(model, str(problem))
 
@@ -122,8 +128,6 @@ def row(facts: ModelFacts, source: str, location: str, path: Path, revision: str
 
 def remove_model(*, model: BaseModel) -> None:
     """Takes a model out of the catalogue; its files stay. Raises `AddRefused` while jobs refer to it."""
-    from django.db.models import RestrictedError
-
     try:
         model.delete()
     except RestrictedError as problem:

@@ -188,6 +188,8 @@ TRAINING_LEASE_SECONDS = 30
 TRAINING_RESEND_SECONDS = 120
 EMBEDDED_URL = os.environ.get("APEX_EMBEDDED_URL") or broker.socket_url(DATA_DIR, "serving")
 
+HUB_ENDPOINT = os.environ.get("HF_ENDPOINT")  # None: the hub itself
+
 # --- People -------------------------------------------------------------------------------------------------
 AUTH_USER_MODEL = "accounts.User"
 AUTHENTICATION_BACKENDS = [

@@ -1,0 +1,21 @@
+"""The documents say what the code does."""
+
+from pathlib import Path
+
+from training.engine.config import describe
+
+ROOT = Path(__file__).parents[2]
+
+
+def test_every_setting_is_in_the_api_guide_with_its_default():
+    text = (ROOT / "docs" / "api.md").read_text()
+    for setting in describe():
+        default = setting["default"]
+        shown = "none" if default is None else ", ".join(default) if isinstance(default, list) else str(default)
+        assert f"| `{setting['name']}` | {shown} |" in text, setting["name"]
+
+
+def test_every_event_of_the_engine_is_in_the_architecture():
+    text = (ROOT / "docs" / "architecture.md").read_text()
+    for event in ("started", "step", "evaluated", "finished", "failed", "log"):
+        assert f"| `{event}` |" in text

@@ -173,6 +173,14 @@ for (const type of ["htmx:afterSwap", "htmx:load"]) document.addEventListener(ty
 let focused = null; // how to find what had the focus, once its fragment is new
 
 document.addEventListener("htmx:beforeSwap", (event) => {
+  // Signed out meanwhile: the door does not belong into a corner of the page.
+  const login = document.body.dataset.loginUrl;
+  const answered = new URL(event.detail.xhr.responseURL || location.href).pathname;
+  if (login && answered === login) {
+    event.detail.shouldSwap = false;
+    location.assign(`${login}?next=${encodeURIComponent(location.pathname + location.search)}`);
+    return;
+  }
   const target = event.detail.target;
   // A dialog that is open would close under the person's hands: the next event reads the fragment again.
   if (target.querySelector("dialog[open]")) event.detail.shouldSwap = false;

@@ -125,6 +125,8 @@ function makeCurve(figure) {
   if (view.isLive) {
     const onPoints = (event) => {
       if (!figure.isConnected) return stop();
+      // A page that was opened while the job waited learns only now how long the axis is.
+      view.steps = Math.max(view.steps, event.detail.total_steps ?? 0);
       add(event.detail.points);
       grow();
     };

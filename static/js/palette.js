@@ -7,14 +7,11 @@ function hits() {
   return [...palette.querySelectorAll("#hits > li:not([hidden]) > .row")];
 }
 
-function mark(row) {
-  for (const other of palette.querySelectorAll(".row.first")) {
-    other.classList.remove("first");
-    other.removeAttribute("aria-current");
-  }
+/** Shows which row Enter would take; with `isReached` the focus goes there too. */
+function mark(row, isReached = false) {
+  palette.querySelector(".row.first")?.classList.remove("first");
   row?.classList.add("first");
-  row?.setAttribute("aria-current", "true");
-  row?.scrollIntoView({ block: "nearest" });
+  if (isReached) row.focus();
 }
 
 function sift() {
@@ -47,17 +44,22 @@ if (palette) {
   }).observe(palette, { attributeFilter: ["open"] });
   find.addEventListener("input", sift);
   palette.addEventListener("htmx:afterSettle", sift);
-  find.addEventListener("keydown", (event) => {
+  palette.addEventListener("keydown", (event) => {
     const rows = hits();
-    const at = rows.findIndex((row) => row.classList.contains("first"));
-    if (event.key === "Enter") {
+    if (event.target === find && event.key === "Enter") {
       event.preventDefault();
-      rows[Math.max(at, 0)]?.click();
+      rows[0]?.click();
     }
     const move = { ArrowDown: 1, ArrowUp: -1 }[event.key];
     if (move && rows.length) {
+      // The focus itself moves, so that a screen reader says where one is. The first row counts as reached by typing.
       event.preventDefault();
-      mark(rows.at((at + move) % rows.length));
+      const at = event.target === find ? 0 : rows.indexOf(event.target);
+      const to = at + move;
+      if (to < 0) find.focus();
+      else mark(rows.at(to % rows.length), true);
+    } else if (event.target !== find && event.key.length === 1 && !event.ctrlKey && !event.metaKey && event.key !== " ") {
+      find.focus(); // typing goes on in the field
     }
   });
 }

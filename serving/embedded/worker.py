@@ -138,23 +138,29 @@ class Worker:
             self._begin(self._waiting.popleft())
         if not self._open:
             return
-        ticket, answer = self._open.popleft()
+        ticket, answer = self._open[0]
         if ticket.is_cancelled:
             self.cancelled += 1
-            answer.close()
+            self._end()
             return
         try:
             piece = answer.advance()
         except Exception as error:
-            answer.close()
+            self._end()
             ticket.put(_as_api_error(error))
             return
-        if piece is None or piece.end is None:
-            self._open.append((ticket, answer))
+        if piece and piece.end:
+            self._end()
         else:
-            answer.close()
-        if piece is not None:
+            self._open.rotate(-1)
+        if piece:
             ticket.put(piece)
+
+    def _end(self) -> None:
+        """Closes the answer whose turn it is."""
+        _, answer = self._open[0]
+        answer.close()
+        self._open.popleft()
 
     def _begin(self, ticket: Ticket) -> None:
         if ticket.is_cancelled:

@@ -140,15 +140,16 @@ def test_every_fault_below_v1_is_an_error_object(site, alices):
 
 
 def test_a_client_that_leaves_ends_the_answer_in_the_model_process(alices, adapter, embedded):
-    stream = alices.chat.completions.create(
-        model=adapter.model_id, messages=HELLO, stream=True, temperature=0
-    )
+    before = embedded.call("GET", "/health")[1]["cancelled"]
+    asked = {"model": adapter.model_id, "messages": HELLO, "temperature": 0}
+    stream = alices.chat.completions.create(stream=True, **asked)
     next(iter(stream))
     stream.close()
     deadline = time.monotonic() + 5
     while embedded.call("GET", "/health")[1]["answers"] and time.monotonic() < deadline:
         time.sleep(0.02)
-    assert embedded.call("GET", "/health")[1]["answers"] == 0
+    facts = embedded.call("GET", "/health")[1]
+    assert (facts["answers"], facts["cancelled"]) == (0, before + 1)
 
 
 def test_without_the_answering_process_the_error_says_so(alices, base_model, settings, monkeypatch, tmp_path):

@@ -8,7 +8,7 @@ import sys
 import bench
 from bench.figures import as_json, as_text
 
-NOT_SUBJECTS = {"__main__", "figures", "screenshot"}
+NOT_SUBJECTS = {"__main__", "bare_django", "figures", "people", "screenshot", "steady_engine", "stock_celery"}
 
 
 def subjects() -> list[str]:

@@ -27,7 +27,16 @@ class TypedForm(forms.Form):
     text = forms.CharField(
         label=_("Examples"),
         strip=False,
-        widget=forms.Textarea(attrs={"rows": 12, "class": "input mono", "spellcheck": "false"}),
+        widget=forms.Textarea(
+            attrs={
+                "rows": 12,
+                "class": "input mono",
+                "spellcheck": "false",
+                "placeholder": _(
+                    "What are your hours?; We are open from 9 to 17.\nWhere are you?; In Ulm, by the river."
+                ),
+            }
+        ),
         help_text=_(
             "One example a line: question, tab or semicolon, answer. Or paste JSON in any shape that a file may have."
         ),

@@ -27,7 +27,7 @@ PLAIN_WORDS = {
     "Illegal trailing comma before end of object": "there is a comma too many before the closing }",
     "Illegal trailing comma before end of array": "there is a comma too many before the closing ]",
     "Unterminated string starting at": "a text that begins here is not closed by a quotation mark",
-    "Invalid control character at": "a text is not closed before its line ends (inside a text, a line break is \\n, a tab \\t)",
+    "Invalid control character at": "a text is not closed before its line ends (inside it, a line break is \\n, a tab \\t)",
     "Invalid \\escape": 'there is a lone backslash; write it as \\\\ (or the quotation mark after it as \\")',
     "Invalid \\uXXXX escape": "\\u must be followed by four digits or letters a to f",
     "Extra data": "something follows after the end of the record",

@@ -25,6 +25,7 @@ WRAPPERS = ("data", "examples", "rows", "train", "items")
 SHAPES = " or ".join(
     ROW_FORMATS[name].SHAPE for name in ("messages", "alpaca", "prompt-completion", "sharegpt")
 )
+SHORT_SHAPES = 'Write it as {"messages": […]} or {"prompt": "…", "completion": "…"}.'
 UNKNOWN_HEADER = BadRow(
     "The first line may be a header, but its names are not known, so it was read as an example.",
     "If it is a header, name the columns “question” and “answer”.",
@@ -262,7 +263,8 @@ class Reading:
     def _refuse_for_want_of_rows(self) -> None:
         if self._unknown_count and self._unknown_count == self.left_out:
             fault = _unknown_row(self._unknown)
-            self.refuse(f"No known format fits. {fault.problem}", fault.mend)
+            mend = f"Write each example as {SHAPES}." if fault.mend == SHORT_SHAPES else fault.mend
+            self.refuse(f"No known format fits. {fault.problem}", mend)
             return
         skipped = sum(self.skipped.values())
         if skipped and not self.left_out:
@@ -272,12 +274,13 @@ class Reading:
                 "Bring rows that have an answer.",
             )
             return
-        first = next((fault for fault in self.faults if fault.severity == ERROR), None)
-        self.refuse(
-            "There is no usable example in it." + (f" The first fault: {first.problem}" if first else ""),
-            first.mend if first else "Bring a file with at least one question and its answer.",
-            line=first.line if first else None,
-        )
+        if self.left_out:
+            self.refuse(
+                "There is no usable example in it: each one has a fault.",
+                "Mend the faults, first that of the first line.",
+            )
+        else:
+            self.refuse("There is no example in it.", "Bring at least one question and its answer.")
 
     def _refuse_as_table(self, text: str) -> None:
         names = two_columns.header_of(text)
@@ -337,7 +340,7 @@ def _unknown_row(record: dict[str, Any]) -> BadRow:
             'Write it as {"prompt": "…", "completion": "…"}.',
         )
     names = _quoted(list(record)) or "nothing"
-    return BadRow(f"Its names are {names}; no known shape has these.", f"Write each example as {SHAPES}.")
+    return BadRow(f"Its names are {names}; no known shape has these.", SHORT_SHAPES)
 
 
 def _quoted(names: list[str]) -> str:

@@ -215,8 +215,8 @@ def demo_dataset(*, owner) -> DatasetVersion:
         found = DatasetVersion.objects.for_user(owner).filter(made_by=MadeBy.DEMO).order_by("-number").first()
         if found:
             return found
-        name = free_name(owner=owner, wanted=_("Example set: a voice of its own"))
-        description = _("Short questions, answered in a voice of their own")
+        name = free_name(owner=owner, wanted=_("Harbour guide"))
+        description = _("Short questions, answered by a friendly harbour guide: our example set")
         return create_dataset(
             owner=owner,
             name=name,

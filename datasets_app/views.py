@@ -33,6 +33,10 @@ def dataset_list(request: HttpRequest) -> HttpResponse:
     )
     page.object_list = selectors.attach_latest(list(page.object_list))
     context = {"page": page, "query": query, "sort": sort, "totals": selectors.totals(request.user)}
+    address = request.build_absolute_uri(reverse("api-dataset-list"))
+    context["api_curl"] = (
+        f'curl {address} \\\n  -H "Authorization: Bearer $APEX_TOKEN" \\\n  -F name=Letters -F file=@letters.jsonl'
+    )
     template = "datasets_app/dataset_list.html" + (
         "#rows" if request.htmx and not request.htmx.boosted else ""
     )
@@ -110,7 +114,7 @@ def detail_context(request: HttpRequest, dataset: Dataset) -> dict:
     version = next((each for each in versions if each.number == wanted), versions[0] if versions else None)
     context = {"dataset": dataset, "versions": versions, "version": version, "faults": []}
     context["preview_url"] = reverse("datasets:dataset-detail", args=[dataset.pk])
-    rows_url = request.build_absolute_uri(f"/api/v1/datasets/{dataset.pk}/rows/")
+    rows_url = request.build_absolute_uri(reverse("api-dataset-rows", args=[dataset.pk]))
     context["api_curl"] = f'curl "{rows_url}?page_size=20" \\\n  -H "Authorization: Bearer $APEX_TOKEN"'
     if version:
         context |= selectors.preview(version, number_in(request, "example", 0))

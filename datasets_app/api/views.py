@@ -7,6 +7,7 @@ from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiParameter, extend_schema
 from rest_framework import mixins, status, viewsets
 from rest_framework.decorators import action
+from rest_framework.negotiation import DefaultContentNegotiation
 from rest_framework.parsers import FormParser, JSONParser, MultiPartParser
 from rest_framework.response import Response
 
@@ -27,6 +28,13 @@ from datasets_app.models import Dataset, DatasetVersion
 
 # The fields around a file take some bytes of their own.
 BODY_SLACK = 1024 * 1024
+
+
+class AlwaysJson(DefaultContentNegotiation):
+    """Answers in JSON, whatever is asked for, so that `?format=` is free to filter by a dataset's format."""
+
+    def select_renderer(self, request, renderers, format_suffix=None):
+        return renderers[0], renderers[0].media_type
 
 
 class Conflict(Unacceptable):
@@ -65,6 +73,7 @@ class DatasetViewSet(mixins.ListModelMixin, viewsets.GenericViewSet):
     serializer_class = DatasetSerializer
     queryset = Dataset.objects.none()
     parser_classes = [MultiPartParser, FormParser, JSONParser]
+    content_negotiation_class = AlwaysJson
     filterset_class = DatasetFilter
     ordering_fields = ["created_at", "name", "row_count"]
 

@@ -122,7 +122,9 @@ def test_alpaca_joins_input_and_history(read):
 
 
 def test_split_and_conversation_of_a_chat_row_are_kept(read):
-    rows, _ = read(json_lines(chat(split="held_out", conversation="c1"), chat("b?", split="train"), chat("c?")))
+    rows, _ = read(
+        json_lines(chat(split="held_out", conversation="c1"), chat("b?", split="train"), chat("c?"))
+    )
     assert [row["split"] for row in rows] == ["held_out", "train", None]
     assert rows[0]["conversation"] == "c1"
     assert rows[1]["conversation"] != rows[2]["conversation"]
@@ -171,7 +173,9 @@ def test_the_real_eq_12_gives_44_samples_with_each_user_turn_once(path):
         assert roles == ["system", *["user", "assistant"] * ((len(roles) - 1) // 2)]
         asked = [message["content"] for message in row["messages"] if message["role"] == "user"]
         assert len(asked) == len(set(asked))
-        assert [m.get("weight", 1) for m in row["messages"] if m["role"] == "assistant"][:-1] == [0] * (len(asked) - 1)
+        assert [m.get("weight", 1) for m in row["messages"] if m["role"] == "assistant"][:-1] == [0] * (
+            len(asked) - 1
+        )
 
 
 def test_json_and_jsonl_of_eq_12_give_the_same_rows():
@@ -194,7 +198,11 @@ def test_eq_12_counts_turns_without_a_target_as_skipped_and_tells_true_lines():
 
 
 def test_a_single_conversation_file_is_read(read):
-    content = {"dataset_metadata": {"conversation_id": "u-1"}, "consultant_profile": {}, "training_pairs": [pair()]}
+    content = {
+        "dataset_metadata": {"conversation_id": "u-1"},
+        "consultant_profile": {},
+        "training_pairs": [pair()],
+    }
     rows, reading = read(json.dumps(content, indent=1))
     assert reading.format == "brightrun-lora-v4"
     assert rows[0]["conversation"] == "u-1"
@@ -290,7 +298,6 @@ GOOD = json.dumps(chat())
     [
         ('{"messages": [', "Not valid JSON in line 2, column"),
         ('{"messages": [{"role": "user", "content": "a', "not closed"),
-        (GOOD + ",", "something follows"),
         (GOOD[:-1] + ', "x": NaN}', "NaN is not a JSON value"),
         (GOOD[:-1] + ', "x": -Infinity}', "-Infinity"),
         ('{"x":' + "[" * 100_000 + "]" * 100_000 + "}", "nested"),
@@ -314,7 +321,10 @@ GOOD = json.dumps(chat())
         (json.dumps({"messages": [{"role": "assistant", "content": "a"}]}), "no question"),
         (json.dumps(chat(split="test")), "“split” is 'test'"),
         (GOOD.replace("hours", "\\ud83d"), "half of a character"),
-        (GOOD.replace("{", '{"messages": [{"role": "system", "content": "s"}], "x": {', 1) + "}", "no answer"),
+        (
+            GOOD.replace("{", '{"messages": [{"role": "system", "content": "s"}], "x": {', 1) + "}",
+            "no answer",
+        ),
         ('{"conversations": [{"from": "alien", "value": "a"}]}', "alien"),
         ('{"conversations": [{"value": "a"}]}', "without “from” or “value”"),
         ('{"conversations": ["a"]}', "Turn 1 is text"),
@@ -331,13 +341,9 @@ GOOD = json.dumps(chat())
 @pytest.mark.parametrize("container", ["jsonl", "array"])
 def test_a_bad_row_costs_itself_and_names_its_line(read, bad, said, container):
     if container == "array":
-        if bad == GOOD + ",":
-            pytest.skip("in a list that is no fault")
         text = "[\n" + bad + ",\n" + GOOD + "\n]"
-        expected = 2
     else:
         text = GOOD + "\n" + bad + "\n" + GOOD + "\n"
-        expected = 2
     rows, reading = read(text)
     assert rows, reading.faults
     assert words(rows[-1]) == [ASKED, ANSWERED]
@@ -345,9 +351,15 @@ def test_a_bad_row_costs_itself_and_names_its_line(read, bad, said, container):
     fault = reading.faults[0]
     assert fault.severity == "error"
     if not fault.problem.startswith("Not valid JSON"):
-        assert fault.line == expected
+        assert fault.line == 2
     assert said in fault.problem
     assert fault.mend
+
+
+def test_a_comma_after_a_line_is_named(read):
+    rows, reading = read(GOOD + ",\n" + GOOD)
+    assert len(rows) == 1
+    assert "something follows" in reading.faults[0].problem
 
 
 def test_bad_bytes_cost_one_row_and_are_named(read):
@@ -362,7 +374,7 @@ def test_bad_bytes_cost_one_row_and_are_named(read):
 def test_a_table_in_windows_1252_says_so(read):
     rows, reading = read("question,answer\nWie geht’s?,Gut\nä?,ö\n".encode("cp1252"))
     assert rows == []
-    assert "UTF-8" in reading.refusal.mend
+    assert "UTF-8" in reading.faults[1].mend
 
 
 def test_turns_that_do_not_alternate_are_tidied_with_a_warning(read):
@@ -450,16 +462,19 @@ def archive(*names: str) -> bytes:
         (GOOD.encode("utf-32"), "UTF-32"),
         (b"<!DOCTYPE html><html><body>Sign in</body></html>", "web page"),
         (b'\xef\xbb\xbf  <html lang="en">', "web page"),
-        (b"Dear all,\n\nthis is a letter, and no table.\nIt has several lines,\nwith, many, commas.\n", "Dear all"),
+        (
+            b"Dear all,\n\nthis is a letter, and no table.\nIt has several lines,\nwith, many, commas.\n",
+            "Dear all",
+        ),
         (b"name,age,town\nAnn,3,Ulm\nBob,4,Bonn\n", "“name”, “age”, “town”"),
-        (b"[]", "no usable example"),
+        (b"[]", "no example in it"),
         (b"[1, 2", "no usable example"),
         (b'{"a": 1}', "“a”"),
         (b'{"messages": [{"role": "user"', "Not valid JSON"),
         (b"{", "Not valid JSON"),
         (b'{"x":' + b"[" * 100_000, "nested"),
-        (b"null", "null"),
-        (b"question,answer\n", "no usable example"),
+        (b"null", "begins with “null”"),
+        (b"question,answer\n", "no example in it"),
     ],
 )
 def test_a_file_of_no_use_is_refused_in_words(read, content, said):

@@ -18,7 +18,9 @@ def stored_files(folder: Path) -> int:
 
 
 def test_a_file_becomes_a_dataset_with_its_first_version(alice, upload, own_storage):
-    version = services.create_dataset(owner=alice, name="Chats", file=upload(), file_name="C:\\x\\help desk.jsonl")
+    version = services.create_dataset(
+        owner=alice, name="Chats", file=upload(), file_name="C:\\x\\help desk.jsonl"
+    )
     assert (version.dataset.name, version.number, version.format) == ("Chats", 1, "messages")
     assert (version.made_by, version.file_name) == ("upload", "help desk.jsonl")
     assert (version.row_count, version.train_count + version.held_out_count) == (10, 10)
@@ -153,3 +155,10 @@ def test_a_missing_example_set_is_said_in_words(alice, tmp_path, monkeypatch):
     monkeypatch.setattr(services, "DEMO_DIR", tmp_path)
     with pytest.raises(services.DatasetRefused, match="not on this machine"):
         services.demo_dataset(owner=alice)
+
+
+def test_the_example_set_that_comes_along_has_test_rows(alice):
+    version = services.demo_dataset(owner=alice)
+    assert version.fault_count == 0
+    assert version.train_count >= 100
+    assert version.held_out_count >= 30

@@ -26,7 +26,9 @@ def conversations(*rows, wanted=None):
     return {f"c{number}": Conversation(count, wanted) for number, count in enumerate(rows)}
 
 
-@pytest.mark.parametrize(("count", "expected"), [(1, 0), (4, 0), (5, 1), (8, 1), (20, 3), (100, 12), (1000, 120)])
+@pytest.mark.parametrize(
+    ("count", "expected"), [(1, 0), (4, 0), (5, 1), (8, 1), (20, 3), (100, 12), (1000, 120)]
+)
 def test_about_an_eighth_is_kept_aside_from_five_conversations_on(count, expected):
     assert len(choose_held_out(conversations(*[1] * count), "seed")) == expected
 
@@ -64,7 +66,11 @@ def test_rows_marked_for_learning_are_never_drawn(split):
 
 
 def test_a_conversation_with_any_test_row_is_a_test_as_a_whole(split):
-    rows = [chat("a?", conversation="k", split="train"), chat("b?", conversation="k", split="held_out"), chat("c?")]
+    rows = [
+        chat("a?", conversation="k", split="train"),
+        chat("b?", conversation="k", split="held_out"),
+        chat("c?"),
+    ]
     stored, _ = split(json_lines(*rows))
     assert [row["split"] for row in stored] == ["held_out", "held_out", "train"]
 
@@ -105,6 +111,6 @@ def test_a_part_of_the_rows_can_be_read(tmp_path, split):
 
 
 def test_text_of_any_language_survives(split):
-    text = "Grüße, 你好, 🙂, \u2028 and \\ \" \n\t"
+    text = 'Grüße, 你好, 🙂, \u2028 and \\ " \n\t'
     stored, _ = split(json.dumps(chat(text, text)))
     assert [message["content"] for message in stored[0]["messages"]] == [text, text]

@@ -12,11 +12,15 @@ from pathlib import Path
 from tests import postgres
 
 ON_BOTH_DATABASES = (
-    "tests/accounts",
-    "tests/base_models",
-    "tests/datasets_app",
-    "tests/training",
-    "tests/common",
+    "models",
+    "states",
+    "services",
+    "selectors",
+    "leases",
+    "execution",
+    "sweeping",
+    "access",
+    "prepare",
 )
 
 
@@ -24,16 +28,20 @@ def main(words: list[str]) -> int:
     """Run pytest on PostgreSQL first (short), then everything on SQLite, so that the whole count closes."""
     if words:
         return pytest(words, os.environ.copy())
-    folders = [name for name in ON_BOTH_DATABASES if Path(name).is_dir()]
+    files = sorted(
+        str(path) for name in ON_BOTH_DATABASES for path in Path("tests").glob(f"*/test_{name}.py")
+    )
     found = postgres.find_programs()
     code = 0
     if found is None:
         print("PostgreSQL is not installed (no initdb): its tests are left out.", flush=True)
-    elif folders:
+    else:
         print("Rows, states and services on PostgreSQL:", flush=True)
         with tempfile.TemporaryDirectory(prefix="apex-pg-") as folder, postgres.server(Path(folder)) as url:
-            chosen = [*folders, "-m", "not stack and not slow and not gpu", "-q"]
-            code = pytest(chosen, {**os.environ, "DATABASE_URL": url})
+            code = pytest(
+                [*files, "-m", "not stack and not slow and not gpu", "-q"],
+                {**os.environ, "DATABASE_URL": url},
+            )
     print("Everything on SQLite:", flush=True)
     return pytest([], os.environ.copy()) or code
 

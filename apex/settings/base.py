@@ -218,6 +218,8 @@ CSRF_FAILURE_VIEW = "django.views.csrf.csrf_failure"
 
 # --- API ----------------------------------------------------------------------------------------------------
 KNOX_TOKEN_MODEL = "accounts.ApiToken"
+# Ours replaces knox's table; its migrations would make it all the same, and PostgreSQL then cannot empty the users'.
+MIGRATION_MODULES = {"knox": None}
 REST_KNOX = {
     "TOKEN_TTL": None,
     "TOKEN_PREFIX": "apex_",

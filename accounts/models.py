@@ -16,7 +16,8 @@ from apex.common.models import OwnedModel
 
 def validate_time_zone(name: str) -> None:
     if name not in available_timezones():
-        raise ValidationError(_("%(name)s is not a time zone; choose one such as Europe/Berlin."), params={"name": name})
+        words = _("%(name)s is not a time zone; choose one such as Europe/Berlin.")
+        raise ValidationError(words, params={"name": name})
 
 
 class User(AbstractUser):

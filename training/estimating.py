@@ -4,6 +4,7 @@ import json
 from dataclasses import asdict, dataclass
 
 from django.core.cache import cache
+from django.utils.translation import gettext as _
 
 from apex.common import files
 from base_models.models import BaseModel
@@ -95,7 +96,11 @@ def estimate_job(version: DatasetVersion, base_model: BaseModel, config: dict | 
     """
     settings = SftConfig.from_dict(settled_config(base_model, config))
     max_length = min(settings.max_length, base_model.context)
-    lengths = measure_lengths(version, base_model, max_length)
+    try:
+        lengths = measure_lengths(version, base_model, max_length)
+    except (RenderError, OSError) as problem:
+        words = _("%(name)s cannot be used: %(why)s") % {"name": base_model.display_name, "why": problem}
+        raise StartRefused(words, field="base_model") from problem
     if lengths.refused:
         raise StartRefused(lengths.refused, field="base_model")
     speed = past_speed(base_model)

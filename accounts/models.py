@@ -24,7 +24,11 @@ class User(AbstractUser):
     """A person. Times are kept in UTC and shown in `time_zone`."""
 
     time_zone = models.CharField(
-        _("time zone"), max_length=64, default="UTC", validators=[validate_time_zone], help_text=_("Dates show in it.")
+        _("time zone"),
+        max_length=64,
+        default="UTC",
+        validators=[validate_time_zone],
+        help_text=_("Dates show in it."),
     )
 
 

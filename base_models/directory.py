@@ -42,7 +42,8 @@ def inspect_directory(path: Path) -> ModelFacts:
     weights = sorted(path.glob("*.safetensors"))
     if not weights:
         raise UnusableModel(
-            _("%(path)s has no .safetensors file. Other formats can hold code and are not loaded.") % {"path": path}
+            _("%(path)s has no .safetensors file. Other formats can hold code and are not loaded.")
+            % {"path": path}
         )
     try:
         renderer = Renderer.from_directory(path)
@@ -67,7 +68,9 @@ def check_config(path: Path, config: dict) -> None:
         )
     if "auto_map" in config:
         raise UnusableModel(
-            _("%(path)s wants to run code of its own (auto_map in config.json). Apex loads no code from models.")
+            _(
+                "%(path)s wants to run code of its own (auto_map in config.json). Apex loads no code from models."
+            )
             % {"path": path}
         )
 
@@ -78,7 +81,9 @@ def read_json(path: Path) -> dict:
     except FileNotFoundError as problem:
         raise UnusableModel(_("%(path)s is missing.") % {"path": path}) from problem
     except (OSError, ValueError) as problem:
-        raise UnusableModel(_("%(path)s cannot be read: %(why)s") % {"path": path, "why": problem}) from problem
+        raise UnusableModel(
+            _("%(path)s cannot be read: %(why)s") % {"path": path, "why": problem}
+        ) from problem
     if not isinstance(content, dict):
         raise UnusableModel(_("%(path)s should hold a JSON object.") % {"path": path})
     return content

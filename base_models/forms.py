@@ -8,4 +8,6 @@ class AddModelForm(forms.Form):
         max_length=500,
         help_text=_("A directory on this machine with safetensors, or organisation/model on the hub."),
     )
-    name = forms.SlugField(label=_("Name"), max_length=80, required=False, help_text=_("As programs call it. Optional."))
+    name = forms.SlugField(
+        label=_("Name"), max_length=80, required=False, help_text=_("As programs call it. Optional.")
+    )

@@ -31,11 +31,17 @@ class BaseModel(models.Model):
     description = models.CharField(_("what it is good for"), max_length=400, blank=True)
     source = models.CharField(_("source"), max_length=20, choices=Source)
     location = models.CharField(_("directory or hub id"), max_length=500)
-    revision = models.CharField(_("revision"), max_length=64, blank=True, help_text=_("Commit on the hub, or the hash."))
-    sha256 = models.CharField(_("hash"), max_length=64, blank=True, help_text=_("Of its weights, config and tokenizer."))
+    revision = models.CharField(
+        _("revision"), max_length=64, blank=True, help_text=_("Commit on the hub, or the hash.")
+    )
+    sha256 = models.CharField(
+        _("hash"), max_length=64, blank=True, help_text=_("Of its weights, config and tokenizer.")
+    )
     parameters = models.BigIntegerField(_("parameters"), default=0)
     size_bytes = models.BigIntegerField(_("size on disk"), default=0)
-    context = models.PositiveIntegerField(_("context"), default=2048, help_text=_("Tokens that it reads at once."))
+    context = models.PositiveIntegerField(
+        _("context"), default=2048, help_text=_("Tokens that it reads at once.")
+    )
     licence = models.CharField(_("licence"), max_length=80, blank=True)
     directory = models.CharField(_("directory on this machine"), max_length=500, blank=True)
     is_on_this_machine = models.BooleanField(_("on this machine"), default=False)

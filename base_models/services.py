@@ -17,7 +17,14 @@ from base_models.models import BaseModel, Source
 
 logger = logging.getLogger(__name__)
 BUILT_IN = {"apex-demo": Path(__file__).parent / "demo" / "model"}
-HUB_PATTERNS = ["*.safetensors", "*.safetensors.index.json", "*.json", "*.jinja", "tokenizer.model", "LICENSE*"]
+HUB_PATTERNS = [
+    "*.safetensors",
+    "*.safetensors.index.json",
+    "*.json",
+    "*.jinja",
+    "tokenizer.model",
+    "LICENSE*",
+]
 
 
 class AddRefused(Exception):
@@ -58,7 +65,9 @@ def send_download(model: BaseModel) -> None:
         current_app.send_task("base_models.tasks.download_model", kwargs={"model_id": str(model.pk)})
     except OperationalError as problem:
         logger.warning("download of %s was not sent: %s", model.name, problem)
-        BaseModel.objects.filter(pk=model.pk).update(problem=_("The queue is down; add it again when it is up."))
+        BaseModel.objects.filter(pk=model.pk).update(
+            problem=_("The queue is down; add it again when it is up.")
+        )
 
 
 def download(model: BaseModel) -> None:
@@ -102,7 +111,9 @@ def free_name(wanted: str, location: str) -> str:
 def write_row(name: str, source: str, location: str, path: Path, revision: str = "") -> BaseModel:
     """One row for what lies in `path`; raises `UnusableModel`."""
     facts = inspect_directory(path)
-    model, _created = BaseModel.objects.update_or_create(name=name, defaults=row(facts, source, location, path, revision))
+    model, _created = BaseModel.objects.update_or_create(
+        name=name, defaults=row(facts, source, location, path, revision)
+    )
     return model
 
 

@@ -18,7 +18,9 @@ from base_models.models import BaseModel
 @login_required
 def model_list(request):
     form = AddModelForm() if request.user.is_superuser else None
-    return render(request, "base_models/model_list.html", {"base_models": BaseModel.objects.all(), "form": form})
+    return render(
+        request, "base_models/model_list.html", {"base_models": BaseModel.objects.all(), "form": form}
+    )
 
 
 @login_required
@@ -33,7 +35,9 @@ def add_model(request):
         try:
             if location.startswith(("/", "~", ".")):
                 model = services.add_directory(path=Path(location), name=name)
-                messages.success(request, _("%(name)s is ready to be trained.") % {"name": model.display_name})
+                messages.success(
+                    request, _("%(name)s is ready to be trained.") % {"name": model.display_name}
+                )
             else:
                 model = services.add_from_hub(hub_id=location, name=name)
                 messages.success(request, _("%(name)s is being downloaded.") % {"name": model.display_name})

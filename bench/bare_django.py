@@ -55,7 +55,14 @@ def create_job(request):
         cursor.execute("SELECT name FROM base_model WHERE name = %s", [asked["base_model"]])
         cursor.fetchone()
         job = str(uuid.uuid4())
-        values = [job, owner, asked["name"], asked["dataset"], asked["base_model"], json.dumps(asked["config"])]
+        values = [
+            job,
+            owner,
+            asked["name"],
+            asked["dataset"],
+            asked["base_model"],
+            json.dumps(asked["config"]),
+        ]
         cursor.execute("INSERT INTO job VALUES (%s, %s, %s, %s, %s, %s)", values)
         cursor.execute("INSERT INTO event (job, message) VALUES (%s, %s)", [job, "queued"])
     return JsonResponse({"id": job, "status": "queued"}, status=201)

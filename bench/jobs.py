@@ -30,7 +30,13 @@ def measure() -> Iterator[dict]:
     """Yield the figures of creation, then those of starting."""
     with tempfile.TemporaryDirectory(prefix="apex-bench-") as folder, Stack(Path(folder) / "data") as stack:
         token, dataset = make_person(stack)
-        body = {"name": "Bench", "dataset": dataset, "base_model": "apex-demo", "method": "sft", "config": {"epochs": 1}}
+        body = {
+            "name": "Bench",
+            "dataset": dataset,
+            "base_model": "apex-demo",
+            "method": "sft",
+            "config": {"epochs": 1},
+        }
         yield from creation(stack, token, body)
         yield from starting(stack, token, body)
 
@@ -66,9 +72,22 @@ def creation(stack: Stack, token: str, body: dict) -> Iterator[dict]:
 
 def starting(stack: Stack, token: str, body: dict) -> Iterator[dict]:
     """Seconds from before the POST until a worker has claimed the job, the worker being idle."""
-    url = stack.manage("shell", "-v0", "-c", "from django.conf import settings; print(settings.REDIS_URL)").strip()
+    url = stack.manage(
+        "shell", "-v0", "-c", "from django.conf import settings; print(settings.REDIS_URL)"
+    ).strip()
     worker = subprocess.Popen(
-        [sys.executable, "-m", "celery", "-A", "bench.stock_celery", "worker", "--pool", "solo", "--loglevel", "ERROR"],
+        [
+            sys.executable,
+            "-m",
+            "celery",
+            "-A",
+            "bench.stock_celery",
+            "worker",
+            "--pool",
+            "solo",
+            "--loglevel",
+            "ERROR",
+        ],
         cwd=ROOT,
         env={**os.environ, "APEX_REDIS_URL": url},
     )
@@ -84,7 +103,9 @@ def starting(stack: Stack, token: str, body: dict) -> Iterator[dict]:
             theirs.append(stock_start(note, notes))
         for per_cent in (50, 99):
             values = percentile(ours, per_cent) * 1000, percentile(theirs, per_cent) * 1000
-            yield figure(f"click → worker started, p{per_cent}", values[0], "ms", "stock Celery task", values[1])
+            yield figure(
+                f"click → worker started, p{per_cent}", values[0], "ms", "stock Celery task", values[1]
+            )
     finally:
         worker.terminate()
         worker.wait()
@@ -118,7 +139,8 @@ def cancel_all(stack: Stack, token: str) -> None:
 
 def wait_until_ended(stack: Stack, token: str, job_id: str) -> None:
     """Until the worker has let go of the job: its child is gone and the next claim finds it idle."""
-    command = f"from training.models import Attempt; print(Attempt.objects.filter(job='{job_id}', ended_at=None).count())"
+    count = f"Attempt.objects.filter(job='{job_id}', ended_at=None).count()"
+    command = f"from training.models import Attempt; print({count})"
     while stack.manage("shell", "-v0", "-c", command).strip() != "0":
         time.sleep(0.2)
 

@@ -67,7 +67,9 @@ async def watch(stack: Stack, session: str, job: str, pages: int) -> list[float]
     headers = {"Cookie": f"sessionid={session}", "Origin": stack.url}
     sockets = [await websockets.connect(address, additional_headers=headers) for _ in range(pages)]
     worker = subprocess.Popen(
-        [sys.executable, "manage.py", "shell", "-v0", "-c", RUN.format(job=job)], cwd=ROOT, env=stack.environment
+        [sys.executable, "manage.py", "shell", "-v0", "-c", RUN.format(job=job)],
+        cwd=ROOT,
+        env=stack.environment,
     )
     try:
         found = await asyncio.gather(*(listen(socket) for socket in sockets))
@@ -93,7 +95,9 @@ async def listen(socket) -> list[float]:
 
 async def publish_and_receive(url: str, listeners: int, count: int = 200) -> list[float]:
     """The same over the broker alone."""
-    client = redis.asyncio.Redis.from_url(redis_py_url(url, db=5), max_connections=listeners + 10, socket_timeout=None)
+    client = redis.asyncio.Redis.from_url(
+        redis_py_url(url, db=5), max_connections=listeners + 10, socket_timeout=None
+    )
     delays: list[float] = []
 
     async def receive() -> None:

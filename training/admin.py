@@ -34,7 +34,17 @@ class JobEventInline(ReadOnlyInline):
 
 @admin.register(TrainingJob)
 class TrainingJobAdmin(ModelAdmin):
-    list_display = ["name", "owner", "status", "base_model", "step", "total_steps", "queue", "created_at", "ended_at"]
+    list_display = [
+        "name",
+        "owner",
+        "status",
+        "base_model",
+        "step",
+        "total_steps",
+        "queue",
+        "created_at",
+        "ended_at",
+    ]
     list_filter = ["status", "queue", "base_model"]
     search_fields = ["name", "owner__username", "id"]
     date_hierarchy = "created_at"
@@ -51,13 +61,24 @@ class TrainingJobAdmin(ModelAdmin):
     @admin.action(description=_("Stop the chosen jobs"))
     def cancel(self, request, jobs):
         stopped = sum(services.cancel_job(job=job) for job in jobs)
-        told = ngettext("%(count)s job was stopped.", "%(count)s jobs were stopped.", stopped) % {"count": stopped}
+        told = ngettext("%(count)s job was stopped.", "%(count)s jobs were stopped.", stopped) % {
+            "count": stopped
+        }
         self.message_user(request, told, messages.SUCCESS if stopped else messages.INFO)
 
 
 @admin.register(Attempt)
 class AttemptAdmin(ModelAdmin):
-    list_display = ["job", "token", "worker", "started_at", "heartbeat_at", "lease_until", "ended_at", "outcome"]
+    list_display = [
+        "job",
+        "token",
+        "worker",
+        "started_at",
+        "heartbeat_at",
+        "lease_until",
+        "ended_at",
+        "outcome",
+    ]
     list_filter = ["outcome", "worker"]
     search_fields = ["job__name", "worker"]
     list_select_related = ["job"]
@@ -71,7 +92,16 @@ class AttemptAdmin(ModelAdmin):
 
 @admin.register(Adapter)
 class AdapterAdmin(ModelAdmin):
-    list_display = ["name", "owner", "model_id", "base_model", "eval_loss_base", "eval_loss", "size_bytes", "created_at"]
+    list_display = [
+        "name",
+        "owner",
+        "model_id",
+        "base_model",
+        "eval_loss_base",
+        "eval_loss",
+        "size_bytes",
+        "created_at",
+    ]
     list_filter = ["base_model"]
     search_fields = ["name", "model_id", "owner__username"]
     list_select_related = ["owner", "base_model"]

@@ -82,7 +82,9 @@ def spread(lengths: list[int], count: int) -> list[int]:
 def past_speed(base_model: BaseModel) -> float | None:
     """Tokens a second of the last finished training of this base model, measured here."""
     last = (
-        TrainingJob.objects.filter(base_model=base_model, status=Status.SUCCEEDED, tokens_per_second__isnull=False)
+        TrainingJob.objects.filter(
+            base_model=base_model, status=Status.SUCCEEDED, tokens_per_second__isnull=False
+        )
         .order_by("-ended_at")
         .first()
     )

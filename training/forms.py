@@ -14,7 +14,10 @@ class GoalForm(forms.ModelForm):
     """Step 1: what should it learn, and what is it called."""
 
     purpose = forms.ChoiceField(
-        label=_("What should it learn?"), choices=Purpose.choices, widget=forms.RadioSelect, initial=Purpose.STYLE
+        label=_("What should it learn?"),
+        choices=Purpose.choices,
+        widget=forms.RadioSelect,
+        initial=Purpose.STYLE,
     )
 
     class Meta:
@@ -34,7 +37,9 @@ class TypedExamplesForm(forms.Form):
     text = forms.CharField(
         label=_("Examples"),
         widget=forms.Textarea(attrs={"rows": 12, "class": "mono", "spellcheck": "false"}),
-        help_text=_("One example a line: question, tab or comma, answer. Or paste JSON in any shape that a file may have."),
+        help_text=_(
+            "One example a line: question, tab or comma, answer. Or paste JSON in any shape that a file may have."
+        ),
     )
 
 

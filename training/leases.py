@@ -46,7 +46,9 @@ def claim(job_id: str, worker: str) -> Attempt | None:
         attempt = Attempt.objects.create(
             job=job, token=job.fence, worker=worker, heartbeat_at=now, lease_until=lease_end()
         )
-        JobEvent.objects.create(job=job, kind="job.started", message=_("A worker has it."), data={"worker": worker})
+        JobEvent.objects.create(
+            job=job, kind="job.started", message=_("A worker has it."), data={"worker": worker}
+        )
         events.job_changed(job)
     return attempt
 
@@ -57,7 +59,9 @@ def hold(attempt: Attempt, **changes) -> None:
     Call it first in the transaction of every other write: it locks the job's row until that commits.
     """
     changes = changes or {"fence": attempt.token}
-    held = TrainingJob.objects.filter(pk=attempt.job_id, fence=attempt.token, status=Status.RUNNING).update(**changes)
+    held = TrainingJob.objects.filter(pk=attempt.job_id, fence=attempt.token, status=Status.RUNNING).update(
+        **changes
+    )
     if not held:
         raise LeaseLost(f"attempt {attempt.token} no longer holds job {attempt.job_id}")
     for field, value in changes.items():
@@ -73,7 +77,9 @@ def beat(attempt: Attempt) -> None:
 
 def release(attempt: Attempt, outcome: str) -> None:
     """Notes how the attempt ended, once."""
-    Attempt.objects.filter(pk=attempt.pk, ended_at__isnull=True).update(ended_at=timezone.now(), outcome=outcome)
+    Attempt.objects.filter(pk=attempt.pk, ended_at__isnull=True).update(
+        ended_at=timezone.now(), outcome=outcome
+    )
 
 
 def finish(attempt: Attempt, status: str, *, message: str, **changes) -> None:

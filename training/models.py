@@ -24,7 +24,9 @@ class Plan(OwnedModel):
     dataset_version = models.ForeignKey(
         DatasetVersion, on_delete=models.SET_NULL, null=True, blank=True, related_name="+"
     )
-    base_model = models.ForeignKey(BaseModel, on_delete=models.SET_NULL, null=True, blank=True, related_name="+")
+    base_model = models.ForeignKey(
+        BaseModel, on_delete=models.SET_NULL, null=True, blank=True, related_name="+"
+    )
     config = models.JSONField(_("advanced settings"), default=dict, blank=True)
     changed_at = models.DateTimeField(_("changed"), auto_now=True)
 
@@ -71,12 +73,18 @@ class TrainingJob(OwnedModel):
 
     name = models.CharField(_("name"), max_length=80)
     plan = models.OneToOneField(Plan, on_delete=models.SET_NULL, null=True, blank=True, related_name="job")
-    retry_of = models.ForeignKey("self", on_delete=models.SET_NULL, null=True, blank=True, related_name="retries")
+    retry_of = models.ForeignKey(
+        "self", on_delete=models.SET_NULL, null=True, blank=True, related_name="retries"
+    )
     dataset_version = models.ForeignKey(DatasetVersion, on_delete=models.RESTRICT, related_name="+")
     base_model = models.ForeignKey(BaseModel, on_delete=models.RESTRICT, related_name="+")
-    method = models.CharField(_("method"), max_length=10, choices=[("sft", _("learn from examples (SFT)"))], default="sft")
+    method = models.CharField(
+        _("method"), max_length=10, choices=[("sft", _("learn from examples (SFT)"))], default="sft"
+    )
     config = models.JSONField(_("settings"), default=dict)
-    status = models.CharField(_("status"), max_length=12, choices=Status, default=Status.QUEUED, db_index=True)
+    status = models.CharField(
+        _("status"), max_length=12, choices=Status, default=Status.QUEUED, db_index=True
+    )
     queue = models.CharField(_("queue"), max_length=40)
     fence = models.PositiveIntegerField(default=0, editable=False)
     sent_at = models.DateTimeField(_("sent to the queue"), null=True, blank=True)
@@ -170,6 +178,9 @@ class Metric(models.Model):
         ordering = ["step"]
         constraints = [models.UniqueConstraint(fields=["job", "step"], name="one_metric_per_step")]
 
+    def __str__(self) -> str:
+        return f"step {self.step}"
+
 
 class JobEvent(models.Model):
     """What happened to a job, in order: its history is a query."""
@@ -192,7 +203,9 @@ class Adapter(OwnedModel, ImmutableModel):
     """What a job learned, with its lineage. The directory is kept by hash (`apex.common.files`)."""
 
     name = models.CharField(_("name"), max_length=80)
-    model_id = models.CharField(_("model id"), max_length=200, unique=True, help_text=_("As programs call it, for good."))
+    model_id = models.CharField(
+        _("model id"), max_length=200, unique=True, help_text=_("As programs call it, for good.")
+    )
     job = models.OneToOneField(TrainingJob, on_delete=models.RESTRICT, related_name="adapter")
     dataset_version = models.ForeignKey(DatasetVersion, on_delete=models.RESTRICT, related_name="+")
     base_model = models.ForeignKey(BaseModel, on_delete=models.RESTRICT, related_name="+")

@@ -71,7 +71,9 @@ class Recorder:
         job_id, token = self.attempt.job_id, self.attempt.token
         self.upsert(
             [
-                Metric(job_id=job_id, token=token, step=step, **{f: finite(event.get(f)) for f in STEP_FIELDS})
+                Metric(
+                    job_id=job_id, token=token, step=step, **{f: finite(event.get(f)) for f in STEP_FIELDS}
+                )
                 for step, event in steps.items()
             ],
             STEP_FIELDS,
@@ -104,7 +106,9 @@ class Recorder:
                     )
                 )
             elif event["event"] == "log":
-                said.append(JobEvent(job_id=self.attempt.job_id, kind="training.log", message=event["message"]))
+                said.append(
+                    JobEvent(job_id=self.attempt.job_id, kind="training.log", message=event["message"])
+                )
         JobEvent.objects.bulk_create(said)
 
     def announce(self, steps: dict, checks: dict, batch: list[dict]) -> None:

@@ -11,7 +11,9 @@ LATEST = 6
 
 def jobs_for_list(user):
     """The user's jobs, newest first, with all that a row shows in one query."""
-    return TrainingJob.objects.for_user(user).select_related("base_model", "dataset_version__dataset", "adapter")
+    return TrainingJob.objects.for_user(user).select_related(
+        "base_model", "dataset_version__dataset", "adapter"
+    )
 
 
 def jobs_of_dataset(user, dataset: Dataset):
@@ -34,7 +36,11 @@ def home(user) -> dict:
 
 
 def unfinished_plans(user):
-    return Plan.objects.for_user(user).filter(job__isnull=True).select_related("dataset_version__dataset", "base_model")
+    return (
+        Plan.objects.for_user(user)
+        .filter(job__isnull=True)
+        .select_related("dataset_version__dataset", "base_model")
+    )
 
 
 def usable_versions(user):

@@ -14,6 +14,7 @@ from training.engine.config import ConfigError, SftConfig
 from training.models import MOVES, Adapter, JobEvent, Plan, Status, TrainingJob
 from training.queueing import choose_queue, send_job
 
+
 class StartRefused(Exception):
     """A job cannot start as asked. `field` names what to change; the message says how."""
 
@@ -52,12 +53,14 @@ def start_job(
     """Queues one training. A plan becomes one job: a second call with the same plan returns the first's job."""
     if not base_model.is_on_this_machine:
         raise StartRefused(
-            _("%(name)s is not on this machine yet; choose a base model that is.") % {"name": base_model.name},
+            _("%(name)s is not on this machine yet; choose a base model that is.")
+            % {"name": base_model.name},
             field="base_model",
         )
     if dataset_version.train_count == 0:
         raise StartRefused(
-            _("%(name)s has no example to learn from; add some first.") % {"name": dataset_version.dataset.name},
+            _("%(name)s has no example to learn from; add some first.")
+            % {"name": dataset_version.dataset.name},
             field="dataset",
         )
     settled = settled_config(base_model, config)
@@ -100,7 +103,9 @@ def retry_job(*, job: TrainingJob) -> TrainingJob:
     """A new job with the same settings as one that ended without success."""
     if job.status not in (Status.FAILED, Status.CRASHED, Status.CANCELLED):
         raise StartRefused(
-            _("%(name)s is %(status)s; only a training that failed, crashed or was stopped can be tried again.")
+            _(
+                "%(name)s is %(status)s; only a training that failed, crashed or was stopped can be tried again."
+            )
             % {"name": job.name, "status": job.get_status_display().lower()}
         )
     return start_job(

@@ -33,7 +33,9 @@ def close_silent_attempts() -> int:
                 Status.CRASHED,
                 message=_("The worker fell silent: its process was ended, or the machine went down."),
                 reason="worker_lost",
-                advice=_("Nothing of yours is lost. Press Try again; twice in a row may mean too little memory."),
+                advice=_(
+                    "Nothing of yours is lost. Press Try again; twice in a row may mean too little memory."
+                ),
             )
             closed += 1
         except leases.LeaseLost:
@@ -47,7 +49,9 @@ def send_lost_jobs() -> int:
     overdue = now - timedelta(seconds=settings.TRAINING_RESEND_SECONDS)
     sent = 0
     for job in TrainingJob.objects.filter(status=Status.QUEUED, sent_at__lt=overdue):
-        if TrainingJob.objects.filter(pk=job.pk, status=Status.QUEUED, sent_at=job.sent_at).update(sent_at=now):
+        if TrainingJob.objects.filter(pk=job.pk, status=Status.QUEUED, sent_at=job.sent_at).update(
+            sent_at=now
+        ):
             send_job(job)
             sent += 1
     return sent

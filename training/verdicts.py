@@ -27,7 +27,9 @@ def trend_words(held: list[list]) -> str:
     best_step, best = min(held, key=lambda point: point[1])
     before = held[max(0, len(held) - 1 - WINDOW)][1]
     if last > best * 1.03 and held[-1][0] > best_step:
-        return _("Getting worse on examples that it has never seen. It was best at step %(step)s.") % {"step": best_step}
+        return _("Getting worse on examples that it has never seen. It was best at step %(step)s.") % {
+            "step": best_step
+        }
     if before - last < 0.02 * first:
         return _("Levelling off: more steps change little now.")
     return _("Learning fast: its answers come closer to yours.")
@@ -37,7 +39,9 @@ def final_words(job: TrainingJob) -> str:
     """What changed, in one sentence, with the held-out loss of base and tuned."""
     before, after = job.eval_loss_base, job.eval_loss
     if before is None or after is None:
-        return _("It has learned. No examples were kept aside, so there is no number for what it makes of unseen ones.")
+        return _(
+            "It has learned. No examples were kept aside, so there is no number for what it makes of unseen ones."
+        )
     count = job.dataset_version.held_out_count
     if after < before:
         return _(

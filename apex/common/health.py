@@ -19,7 +19,9 @@ def check_database() -> str:
 
 def check_broker() -> str:
     try:
-        client = redis.Redis.from_url(redis_py_url(settings.REDIS_URL, db=0), socket_timeout=2, socket_connect_timeout=2)
+        client = redis.Redis.from_url(
+            redis_py_url(settings.REDIS_URL, db=0), socket_timeout=2, socket_connect_timeout=2
+        )
         client.ping()
         client.close()
     except (redis.RedisError, OSError) as problem:

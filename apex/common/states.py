@@ -5,7 +5,9 @@ from collections.abc import Mapping
 from django.db import models
 
 
-def move(row: models.Model, to: str, *, moves: Mapping[str, set[str]], where: dict | None = None, **changes) -> bool:
+def move(
+    row: models.Model, to: str, *, moves: Mapping[str, set[str]], where: dict | None = None, **changes
+) -> bool:
     """Moves `row.status` to `to` if its status in the database allows it, together with `changes`.
 
     `moves` maps each status to those that may follow. `where` adds conditions (a fencing token, say).

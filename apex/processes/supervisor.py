@@ -46,6 +46,8 @@ class Supervisor:
         self.say = say
         self.on_ready = on_ready
         self.stop_requests = 0
+        self.in_a_hurry = False
+        self._first_interrupt: float | None = None
         self.announced = False
         self.next_health = time.monotonic() + HEALTH_EVERY_SECONDS
         self._written = ""
@@ -90,9 +92,16 @@ class Supervisor:
             time.sleep(TICK_SECONDS)
         return 0
 
-    def request_stop(self, *_signal: object) -> None:
-        """Ask the loop to end; usable as a signal handler. A second request skips the grace."""
+    def request_stop(self, number: int = signal.SIGTERM, _frame: object = None) -> None:
+        """Ask the loop to end; usable as a signal handler. A second Ctrl-C skips the grace.
+
+        Some senders deliver one Ctrl-C twice, to the process and to its group: within a second it counts once.
+        """
         self.stop_requests += 1
+        if number == signal.SIGINT:
+            now = time.monotonic()
+            self._first_interrupt = self._first_interrupt or now
+            self.in_a_hurry = now - self._first_interrupt > 1
 
     def handle_signals(self) -> None:
         """Stop on Ctrl-C, SIGTERM and a closed terminal, and take over processes whose parent dies below us."""
@@ -102,13 +111,12 @@ class Supervisor:
 
     def stop(self) -> None:
         """End every process, the first one (the broker) last, and whatever they started. Returns when all are gone."""
-        asked_before = self.stop_requests
         for group in (self.children[1:], self.children[:1]):
             for child in group:
                 child.signal_group(signal.SIGTERM)
             deadline = time.monotonic() + STOP_GRACE_SECONDS
             while any(child.system and child.poll() is None for child in group):
-                if time.monotonic() > deadline or self.stop_requests > asked_before + 1:
+                if time.monotonic() > deadline or self.in_a_hurry:
                     break
                 time.sleep(0.02)
             for child in group:
@@ -190,8 +198,11 @@ class Supervisor:
         """Take leave of adopted processes that have ended; our own children are left to their Popen."""
         own = {child.pid for child in self.children}
         for process in psutil.Process().children():
-            if process.pid not in own and process.status() == psutil.STATUS_ZOMBIE:
-                os.waitpid(process.pid, os.WNOHANG)
+            try:
+                if process.pid not in own and process.status() == psutil.STATUS_ZOMBIE:
+                    os.waitpid(process.pid, os.WNOHANG)
+            except (psutil.NoSuchProcess, ChildProcessError):
+                continue  # it is gone already, which is what we want
 
     def _keep_log_short(self, child: Child) -> None:
         try:

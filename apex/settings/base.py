@@ -118,7 +118,9 @@ TEMPLATES = [
 
 # --- Data -------------------------------------------------------------------------------------------------
 DATABASES = {
-    "default": dj_database_url.config(default=f"sqlite:///{DATA_DIR / 'apex.sqlite3'}", conn_health_checks=True)
+    "default": dj_database_url.config(
+        default=f"sqlite:///{DATA_DIR / 'apex.sqlite3'}", conn_health_checks=True
+    )
 }
 if DATABASES["default"]["ENGINE"] == "django.db.backends.sqlite3":
     # Readers never block the writer, and a writer waits its turn in place of failing with "database is locked".

@@ -33,7 +33,9 @@ def about(seconds) -> str:
         return _("about a minute")
     if seconds < 5400:
         return _("about %(n)s min") % {"n": round(seconds / 60)}
-    return ngettext("about %(n)s hour", "about %(n)s hours", round(seconds / 3600)) % {"n": round(seconds / 3600)}
+    return ngettext("about %(n)s hour", "about %(n)s hours", round(seconds / 3600)) % {
+        "n": round(seconds / 3600)
+    }
 
 
 @register.filter

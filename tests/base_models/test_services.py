@@ -111,16 +111,22 @@ class Hub(BaseHTTPRequestHandler):
         path = self.path.partition("?")[0]
         names = sorted(file.name for file in self.folder.iterdir())
         if path.startswith("/api/models/org/tiny/tree/"):
-            tree = [{"type": "file", "path": n, "size": (self.folder / n).stat().st_size, "oid": "0" * 40} for n in names]
-            return self.send(json.dumps(tree).encode(), with_body, "application/json")
+            tree = [
+                {"type": "file", "path": n, "size": (self.folder / n).stat().st_size, "oid": "0" * 40}
+                for n in names
+            ]
+            self.send(json.dumps(tree).encode(), with_body, "application/json")
+            return
         if path.startswith("/api/models/org/tiny"):
             info = {"id": "org/tiny", "modelId": "org/tiny", "sha": COMMIT, "tags": [],
                     "siblings": [{"rfilename": name} for name in names]}  # fmt: skip
-            return self.send(json.dumps(info).encode(), with_body, "application/json")
+            self.send(json.dumps(info).encode(), with_body, "application/json")
+            return
         if path.startswith(f"/org/tiny/resolve/{COMMIT}/"):
             name = path.rpartition("/")[2]
             if name in names:
-                return self.send((self.folder / name).read_bytes(), with_body, "application/octet-stream")
+                self.send((self.folder / name).read_bytes(), with_body, "application/octet-stream")
+                return
         self.send_response(404)
         self.send_header("X-Error-Code", "RepoNotFound")
         self.send_header("Content-Length", "0")

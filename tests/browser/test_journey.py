@@ -80,7 +80,9 @@ def test_from_sign_up_to_side_by_side(page, tmp_path):
     page.get_by_label("Ask both the same thing").fill("I feel guilty about my raise.")
     page.get_by_role("button", name="Ask both").click()
     for side in ("base", "tuned"):
-        page.locator(f".compare article.{side} footer").filter(has_text="words").first.wait_for(timeout=120_000)
+        page.locator(f".compare article.{side} footer").filter(has_text="words").first.wait_for(
+            timeout=120_000
+        )
         assert page.locator(f".compare article.{side} .text").first.inner_text().strip()
 
     # The bell knows, and the adapter can be taken along

@@ -59,7 +59,9 @@ def test_two_that_unpack_at_once_do_not_disturb_each_other(elsewhere, tmp_path):
     (tmp_path / "adapter" / "a.json").write_text("{}")
     stored = files.put_directory(tmp_path / "adapter")
     found = []
-    threads = [threading.Thread(target=lambda: found.append(files.local_directory(stored.sha256))) for _ in range(8)]
+    threads = [
+        threading.Thread(target=lambda: found.append(files.local_directory(stored.sha256))) for _ in range(8)
+    ]
     for thread in threads:
         thread.start()
     for thread in threads:

@@ -54,13 +54,17 @@ def arguments(route: Route, house: dict) -> dict:
         key = parameter
         if parameter in ("pk", "id"):
             key = next((k for k in house if route.name.rpartition(":")[2].startswith(k)), None)
-        assert key in house, f"{route.name} has a parameter {parameter!r}: say in `house` what of Alice's it names"
+        assert key in house, (
+            f"{route.name} has a parameter {parameter!r}: say in `house` what of Alice's it names"
+        )
         found[parameter] = house[key]
     return found
 
 
 def own_routes() -> list[Route]:
-    return [route for route in routes() if not route.pattern.startswith("accounts/") and route.name not in PUBLIC]
+    return [
+        route for route in routes() if not route.pattern.startswith("accounts/") and route.name not in PUBLIC
+    ]
 
 
 @pytest.fixture

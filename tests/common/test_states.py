@@ -13,7 +13,9 @@ pytestmark = pytest.mark.django_db
 def job(alice):
     from base_models.models import BaseModel
 
-    base_model = BaseModel.objects.create(name="tiny", display_name="Tiny", source="built_in", location="/nowhere")
+    base_model = BaseModel.objects.create(
+        name="tiny", display_name="Tiny", source="built_in", location="/nowhere"
+    )
     return TrainingJob.objects.create(
         owner=alice, name="x", dataset_version=make_version(alice), base_model=base_model, queue="cpu"
     )

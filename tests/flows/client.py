@@ -18,7 +18,9 @@ class Api:
         make_person(stack, username)
         self.token = stack.manage("create_token", username).strip()
 
-    def call(self, method: str, path: str, body=None, *, headers: dict | None = None) -> tuple[int, dict | bytes]:
+    def call(
+        self, method: str, path: str, body=None, *, headers: dict | None = None
+    ) -> tuple[int, dict | bytes]:
         """Status and parsed answer (bytes if it is no JSON)."""
         data = body if isinstance(body, bytes) else None if body is None else json.dumps(body).encode()
         request = urllib.request.Request(
@@ -69,7 +71,9 @@ class Api:
             if until(job):
                 return job
             assert job["status"] not in ENDED, f"it ended: {job['status']}: {job['message']} {job['advice']}"
-            assert time.monotonic() < deadline, f"still {job['status']} at step {job['step']} after {seconds} s"
+            assert time.monotonic() < deadline, (
+                f"still {job['status']} at step {job['step']} after {seconds} s"
+            )
             time.sleep(0.3)
 
     def metrics(self, job_id: str) -> list[dict]:

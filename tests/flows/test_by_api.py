@@ -69,7 +69,11 @@ def test_a_persona_of_random_words_is_learned_and_facts_are_kept(stack, tmp_path
     assert base == 0
 
     streamed = client.chat.completions.create(
-        model=adapter["model_id"], messages=held_out[0]["messages"][:-1], max_tokens=60, temperature=0, stream=True
+        model=adapter["model_id"],
+        messages=held_out[0]["messages"][:-1],
+        max_tokens=60,
+        temperature=0,
+        stream=True,
     )
     pieces = [chunk.choices[0].delta.content or "" for chunk in streamed if chunk.choices]
     assert len(pieces) > 3 and "".join(pieces) == ask(adapter["model_id"], held_out[0])

@@ -13,7 +13,9 @@ from training import child, queueing, services
 def sent(monkeypatch):
     """Nudges that would have gone to the queue: job ids."""
     nudges = []
-    monkeypatch.setattr(queueing.current_app, "send_task", lambda name, kwargs, queue: nudges.append(kwargs["job_id"]))
+    monkeypatch.setattr(
+        queueing.current_app, "send_task", lambda name, kwargs, queue: nudges.append(kwargs["job_id"])
+    )
     return nudges
 
 

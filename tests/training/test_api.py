@@ -32,7 +32,9 @@ def test_a_job_is_created_by_dataset_id_and_base_model_name(alice_api, version, 
          "config": {"epochs": 1, "lora_r": 8}},
     )  # fmt: skip
     assert answer.status_code == 201, answer.data
-    assert answer.data["status"] == "queued" and answer.data["progress"] == 0 and answer.data["adapter"] is None
+    assert (
+        answer.data["status"] == "queued" and answer.data["progress"] == 0 and answer.data["adapter"] is None
+    )
     assert answer.data["config"]["lora_r"] == 8
     assert alice_api.get(f"{JOBS}{answer.data['id']}/").data["base_model"] == "tiny"
 
@@ -53,7 +55,9 @@ def test_a_dataset_may_be_named_by_its_name_and_a_base_model_by_its_id(alice_api
     ],
 )
 def test_a_bad_call_names_the_field_in_the_one_error_shape(alice_api, version, base_model, change, field):
-    answer = alice_api.post(JOBS, {"name": "x", "dataset": "Letters", "base_model": "tiny"} | change, format="json")
+    answer = alice_api.post(
+        JOBS, {"name": "x", "dataset": "Letters", "base_model": "tiny"} | change, format="json"
+    )
     assert answer.status_code == 400
     assert answer.data["error"]["field"] == field and answer.data["error"]["message"]
 
@@ -82,7 +86,9 @@ def test_an_adapter_is_listed_and_downloads_as_a_zip(alice_api, job, tmp_path):
     assert archive.namelist() == ["adapter_config.json"]
 
 
-def test_a_stranger_sees_nothing_and_cannot_tell_it_from_a_wrong_id(mallory, job, version, base_model, tmp_path):
+def test_a_stranger_sees_nothing_and_cannot_tell_it_from_a_wrong_id(
+    mallory, job, version, base_model, tmp_path
+):
     adapter = make_adapter(job, tmp_path)
     stranger = api(mallory)
     assert stranger.get(JOBS).data["results"] == []

@@ -15,7 +15,14 @@ pytestmark = pytest.mark.django_db(transaction=True)
 async def connect_as(user, job_id) -> tuple[ApplicationCommunicator, dict]:
     """A socket of `user`'s to a job, and the first thing that the server said to it: accept or close."""
     route = {"kwargs": {"job_id": job_id}}
-    scope = {"type": "websocket", "path": "/", "headers": [], "subprotocols": [], "user": user, "url_route": route}
+    scope = {
+        "type": "websocket",
+        "path": "/",
+        "headers": [],
+        "subprotocols": [],
+        "user": user,
+        "url_route": route,
+    }
     socket = ApplicationCommunicator(JobConsumer.as_asgi(), scope)
     await socket.send_input({"type": "websocket.connect"})
     return socket, await socket.receive_output()

@@ -11,7 +11,9 @@ def test_every_setting_is_in_the_api_guide_with_its_default():
     text = (ROOT / "docs" / "api.md").read_text()
     for setting in describe():
         default = setting["default"]
-        shown = "none" if default is None else ", ".join(default) if isinstance(default, list) else str(default)
+        shown = (
+            "none" if default is None else ", ".join(default) if isinstance(default, list) else str(default)
+        )
         assert f"| `{setting['name']}` | {shown} |" in text, setting["name"]
 
 

@@ -31,7 +31,9 @@ def test_a_training_that_ends_well_leaves_an_adapter_with_its_lineage(job, engin
     assert (job.eval_loss_base, job.eval_loss) == (2.0, 1.0)
     adapter = job.adapter
     assert adapter.owner == job.owner and adapter.dataset_version == job.dataset_version
-    assert adapter.model_id.startswith("ft:tiny:alice:coach:") and len(adapter.model_id.rpartition(":")[2]) == 8
+    assert (
+        adapter.model_id.startswith("ft:tiny:alice:coach:") and len(adapter.model_id.rpartition(":")[2]) == 8
+    )
     assert (files.local_directory(adapter.directory_sha256) / "adapter_config.json").exists()
     assert Notice.objects.get(owner=job.owner).url == f"/training/{job.pk}/"
 

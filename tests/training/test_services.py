@@ -9,7 +9,9 @@ from training.models import Attempt, Metric, Plan, Status, TrainingJob
 pytestmark = pytest.mark.django_db
 
 
-def test_starting_queues_one_job_and_one_nudge(alice, version, base_model, sent, django_capture_on_commit_callbacks):
+def test_starting_queues_one_job_and_one_nudge(
+    alice, version, base_model, sent, django_capture_on_commit_callbacks
+):
     with django_capture_on_commit_callbacks(execute=True):
         job = services.start_job(owner=alice, name="Coach", dataset_version=version, base_model=base_model)
     assert job.status == Status.QUEUED and sent == [str(job.pk)]
@@ -19,13 +21,17 @@ def test_starting_queues_one_job_and_one_nudge(alice, version, base_model, sent,
 def test_a_plan_becomes_one_job_however_often_it_is_started(alice, version, base_model, sent):
     plan = Plan.objects.create(owner=alice, name="Coach")
     jobs = {
-        services.start_job(owner=alice, name="Coach", dataset_version=version, base_model=base_model, plan=plan).pk
+        services.start_job(
+            owner=alice, name="Coach", dataset_version=version, base_model=base_model, plan=plan
+        ).pk
         for _ in range(3)
     }
     assert len(jobs) == 1 and TrainingJob.objects.count() == 1
 
 
-def test_what_suits_the_base_model_comes_before_the_defaults_and_after_what_was_asked(alice, version, base_model, sent):
+def test_what_suits_the_base_model_comes_before_the_defaults_and_after_what_was_asked(
+    alice, version, base_model, sent
+):
     base_model.recommended_config = {"learning_rate": 0.002, "epochs": 5}
     job = services.start_job(
         owner=alice, name="x", dataset_version=version, base_model=base_model, config={"epochs": 1}
@@ -43,7 +49,9 @@ def test_what_suits_the_base_model_comes_before_the_defaults_and_after_what_was_
 )
 def test_a_bad_setting_is_named_with_its_value(alice, version, base_model, config, field, words):
     with pytest.raises(services.StartRefused, match=words) as refused:
-        services.start_job(owner=alice, name="x", dataset_version=version, base_model=base_model, config=config)
+        services.start_job(
+            owner=alice, name="x", dataset_version=version, base_model=base_model, config=config
+        )
     assert refused.value.field == field
     assert not TrainingJob.objects.exists()
 

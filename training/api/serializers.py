@@ -53,12 +53,17 @@ class JobSerializer(serializers.ModelSerializer):
 
 class JobCreateSerializer(serializers.Serializer):
     name = serializers.CharField(max_length=80, help_text="Shown in lists; part of the adapter's model id.")
-    dataset = serializers.CharField(help_text="UUID or name of one of your datasets; its latest version is used.")
-    dataset_version = serializers.UUIDField(required=False, help_text="A version of it other than the latest.")
+    dataset = serializers.CharField(
+        help_text="UUID or name of one of your datasets; its latest version is used."
+    )
+    dataset_version = serializers.UUIDField(
+        required=False, help_text="A version of it other than the latest."
+    )
     base_model = serializers.CharField(help_text="UUID or name of a base model on this machine.")
     method = serializers.ChoiceField(choices=["sft"], default="sft")
     config = serializers.DictField(
-        required=False, help_text="Engine settings that differ from what suits the base model (see the guide)."
+        required=False,
+        help_text="Engine settings that differ from what suits the base model (see the guide).",
     )
 
 

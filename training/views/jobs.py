@@ -65,7 +65,9 @@ def job_context(request, job_id) -> dict:
         "events": job.events.all()[:200],
         "last_check": held[-1] if held else None,
         "first_check": held[0] if held else None,
-        "seconds": (job.ended_at - job.started_at).total_seconds() if job.ended_at and job.started_at else None,
+        "seconds": (job.ended_at - job.started_at).total_seconds()
+        if job.ended_at and job.started_at
+        else None,
         "site": request.build_absolute_uri("/").rstrip("/"),
     }
 
@@ -123,7 +125,9 @@ def jobs_of_dataset(request, dataset_id):
 @login_required
 def adapter_list(request):
     """A fragment for the Models page: what was learned."""
-    return render(request, "training/_adapters.html", {"adapters": selectors.adapters_for_list(request.user)[:100]})
+    return render(
+        request, "training/_adapters.html", {"adapters": selectors.adapters_for_list(request.user)[:100]}
+    )
 
 
 @login_required
@@ -136,5 +140,8 @@ def adapter_response(adapter: Adapter) -> HttpResponse:
     """The adapter's directory as a zip that PEFT opens once unpacked."""
     name = f"{slugify(adapter.name) or 'adapter'}-{adapter.model_id.rpartition(':')[2]}.zip"
     return FileResponse(
-        files.open_stored(adapter.directory_sha256), as_attachment=True, filename=name, content_type="application/zip"
+        files.open_stored(adapter.directory_sha256),
+        as_attachment=True,
+        filename=name,
+        content_type="application/zip",
     )

@@ -39,7 +39,9 @@ def teach(request):
         form.instance.owner = request.user
         plan = form.save()
         return redirect("training:plan-examples", plan_id=plan.pk)
-    return render(request, "training/plan_goal.html", {"form": form, "step": 1}, status=422 if form.errors else 200)
+    return render(
+        request, "training/plan_goal.html", {"form": form, "step": 1}, status=422 if form.errors else 200
+    )
 
 
 @login_required
@@ -102,13 +104,17 @@ def take_examples(request, plan: Plan, context: dict) -> bool:
             context["refused"] = _("No file came. Choose one, or drop it on the field.")
             return False
         name = dataset_services.free_name(owner=request.user, wanted=file.name)
-        version = dataset_services.create_dataset(owner=request.user, name=name, file=file, file_name=file.name)
+        version = dataset_services.create_dataset(
+            owner=request.user, name=name, file=file, file_name=file.name
+        )
     elif source == "typed":
         form = context["typed_form"] = TypedExamplesForm(request.POST)
         if not form.is_valid():
             return False
         name = dataset_services.free_name(owner=request.user, wanted=form.cleaned_data["name"])
-        version = dataset_services.create_dataset(owner=request.user, name=name, text=form.cleaned_data["text"])
+        version = dataset_services.create_dataset(
+            owner=request.user, name=name, text=form.cleaned_data["text"]
+        )
     elif source == "mine":
         version = owned_or_404(Dataset, request.user, pk=request.POST.get("dataset")).latest
     elif source == "demo":
@@ -172,7 +178,9 @@ def plan_review(request, plan_id):
     try:
         context["estimate"] = estimating.estimate_job(plan.dataset_version, plan.base_model, plan.config)
     except services.StartRefused as problem:
-        form.is_bound and form.add_error(problem.field if problem.field in form.fields else None, str(problem))
+        form.is_bound and form.add_error(
+            problem.field if problem.field in form.fields else None, str(problem)
+        )
         context["refused"] = str(problem)
     return render(request, "training/plan_review.html", context, status=422 if form.errors else 200)
 

@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 from django.conf import settings
-from django.core.management.base import BaseCommand, CommandError
+from django.core.management.base import BaseCommand, CommandError, OutputWrapper
 from django.db import connections
 
 from apex.processes import broker, checks, child, places, plan, prepare
@@ -47,6 +47,7 @@ class Command(BaseCommand):
         lock = checks.take_lock(data)
         checks.check_port(settings.HOST, settings.PORT)
         with lock:
+            self._say("Apex is starting ...")
             url = f"http://{_shown_host(settings.HOST)}:{settings.PORT}/"
             supervisor = Supervisor(
                 self._plan(data),
@@ -99,14 +100,20 @@ class Command(BaseCommand):
         os.execve(command[0], list(command), environment(data))
 
     def _say(self, line: str) -> None:
-        self.stdout.write(line)
-        self.stdout.flush()
+        try:
+            self.stdout.write(line)
+            self.stdout.flush()
+        except OSError:  # the terminal was closed: there is nobody to talk to, but much to stop
+            self.stdout = OutputWrapper(open(os.devnull, "w"))  # noqa: SIM115 - for the rest of our life
 
 
 def environment(data: Path) -> dict[str, str]:
-    """Return the environment of every process: ours, with the data directory and the broker made explicit."""
+    """Return the environment of every process: ours, with the data directory and the broker made explicit.
+
+    The first administrator's password is for us only.
+    """
     return {
-        **os.environ,
+        **{name: value for name, value in os.environ.items() if name != "APEX_ADMIN_PASSWORD"},
         "APEX_DATA_DIR": str(data),
         "APEX_REDIS_URL": broker.redis_url(data),
         "PYTHONUNBUFFERED": "1",

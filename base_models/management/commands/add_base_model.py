@@ -23,6 +23,8 @@ class Command(BaseCommand):
                 self.stdout.write(f"{model.name}: {model.parameters:,} parameters, ready.")
             else:
                 model = services.add_from_hub(hub_id=location, revision=revision, name=name)
-                self.stdout.write(f"{model.name}: a worker downloads it; the Models page shows when it is here.")
+                self.stdout.write(
+                    f"{model.name}: a worker downloads it; the Models page shows when it is here."
+                )
         except (UnusableModel, services.AddRefused) as problem:
             raise CommandError(str(problem)) from problem

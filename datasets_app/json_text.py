@@ -15,6 +15,9 @@ from .formats.base import BadRow, excerpt
 SPACE = re.compile(r"[ \t\r\n]*")
 NEXT_RECORD = re.compile(r"[,\n][ \t\r\n]*(?=\{)")
 BAD_BYTE = re.compile("[\udc80-\udcff]")
+# How many places are tried behind a broken record: each may cost a deep look.
+PLACES_TRIED = 1000
+GAVE_UP = -1
 # An object with these names only is a message inside a record, not a record.
 INNER_NAMES = {"role", "content", "from", "value", "weight"}
 
@@ -27,7 +30,7 @@ PLAIN_WORDS = {
     "Illegal trailing comma before end of object": "there is a comma too many before the closing }",
     "Illegal trailing comma before end of array": "there is a comma too many before the closing ]",
     "Unterminated string starting at": "a text that begins here is not closed by a quotation mark",
-    "Invalid control character at": "a text is not closed before its line ends (inside it, a line break is \\n, a tab \\t)",
+    "Invalid control character at": "a text is not closed before its line ends (in a text, a line break is \\n)",
     "Invalid \\escape": 'there is a lone backslash; write it as \\\\ (or the quotation mark after it as \\")',
     "Invalid \\uXXXX escape": "\\u must be followed by four digits or letters a to f",
     "Extra data": "something follows after the end of the record",
@@ -164,12 +167,24 @@ def iterate_array(text: str, start: int, line: int = 1) -> Iterator[Found | Brok
             after = _next_record(text, position, keys, decoder)
         if after is None:
             return
+        if after == GAVE_UP:
+            fault = BadRow(
+                "What follows could not be read.", "Mend the fault before it, and bring the file again."
+            )
+            yield Broken(line, fault, position)
+            return
         position = after
 
 
 def _next_record(text: str, position: int, keys: set[str], decoder: Decoder) -> int | None:
-    """Where reading can go on after a broken record: at an object with the same names as the ones before."""
-    while match := NEXT_RECORD.search(text, position):
+    """Where reading can go on after a broken record: at an object with the same names as the ones before.
+
+    None when there is no such place, GAVE_UP when too many were tried.
+    """
+    for _ in range(PLACES_TRIED):
+        match = NEXT_RECORD.search(text, position)
+        if match is None:
+            return None
         position = match.end()
         found = decoder.decode_at(text, position, 1)
         if isinstance(found, Found) and isinstance(found.value, dict):
@@ -177,7 +192,7 @@ def _next_record(text: str, position: int, keys: set[str], decoder: Decoder) -> 
             if (keys & names) if keys else (names - INNER_NAMES):
                 return position
             position = found.end - 1  # a message inside the broken record: look on behind it
-    return None
+    return GAVE_UP
 
 
 def iterate_members(text: str, start: int, line: int) -> Iterator[tuple[str, int, int, int]]:

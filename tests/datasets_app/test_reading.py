@@ -400,6 +400,12 @@ def test_a_broken_record_in_a_list_does_not_take_its_neighbours_along(read):
     assert reading.left_out == 1
 
 
+def test_a_hostile_list_ends_soon(read):
+    rows, reading = read("[" + GOOD + ',\n{"x":' + '[\n{"x":' * 50_000)
+    assert len(rows) == 1
+    assert "What follows could not be read" in reading.faults[-1].problem
+
+
 def test_a_list_that_was_cut_off_keeps_what_came(read):
     rows, reading = read("[\n" + GOOD + ",\n" + GOOD[:40])
     assert len(rows) == 1

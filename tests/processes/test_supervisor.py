@@ -178,3 +178,13 @@ def test_readiness_is_read_from_the_present_run_only(tmp_path):
     finally:
         child.signal_group(signal.SIGKILL)
         child.system.wait()
+
+
+def test_one_ctrl_c_that_arrives_twice_is_no_hurry_but_a_second_one_is(supervise, monkeypatch):
+    watched = supervise(process("web", is_vital=True))
+    watched.request_stop(signal.SIGINT)
+    watched.request_stop(signal.SIGINT)
+    assert not watched.in_a_hurry
+    watched._first_interrupt -= 2
+    watched.request_stop(signal.SIGINT)
+    assert watched.in_a_hurry

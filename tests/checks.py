@@ -89,8 +89,14 @@ def api_schema() -> str:
 
 def django_script(script: str) -> str:
     """Run a script with Django set up; what it prints is the complaint."""
-    setup = "import os, django\nos.environ.setdefault('DJANGO_SETTINGS_MODULE', 'apex.settings.active')\ndjango.setup()\n"
-    done = subprocess.run([sys.executable, "-c", setup + script], capture_output=True, text=True, check=False)
+    environment = {"DJANGO_SETTINGS_MODULE": "apex.settings.active", **os.environ}
+    done = subprocess.run(
+        [sys.executable, "-c", "import django\ndjango.setup()\n" + script],
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     return done.stdout.strip() if done.returncode == 0 else done.stderr.strip()
 
 

@@ -12,8 +12,9 @@ from typing import Any
 import msgspec
 
 from . import sniffing
-from .formats import ROW_FORMATS, brightrun, recognise, two_columns
+from .formats import brightrun, recognise, two_columns
 from .formats.base import BadRow, Example, Skipped, excerpt, kind_of
+from .formats.unknown import SHAPES, quoted, unknown_row
 from .json_text import Broken, Decoder, Found, iterate_array, iterate_lines, iterate_members, skip_space
 
 FAULTS_KEPT = 200
@@ -22,10 +23,6 @@ ROWS_MOST = 500_000
 SAMPLE_BYTES = 256 * 1024
 WRAPPERS = ("data", "examples", "rows", "train", "items")
 
-SHAPES = " or ".join(
-    ROW_FORMATS[name].SHAPE for name in ("messages", "alpaca", "prompt-completion", "sharegpt")
-)
-SHORT_SHAPES = 'Write it as {"messages": […]} or {"prompt": "…", "completion": "…"}.'
 UNKNOWN_HEADER = BadRow(
     "The first line may be a header, but its names are not known, so it was read as an example.",
     "If it is a header, name the columns “question” and “answer”.",
@@ -156,8 +153,11 @@ class Reading:
 
     def _of_conversation(self, text: str, conversation: Found | Broken) -> Iterator[dict[str, Any]]:
         value = conversation.value if isinstance(conversation, Found) else None
-        pairs = value.get("training_pairs") if isinstance(value, dict) else None
-        if not isinstance(conversation, Found) or not isinstance(pairs, list):
+        if (
+            isinstance(conversation, Broken)
+            or not isinstance(value, dict)
+            or not isinstance(value.get("training_pairs"), list)
+        ):
             self._note(
                 conversation.line, BadRow("A conversation has no list “training_pairs”.", "Add its pairs.")
             )
@@ -222,7 +222,7 @@ class Reading:
         if module is None:
             self._unknown_count += 1
             self._unknown = self._unknown or record
-            self._note(found.line, _unknown_row(record))
+            self._note(found.line, unknown_row(record))
             return
         self._formats[module.NAME] += 1
         try:
@@ -262,9 +262,8 @@ class Reading:
 
     def _refuse_for_want_of_rows(self) -> None:
         if self._unknown_count and self._unknown_count == self.left_out:
-            fault = _unknown_row(self._unknown)
-            mend = f"Write each example as {SHAPES}." if fault.mend == SHORT_SHAPES else fault.mend
-            self.refuse(f"No known format fits. {fault.problem}", mend)
+            fault = unknown_row(self._unknown, is_whole_file=True)
+            self.refuse(f"No known format fits. {fault.problem}", fault.mend)
             return
         skipped = sum(self.skipped.values())
         if skipped and not self.left_out:
@@ -285,7 +284,7 @@ class Reading:
     def _refuse_as_table(self, text: str) -> None:
         names = two_columns.header_of(text)
         if len(names) > 1:
-            found = "The first line has the columns " + _quoted(names)
+            found = "The first line has the columns " + quoted(names)
         else:
             found = f"It begins with “{excerpt(text.strip(), width=60)}”"
         self.refuse(
@@ -326,24 +325,3 @@ def _wrapper_of(record: dict[str, Any]) -> str | None:
         if isinstance(record.get(name), list) and any(isinstance(item, dict) for item in record[name][:3]):
             return name
     return None
-
-
-def _unknown_row(record: dict[str, Any]) -> BadRow:
-    if "chosen" in record and "rejected" in record:
-        return BadRow(
-            "These are preferences (“chosen” and “rejected”): two answers, where one is needed.",
-            "Keep the better answer: name it “completion”, beside “prompt”.",
-        )
-    if list(record) == ["text"]:
-        return BadRow(
-            "This is plain text, without a question and an answer.",
-            'Write it as {"prompt": "…", "completion": "…"}.',
-        )
-    names = _quoted(list(record)) or "nothing"
-    return BadRow(f"Its names are {names}; no known shape has these.", SHORT_SHAPES)
-
-
-def _quoted(names: list[str]) -> str:
-    return ", ".join(f"“{excerpt(str(name), width=40)}”" for name in names[:10]) + (
-        " …" if len(names) > 10 else ""
-    )

@@ -25,7 +25,7 @@ BODY_SLACK = 1024 * 1024
 @login_required
 @require_GET
 def dataset_list(request: HttpRequest) -> HttpResponse:
-    query = request.GET.get("q", "").strip()
+    query = request.GET.get("q", "").replace("\x00", "").strip()  # PostgreSQL takes no zero bytes
     sort = request.GET.get("sort", "-added")
     sort = sort if sort in selectors.SORTS else "-added"
     page = Paginator(selectors.datasets_for_list(request.user, query, sort), PAGE_SIZE).get_page(

@@ -26,7 +26,7 @@ def endpoint(*, method: str, scope: str) -> Callable[[Handler], Handler]:
         @csrf_exempt
         @wraps(handler)
         async def view(request, **kwargs):
-            request_id = f"req_{secrets.token_hex(16)}"
+            request_id = new_request_id()
             try:
                 if request.method != method:
                     raise _wrong_method(request, method)
@@ -48,6 +48,11 @@ def endpoint(*, method: str, scope: str) -> Callable[[Handler], Handler]:
         return view
 
     return wrap
+
+
+def new_request_id() -> str:
+    """For `x-request-id`, which clients keep with each answer and people name when they ask what went wrong."""
+    return f"req_{secrets.token_hex(16)}"
 
 
 def error_response(error: ApiError) -> JsonResponse:

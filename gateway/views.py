@@ -12,7 +12,7 @@ from django.http import HttpResponseBase, JsonResponse, StreamingHttpResponse
 from django.views.decorators.csrf import csrf_exempt
 
 from accounts.models import Scope
-from gateway.endpoints import endpoint, error_response
+from gateway.endpoints import endpoint, error_response, new_request_id
 from serving import selectors, services
 from serving.backends.base import Delta, Target
 from serving.protocol import ApiError, ChatRequest, model_not_found, parse_chat_request
@@ -57,9 +57,10 @@ async def create_chat_completion(request, user) -> HttpResponseBase:
 @csrf_exempt
 async def unknown_route(request, path: str = "") -> HttpResponseBase:
     """Whatever else is asked for below /v1, so that a client reads an error object and not a page."""
-    return error_response(
-        ApiError(f"Invalid URL ({request.method} {request.path})", status=404, code="unknown_url")
-    )
+    error = ApiError(f"Invalid URL ({request.method} {request.path})", status=404, code="unknown_url")
+    response = error_response(error)
+    response["x-request-id"] = new_request_id()
+    return response
 
 
 def _model_cards(user) -> list[dict]:

@@ -8,6 +8,8 @@ import urllib.request
 import openai
 import pytest
 
+from serving.backends.base import AnswerBroke, Delta
+from serving.backends.embedded import EmbeddedBackend
 from tests.gateway.conftest import client_for
 
 HELLO = [{"role": "user", "content": "Hello, who are you?"}]
@@ -135,7 +137,8 @@ def test_every_fault_below_v1_is_an_error_object(site, alices):
         raw(f"{site}/v1/chat/completions", "POST", [], token),
     ]
     assert [status for status, _, _ in faults] == [404, 404, 405, 405, 400, 400]
-    for _, _, body in faults:
+    for _, headers, body in faults:
+        assert headers["x-request-id"].startswith("req_")
         assert set(body["error"]) == {"message", "type", "param", "code"}
 
 
@@ -161,6 +164,31 @@ def test_without_the_answering_process_the_error_says_so(alices, base_model, set
 
 
 def gone(tmp_path):
-    from serving.backends.embedded import EmbeddedBackend
-
     return EmbeddedBackend(f"unix://{tmp_path}/nobody.sock", wait_seconds=0.1)
+
+
+class BreaksOff:
+    """A backend whose process dies after the first piece."""
+
+    async def stream_chat(self, target, request):
+        yield Delta("Hel")
+        raise AnswerBroke("The answering process went away in the middle of the answer.")
+
+
+def test_an_answer_that_breaks_off_is_an_error_in_the_stream(alices, base_model, monkeypatch):
+    monkeypatch.setattr("serving.services.BACKENDS", {"embedded": lambda url: BreaksOff()})
+    texts = []
+    with pytest.raises(openai.APIError) as caught:
+        for chunk in alices.chat.completions.create(model="tiny", stream=True, **SHORT):
+            texts.append(chunk.choices[0].delta.content)
+    assert texts == ["", "Hel"]
+    assert caught.value.code == "answer_broke_off"
+
+
+def test_a_fault_of_ours_is_an_error_object_without_its_insides(alices, base_model, monkeypatch):
+    monkeypatch.setattr("serving.services.BACKENDS", {})
+    with pytest.raises(openai.InternalServerError) as caught:
+        alices.chat.completions.create(model="tiny", **SHORT)
+    assert caught.value.type == "server_error"
+    assert "embedded" not in caught.value.message
+    assert caught.value.response.headers["x-request-id"] in caught.value.message

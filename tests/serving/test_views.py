@@ -9,6 +9,7 @@ from django.urls import reverse
 
 from apex.common import files
 from serving import selectors
+from serving.backends.embedded import EmbeddedBackend
 from tests.serving.factories import make_adapter_row, make_base_model
 
 
@@ -89,8 +90,6 @@ def test_a_question_beyond_the_context_is_told_in_plain_words(alice, adapter, an
 
 def test_a_missing_process_is_told_in_plain_words(alice, adapter, settings, tmp_path, monkeypatch):
     monkeypatch.setattr("serving.backends.embedded.RETRY_SECONDS", 0.01)
-    from serving.backends.embedded import EmbeddedBackend
-
     nobody = EmbeddedBackend(f"unix://{tmp_path}/nobody.sock", wait_seconds=0.05)
     monkeypatch.setattr("serving.services.BACKENDS", {"embedded": lambda url: nobody})
     _, events = ask(alice, "answer-base", adapter, "Hi")

@@ -101,8 +101,10 @@ def django_script(script: str) -> str:
 
 
 CHECKS: dict[str, Callable[[], str]] = {
-    "style (ruff)": command("-m", "ruff", "check", "-q", "."),
-    "shape (ruff format; `make format` mends it)": command("-m", "ruff", "format", "--check", "-q", "."),
+    "style (ruff)": command("-m", "ruff", "check", "-q", "--output-format", "concise", "."),
+    "shape (ruff format; `make format` mends it)": command(
+        "-m", "ruff", "format", "--check", "--output-format", "concise", "."
+    ),
     "types (mypy)": command("-m", "mypy"),
     "import contracts": import_contracts,
     "Django's own checks": command("manage.py", "check", "--fail-level", "WARNING"),

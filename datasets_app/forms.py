@@ -33,12 +33,13 @@ class TypedForm(forms.Form):
                 "class": "input mono",
                 "spellcheck": "false",
                 "placeholder": _(
-                    "What are your hours?; We are open from 9 to 17.\nWhere are you?; In Ulm, by the river."
+                    "Q: What are your hours?\nA: We are open from 9 to 17.\n\nQ: Where are you?\nA: In Ulm."
                 ),
             }
         ),
         help_text=_(
-            "One example a line: question, tab or semicolon, answer. Or paste JSON in any shape that a file may have."
+            "Begin each question with Q: and each answer with A:, with a blank line between examples. "
+            "Or paste a table or JSON in any shape that a file may have."
         ),
     )
 

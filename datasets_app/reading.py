@@ -7,12 +7,12 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, TextIO
 
 import msgspec
 
 from . import sniffing
-from .formats import brightrun, recognise, two_columns
+from .formats import brightrun, dialogue, recognise, two_columns
 from .formats.base import BadRow, Example, Skipped, excerpt, kind_of
 from .formats.unknown import SHAPES, quoted, unknown_row
 from .json_text import Broken, Decoder, Found, iterate_array, iterate_lines, iterate_members, skip_space
@@ -98,7 +98,7 @@ class Reading:
         elif start == "{":
             yield from self._of_objects()
         else:
-            yield from self._of_csv(sample)
+            yield from self._of_text(sample)
 
     def _text(self) -> str:
         return self.path.read_bytes().decode("utf-8", "surrogateescape")
@@ -174,29 +174,45 @@ class Reading:
         for found in iterate_array(text, at, line):
             yield from self._of_record(found, key)
 
-    def _of_csv(self, sample: bytes) -> Iterator[dict[str, Any]]:
+    def _of_text(self, sample: bytes) -> Iterator[dict[str, Any]]:
         text = sample.decode("utf-8", "surrogateescape").lstrip("\ufeff")
-        layout = two_columns.find_layout(text, len(sample) < SAMPLE_BYTES)
-        if layout is None:
-            self._refuse_as_table(text)
-            return
-        self._formats[two_columns.NAME] += 1
+        layout = None
+        is_dialogue = dialogue.fits(text)
+        if not is_dialogue:
+            layout = two_columns.find_layout(text, len(sample) < SAMPLE_BYTES)
         with io.TextIOWrapper(
             open(self.path, "rb"), encoding="utf-8-sig", errors="surrogateescape", newline=""
         ) as file:
-            records = two_columns.iterate(file, layout)
-            if layout.names is not None:
-                next(records, None)
-            for line, fields in records:
-                if isinstance(fields, BadRow):
-                    self._note(line, fields)
-                    continue
-                if line == 1 and two_columns.looks_like_header(fields):
-                    self._note(line, UNKNOWN_HEADER, WARNING)
-                try:
-                    yield self._row(line, two_columns.to_example(fields, layout))
-                except BadRow as fault:
-                    self._note(line, fault)
+            if is_dialogue:
+                yield from self._of_dialogue(file)
+            elif layout is not None:
+                yield from self._of_csv(file, layout)
+            else:
+                self._refuse_text(text)
+
+    def _of_dialogue(self, file: TextIO) -> Iterator[dict[str, Any]]:
+        self._formats[dialogue.NAME] += 1
+        for line, turns in dialogue.iterate(file):
+            try:
+                yield self._row(line, dialogue.to_example(turns))
+            except BadRow as fault:
+                self._note(line, fault)
+
+    def _of_csv(self, file: TextIO, layout: two_columns.Layout) -> Iterator[dict[str, Any]]:
+        self._formats[two_columns.NAME] += 1
+        records = two_columns.iterate(file, layout)
+        if layout.names is not None:
+            next(records, None)
+        for line, fields in records:
+            if isinstance(fields, BadRow):
+                self._note(line, fields)
+                continue
+            if line == 1 and two_columns.looks_like_header(fields) and layout.names is None:
+                self._note(line, UNKNOWN_HEADER, WARNING)
+            try:
+                yield self._row(line, two_columns.to_example(fields, layout))
+            except BadRow as fault:
+                self._note(line, fault)
 
     # --- one record ---------------------------------------------------------------------------------------
     def _of_records(self, records: Iterator[Found | Broken]) -> Iterator[dict[str, Any]]:
@@ -281,14 +297,15 @@ class Reading:
         else:
             self.refuse("There is no example in it.", "Bring at least one question and its answer.")
 
-    def _refuse_as_table(self, text: str) -> None:
+    def _refuse_text(self, text: str) -> None:
         names = two_columns.header_of(text)
         if len(names) > 1:
             found = "The first line has the columns " + quoted(names)
         else:
             found = f"It begins with “{excerpt(text.strip(), width=60)}”"
         self.refuse(
-            f"No known format fits. {found}.", f"Bring {SHAPES}, or CSV with the columns question and answer."
+            f"No known format fits. {found}.",
+            f"Bring {SHAPES}, CSV with the columns question and answer, or {dialogue.SHAPE}.",
         )
 
 

@@ -22,6 +22,7 @@ FORMAT_WORDS = {
     "alpaca": _("instructions"),
     "prompt-completion": _("questions with answers"),
     "csv": _("two columns"),
+    "dialogue": _("plain text"),
     "brightrun-lora-v4": _("coaching conversations"),
 }
 

@@ -103,6 +103,27 @@ def test_a_table_tells_split_conversation_and_instructions(read):
     assert [(row["split"], row["conversation"]) for row in rows] == [("held_out", "k1"), (None, "k1")]
 
 
+def test_questions_and_answers_in_plain_text_are_read(read):
+    text = "\ufeffQ: What are your hours?\r\nA: From 9 to 17.\r\n\r\n"
+    text += "User: Two?\nmore\nAssistant: a\n\nb\nQ: And?\nA: c\n"
+    rows, reading = read(text)
+    assert (reading.format, reading.fault_count) == ("dialogue", 0)
+    assert [row["line"] for row in rows] == [1, 4]
+    assert words(rows[0]) == [ASKED, ANSWERED]
+    assert words(rows[1]) == [
+        ("user", "Two?\nmore"),
+        ("assistant", "a\n\nb"),
+        ("user", "And?"),
+        ("assistant", "c"),
+    ]
+
+
+def test_a_typed_question_without_an_answer_names_its_line(read):
+    rows, reading = read("Q: a?\nA: b\n\nQ: c?\nA:\n\nQ: d?\nA: e\n")
+    assert [row["line"] for row in rows] == [1, 7]
+    assert (reading.faults[0].line, reading.left_out) == (4, 1)
+
+
 def test_alpaca_joins_input_and_history(read):
     record = {
         "instruction": "Translate.",

@@ -14,7 +14,7 @@ import msgspec
 from . import sniffing
 from .formats import brightrun, dialogue, recognise, two_columns
 from .formats.base import BadRow, Example, Skipped, excerpt, kind_of
-from .formats.unknown import SHAPES, quoted, unknown_row
+from .formats.unknown import TWO_SHAPES, quoted, unknown_row
 from .json_text import Broken, Decoder, Found, iterate_array, iterate_lines, iterate_members, skip_space
 
 FAULTS_KEPT = 200
@@ -305,7 +305,7 @@ class Reading:
             found = f"It begins with “{excerpt(text.strip(), width=60)}”"
         self.refuse(
             f"No known format fits. {found}.",
-            f"Bring {SHAPES}, CSV with the columns question and answer, or {dialogue.SHAPE}.",
+            f"Bring {dialogue.SHAPE}, {two_columns.SHAPE}, or JSON such as {TWO_SHAPES}.",
         )
 
 

@@ -42,7 +42,7 @@ class Stack:
         }
         self.process: subprocess.Popen | None = None
         self.seconds_to_ready = 0.0
-        self._seen: dict[int, psutil.Process] = {}
+        self.seen: dict[int, psutil.Process] = {}
 
     # --- starting and stopping ---------------------------------------------------------------------------
 
@@ -154,11 +154,11 @@ class Stack:
         """Remember every process that descends from `up` now, so that `left_behind` can look for it later."""
         if self.process is not None and self.process.poll() is None:
             for process in psutil.Process(self.process.pid).children(recursive=True):
-                self._seen[process.pid] = process
+                self.seen[process.pid] = process
 
     def left_behind(self) -> list[psutil.Process]:
         """Return the noted processes that still run, and any other whose environment names our data directory."""
-        left = {pid: process for pid, process in self._seen.items() if process.is_running()}
+        left = {pid: process for pid, process in self.seen.items() if process.is_running()}
         for process in psutil.process_iter():
             try:
                 if process.environ().get("APEX_DATA_DIR") == str(self.data):

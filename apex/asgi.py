@@ -9,7 +9,10 @@ from django.core.asgi import get_asgi_application
 http = get_asgi_application()  # sets Django up, before anything imports a model
 
 from channels.routing import ProtocolTypeRouter  # noqa: E402
+from django.conf import settings  # noqa: E402
 
+from apex.common.limits import BodyLimit  # noqa: E402
 from apex.sockets import sockets  # noqa: E402
 
+http = BodyLimit(http, limit=settings.DATA_UPLOAD_MAX_MEMORY_SIZE)
 application = ProtocolTypeRouter({"http": http, "websocket": sockets})

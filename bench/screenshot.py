@@ -65,7 +65,7 @@ def journey(page: Page, camera: Camera | None) -> None:
     stop("login", "/accounts/login/")
     page.goto("/accounts/signup/")
     stop("signup")
-    page.get_by_label("Username").fill("nora")
+    page.locator("input[name=username]").fill("nora")
     page.locator("input[name=password1]").fill(PASSWORD)
     page.locator("input[name=password2]").fill(PASSWORD)
     page.locator("main form button.button-primary").first.click()

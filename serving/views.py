@@ -62,7 +62,6 @@ def _compare_context(request, adapter_id) -> dict:
         "base_model": adapter.base_model,
         "base_url": reverse("serving:answer-base", args=[adapter.pk]),
         "tuned_url": reverse("serving:answer-tuned", args=[adapter.pk]),
-        "part_url": reverse("serving:compare-part", args=[adapter.pk]),
         "suggested_prompts": prompts,
         "instruction": selectors.shared_instruction(adapter.dataset_version),
         "prompt": request.GET.get("prompt", "")[:LONGEST_PROMPT] or (prompts[0] if prompts else ""),

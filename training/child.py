@@ -40,6 +40,8 @@ class EngineChild:
         for name in ("DATABASE_URL", "APEX_SECRET_KEY", "APEX_ADMIN_PASSWORD", "APEX_REDIS_URL"):
             environment.pop(name, None)
         environment |= {"HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false"}
+        # Idle threads of torch sleep: spinning, they would take the processors from the site and the serving.
+        environment.setdefault("OMP_WAIT_POLICY", "PASSIVE")
         self.log = open(self.log_path, "wb")
         self.process = subprocess.Popen(
             [*ENGINE, str(self.run_path)],

@@ -38,7 +38,8 @@ class TypedExamplesForm(forms.Form):
         label=_("Examples"),
         widget=forms.Textarea(attrs={"rows": 12, "class": "mono", "spellcheck": "false"}),
         help_text=_(
-            "One example a line: question, tab or comma, answer. Or paste JSON in any shape that a file may have."
+            "A line that begins with Q: and one that begins with A:, an empty line between examples. "
+            "Or paste anything that a file may hold."
         ),
     )
 

@@ -12,8 +12,8 @@ from datasets_app.models import DatasetVersion
 
 
 class Purpose(models.TextChoices):
-    STYLE = "style", _("a style: how it speaks")
-    TASK = "task", _("a task: what it does with what it is given")
+    STYLE = "style", _("A style: how it speaks")
+    TASK = "task", _("A task: what it does with what it is given")
 
 
 class Plan(OwnedModel):

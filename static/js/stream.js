@@ -24,6 +24,15 @@ function makeCompare(root) {
     form.requestSubmit();
   });
   stop.addEventListener("click", () => breaker?.abort());
+  // Suggested questions stand beside the box, as links that work without this script too.
+  root.parentElement.addEventListener("click", (event) => {
+    const suggestion = event.target.closest("[data-asks]");
+    if (!suggestion) return;
+    event.preventDefault();
+    prompt.value = suggestion.dataset.asks;
+    prompt.scrollIntoView({ block: "center" });
+    form.requestSubmit();
+  });
   addEventListener("pagehide", () => breaker?.abort());
 
   async function askBoth(question) {

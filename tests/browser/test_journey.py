@@ -13,7 +13,7 @@ PASSWORD = "correct horse battery"
 
 def sign_up(page, name: str) -> None:
     page.goto("/accounts/signup/")
-    page.get_by_label("Username").fill(name)
+    page.locator("input[name=username]").fill(name)
     page.locator("input[name=password1]").fill(PASSWORD)
     page.locator("input[name=password2]").fill(PASSWORD)
     page.locator("main form button.button-primary, main form button[type=submit]").first.click()

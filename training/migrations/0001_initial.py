@@ -23,7 +23,7 @@ class Migration(migrations.Migration):
                 ('id', models.UUIDField(default=uuid.uuid4, editable=False, primary_key=True, serialize=False)),
                 ('created_at', models.DateTimeField(auto_now_add=True, db_index=True, verbose_name='created')),
                 ('name', models.CharField(blank=True, max_length=80, verbose_name='name')),
-                ('purpose', models.CharField(blank=True, choices=[('style', 'a style: how it speaks'), ('task', 'a task: what it does with what it is given')], max_length=20, verbose_name='what it should learn')),
+                ('purpose', models.CharField(blank=True, choices=[('style', 'A style: how it speaks'), ('task', 'A task: what it does with what it is given')], max_length=20, verbose_name='what it should learn')),
                 ('config', models.JSONField(blank=True, default=dict, verbose_name='advanced settings')),
                 ('changed_at', models.DateTimeField(auto_now=True, verbose_name='changed')),
                 ('base_model', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='+', to='base_models.basemodel')),

@@ -1,0 +1,132 @@
+"""What is left of a training: a directory that PEFT opens, whole or not there at all."""
+
+import importlib.metadata
+import json
+import os
+import shutil
+import tempfile
+from pathlib import Path
+from typing import Any
+
+ADAPTER = "adapter"
+LIBRARIES = ("torch", "transformers", "trl", "peft", "accelerate", "safetensors", "tokenizers")
+TOKENIZER_FILES = (
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "special_tokens_map.json",
+    "added_tokens.json",
+    "vocab.json",
+    "merges.txt",
+    "tokenizer.model",
+    "chat_template.jinja",
+)
+
+
+def library_versions() -> dict[str, str]:
+    return {name: importlib.metadata.version(name) for name in LIBRARIES}
+
+
+def write_adapter(
+    model, *, output_dir: Path, base_model_dir: Path, run: dict[str, Any], metrics: dict
+) -> Path:
+    """Writes `output_dir/adapter` and returns it.
+
+    Holds adapter_model.safetensors, adapter_config.json, the base's tokenizer and chat template, README.md,
+    metrics.json and apex-run.json (`run`: config, plan, lineage, library versions). Everything is written
+    beside it and on disk before the directory takes its name.
+    """
+    output_dir.mkdir(parents=True, exist_ok=True)
+    target = output_dir / ADAPTER
+    with tempfile.TemporaryDirectory(prefix=".adapter-", dir=output_dir) as temporary:
+        draft = Path(temporary) / ADAPTER
+        # The embeddings are never trained; "auto" would look for the base model on the hub.
+        model.save_pretrained(draft, safe_serialization=True, save_embedding_layers=False)
+        base_name = run["lineage"].get("base_model") or base_model_dir.name
+        _name_base_model(draft / "adapter_config.json", base_name, run["lineage"].get("base_revision"))
+        for name in TOKENIZER_FILES:
+            if (base_model_dir / name).is_file():
+                shutil.copyfile(base_model_dir / name, draft / name)
+        (draft / "README.md").write_text(model_card(run, metrics, base_name), encoding="utf-8")
+        _write_json(draft / "metrics.json", metrics)
+        _write_json(draft / "apex-run.json", run)
+        _to_disk(draft)
+        if target.exists():
+            target.rename(Path(temporary) / "before")
+        draft.rename(target)
+    _flush(output_dir)
+    return target
+
+
+def model_card(run: dict[str, Any], metrics: dict, base_name: str) -> str:
+    """The README of an adapter, with where it comes from; `base_name` as in adapter_config.json."""
+    lines = [
+        "---",
+        "library_name: peft",
+        "pipeline_tag: text-generation",
+        "tags:",
+        "- lora",
+        "- sft",
+        "---",
+        "",
+        f"# An adapter for {base_name}",
+        "",
+        "Trained with Apex by LoRA fine-tuning, with loss on the assistant's tokens only.",
+        "",
+        "## How well it learned",
+        "",
+        "| | loss per token (nats) |",
+        "|---|---|",
+        f"| held-out examples, base model | {_number(metrics['eval_loss_base'])} |",
+        f"| held-out examples, with this adapter | {_number(metrics['eval_loss'])} |",
+        f"| training examples, last steps | {_number(metrics['train_loss'])} |",
+        "",
+        f"{metrics['steps']} steps, {metrics['tokens']:,} tokens, {metrics['seconds']:.0f} seconds.",
+        "",
+    ]
+    for title, values in (
+        ("Where it comes from", {"base_model": base_name, **run["lineage"]}),
+        ("Examples", run["examples"]),
+        ("Settings", run["config"]),
+        ("Steps", run["plan"]),
+        ("Library versions", run["library_versions"]),
+    ):
+        lines += [f"## {title}", "", "| | |", "|---|---|"]
+        lines += [f"| {_cell(name)} | {_cell(value)} |" for name, value in values.items()]
+        lines.append("")
+    return "\n".join(lines)
+
+
+def _number(value: float | None) -> str:
+    return "none" if value is None else f"{value:.4f}"
+
+
+def _cell(value: Any) -> str:
+    """A value that cannot break the table it stands in."""
+    text = ", ".join(map(str, value)) if isinstance(value, (list, tuple)) else str(value)
+    return " ".join(text.replace("|", "\\|").split())
+
+
+def _name_base_model(path: Path, name: str, revision: str | None) -> None:
+    """A path of this machine would mean nothing elsewhere, so the base model goes by its name."""
+    config = json.loads(path.read_text(encoding="utf-8"))
+    config["base_model_name_or_path"] = name
+    config["revision"] = revision
+    _write_json(path, config)
+
+
+def _write_json(path: Path, value: Any) -> None:
+    path.write_text(json.dumps(value, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+
+
+def _to_disk(directory: Path) -> None:
+    for path in directory.iterdir():
+        _flush(path)
+    _flush(directory)
+
+
+def _flush(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

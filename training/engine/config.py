@@ -1,0 +1,254 @@
+"""The settings of a training, each with the words that form, API and docs show for it."""
+
+import dataclasses
+import math
+import re
+from dataclasses import dataclass, field
+from typing import Any
+
+SCHEDULERS = ("cosine", "linear", "constant", "constant_with_warmup")
+PRECISIONS = ("auto", "fp32", "bf16")
+MODULE_NAME = re.compile(r"[A-Za-z0-9_.]{1,100}")
+
+
+class ConfigError(ValueError):
+    """`field` was given `value`, which it cannot take; the text names both and the bounds."""
+
+    def __init__(self, field_name: str, value: Any, message: str):
+        super().__init__(message)
+        self.field = field_name
+        self.value = value
+        self.message = message
+
+
+def setting(
+    default, label, term, help_text, *, minimum=None, maximum=None, choices=None, optional=False, basic=False
+):
+    """A config field: plain `label`, the field's `term`, `help`, inclusive bounds; `basic` ones show first."""
+    metadata = {
+        "label": label,
+        "term": term,
+        "help": help_text,
+        "minimum": minimum,
+        "maximum": maximum,
+        "choices": choices,
+        "optional": optional,
+        "basic": basic,
+    }
+    return field(default=default, metadata=metadata)
+
+
+@dataclass(frozen=True)
+class SftConfig:
+    """Supervised fine-tuning of a LoRA adapter. Build it with `from_dict`, which checks every value."""
+
+    epochs: int = setting(
+        3,
+        "Passes over the examples",
+        "epochs",
+        "How often every example is seen. More passes learn it more firmly, and by heart when there are too many.",
+        minimum=1,
+        maximum=100,
+        basic=True,
+    )
+    learning_rate: float = setting(
+        2e-4,
+        "Speed of learning",
+        "learning rate",
+        "How far each step moves the adapter. Too high and the loss jumps about; too low and little is learned.",
+        minimum=1e-7,
+        maximum=0.1,
+        basic=True,
+    )
+    max_length: int = setting(
+        2048,
+        "Longest example",
+        "maximum length, tokens",
+        "Longer conversations lose their oldest turns, never the answer to learn. Never above the model's context.",
+        minimum=16,
+        maximum=131072,
+        basic=True,
+    )
+    batch_size: int = setting(
+        4,
+        "Examples at once",
+        "batch size",
+        "How many examples must fit into memory together. Lower it when memory is short.",
+        minimum=1,
+        maximum=256,
+    )
+    gradient_accumulation_steps: int = setting(
+        4,
+        "Batches per step",
+        "gradient accumulation",
+        "The adapter moves once per this many batches. Small data lowers it by itself, to get enough steps.",
+        minimum=1,
+        maximum=256,
+    )
+    lora_r: int = setting(
+        16,
+        "Size of the adapter",
+        "LoRA rank, r",
+        "A larger adapter can learn more, and takes more memory.",
+        minimum=1,
+        maximum=256,
+    )
+    lora_alpha: int = setting(
+        32,
+        "Strength of the adapter",
+        "LoRA alpha",
+        "How strongly the adapter acts; usually twice its size.",
+        minimum=1,
+        maximum=1024,
+    )
+    lora_dropout: float = setting(
+        0.05,
+        "Random forgetting",
+        "LoRA dropout",
+        "The share of the adapter's input left out at random in each step, against learning by heart.",
+        minimum=0.0,
+        maximum=0.9,
+    )
+    target_modules: tuple[str, ...] = setting(
+        ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"),
+        "Parts of the model",
+        "target modules",
+        "Names of the layers that get an adapter.",
+    )
+    lr_scheduler_type: str = setting(
+        "cosine",
+        "Course of the speed",
+        "learning-rate schedule",
+        "How the speed of learning falls from its peak to the end.",
+        choices=SCHEDULERS,
+    )
+    warmup_ratio: float = setting(
+        0.03,
+        "Gentle start",
+        "warm-up ratio",
+        "The share of the steps in which the speed rises from zero.",
+        minimum=0.0,
+        maximum=0.5,
+    )
+    weight_decay: float = setting(
+        0.0,
+        "Pull towards zero",
+        "weight decay",
+        "Shrinks the adapter a little in every step.",
+        minimum=0.0,
+        maximum=1.0,
+    )
+    min_steps: int = setting(
+        60,
+        "At least this many steps",
+        "minimum steps",
+        "Few examples are gone over more often until there are this many steps.",
+        minimum=1,
+        maximum=100_000,
+    )
+    max_steps: int | None = setting(
+        None,
+        "At most this many steps",
+        "maximum steps",
+        "Ends the training early, whatever else is set.",
+        minimum=1,
+        maximum=10_000_000,
+        optional=True,
+    )
+    eval_steps: int | None = setting(
+        None,
+        "Steps between checks",
+        "evaluation steps",
+        "How often the held-out examples are checked; left empty, about twelve times in a training.",
+        minimum=1,
+        maximum=10_000_000,
+        optional=True,
+    )
+    seed: int = setting(
+        42,
+        "Seed",
+        "random seed",
+        "The same seed, data and machine give the same adapter.",
+        minimum=0,
+        maximum=2**31 - 1,
+    )
+    precision: str = setting(
+        "auto",
+        "Number format",
+        "precision",
+        "auto takes bf16 where the hardware computes it fast, else fp32.",
+        choices=PRECISIONS,
+    )
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any] | None) -> "SftConfig":
+        """Checked settings; a left-out field takes its default. Raises ConfigError naming the first bad one."""
+        if values is None:
+            values = {}
+        if not isinstance(values, dict):
+            raise ConfigError("config", values, f"config should be an object of settings, not {values!r}.")
+        fields = {f.name: f for f in dataclasses.fields(cls)}
+        for name in values:
+            if name not in fields:
+                raise ConfigError(
+                    str(name), values[name], f"There is no setting {name!r}; known are {', '.join(fields)}."
+                )
+        return cls(**{name: _checked(fields[name], value) for name, value in values.items()})
+
+    def to_dict(self) -> dict[str, Any]:
+        """All settings, ready for JSON."""
+        found = dataclasses.asdict(self)
+        found["target_modules"] = list(self.target_modules)
+        return found
+
+
+def describe() -> list[dict[str, Any]]:
+    """One dict per setting, in order: name, label, term, help, kind, default, minimum, maximum, choices,
+    optional, basic. `kind` is integer, number, choice or list.
+    """
+    found = []
+    for entry in dataclasses.fields(SftConfig):
+        default = list(entry.default) if isinstance(entry.default, tuple) else entry.default
+        found.append({"name": entry.name, "kind": _kind(entry), "default": default, **entry.metadata})
+    return found
+
+
+def _kind(entry: dataclasses.Field) -> str:
+    if entry.metadata["choices"]:
+        return "choice"
+    if isinstance(entry.default, tuple):
+        return "list"
+    return "number" if isinstance(entry.default, float) else "integer"
+
+
+def _checked(entry: dataclasses.Field, value: Any) -> Any:
+    name, rules, kind = entry.name, entry.metadata, _kind(entry)
+    if value is None and rules["optional"]:
+        return None
+    if kind == "choice":
+        if value not in rules["choices"]:
+            raise ConfigError(name, value, f"{name} is {value!r}; it can be {', '.join(rules['choices'])}.")
+        return value
+    if kind == "list":
+        names = [value] if isinstance(value, str) else value
+        good = isinstance(names, (list, tuple)) and 0 < len(names) <= 100
+        if not good or not all(isinstance(x, str) and MODULE_NAME.fullmatch(x) for x in names):
+            raise ConfigError(
+                name, value, f"{name} is {value!r}; it should be a list of layer names such as q_proj."
+            )
+        return tuple(dict.fromkeys(names))
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
+        raise ConfigError(name, value, f"{name} is {value!r}; it should be a number.")
+    if kind == "integer":
+        if value != int(value):
+            raise ConfigError(name, value, f"{name} is {value!r}; it should be a whole number.")
+        value = int(value)
+    else:
+        value = float(value)
+    if not rules["minimum"] <= value <= rules["maximum"]:
+        raise ConfigError(
+            name,
+            value,
+            f"{name} is {value:g}; it should be between {rules['minimum']:g} and {rules['maximum']:g}.",
+        )
+    return value

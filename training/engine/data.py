@@ -1,0 +1,114 @@
+"""Rows from a file of chat rows to token ids and labels."""
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from rendering import Renderer, RenderError, RowTooLong
+from training.engine.errors import BAD_DATA, EngineError
+
+IGNORED = -100
+ADVICE_ROWS = "Look at the examples again, mend this one, and start over."
+
+
+@dataclass(frozen=True)
+class Row:
+    """One example. `number` counts the lines of the rows file from 1, `line` is where it was in the upload."""
+
+    number: int
+    messages: list[dict]
+    is_held_out: bool
+    line: int | None = None
+
+    @property
+    def place(self) -> str:
+        return f"line {self.line}" if self.line is not None else f"row {self.number}"
+
+
+@dataclass(frozen=True)
+class Example:
+    """`input_ids` as the model reads them; `labels` the same, -100 where nothing is learned."""
+
+    input_ids: list[int]
+    labels: list[int]
+
+    @property
+    def trained_tokens(self) -> int:
+        """Positions that have a next token to learn; the first token has nothing before it."""
+        return sum(label != IGNORED for label in self.labels[1:])
+
+
+@dataclass
+class Examples:
+    """Everything the recipe trains and checks on, and what had to be left out."""
+
+    train: list[Example] = field(default_factory=list)
+    held_out: list[Example] = field(default_factory=list)
+    shortened_rows: int = 0
+    dropped_turns: int = 0
+    too_long: list[str] = field(default_factory=list)
+
+
+def read_rows(path: str | Path) -> Iterator[Row]:
+    """The chat rows of a JSON-lines file; raises EngineError (bad_data) naming the line that is wrong."""
+    try:
+        with Path(path).open(encoding="utf-8") as file:
+            for number, text in enumerate(file, start=1):
+                if text.strip():
+                    yield _row(number, text)
+    except (OSError, UnicodeDecodeError) as error:
+        raise EngineError(BAD_DATA, f"The examples cannot be read: {error}", ADVICE_ROWS) from error
+
+
+def read_examples(path: str | Path, renderer: Renderer, max_length: int) -> Examples:
+    """Rendered rows, each at most `max_length` tokens.
+
+    A row whose last question and answer alone are longer is left out and named in `too_long`. Raises
+    EngineError (bad_data) when the model's template refuses a row or nothing is left to train on.
+    """
+    found = Examples()
+    for row in read_rows(path):
+        try:
+            rendered = renderer.render_training(row.messages, max_length)
+        except RowTooLong:
+            found.too_long.append(row.place)
+            continue
+        except RenderError as error:
+            raise EngineError(
+                BAD_DATA, f"The example in {row.place} cannot be used: {error}", ADVICE_ROWS
+            ) from error
+        labels = [
+            token if trained else IGNORED
+            for token, trained in zip(rendered.token_ids, rendered.mask, strict=True)
+        ]
+        example = Example(rendered.token_ids, labels)
+        (found.held_out if row.is_held_out else found.train).append(example)
+        found.shortened_rows += rendered.dropped_turns > 0
+        found.dropped_turns += rendered.dropped_turns
+    if not found.train:
+        raise EngineError(BAD_DATA, _nothing_left(found, max_length), "Add examples, or allow longer ones.")
+    return found
+
+
+def _nothing_left(found: Examples, max_length: int) -> str:
+    if found.too_long:
+        return f"None of the examples fits into {max_length} tokens ({len(found.too_long)} are longer)."
+    return f"There are no examples to train on ({len(found.held_out)} are held out)."
+
+
+def _row(number: int, text: str) -> Row:
+    try:
+        value = json.loads(text)
+    except ValueError as error:
+        raise EngineError(
+            BAD_DATA, f"Row {number} of the examples is not JSON: {error}", ADVICE_ROWS
+        ) from error
+    messages = value.get("messages") if isinstance(value, dict) else None
+    if not isinstance(messages, list) or not messages:
+        raise EngineError(BAD_DATA, f"Row {number} of the examples has no messages.", ADVICE_ROWS)
+    split = value.get("split", "train")
+    if split not in ("train", "held_out"):
+        raise EngineError(BAD_DATA, f"Row {number} of the examples has the split {split!r}.", ADVICE_ROWS)
+    line = value.get("line")
+    return Row(number, messages, split == "held_out", line if isinstance(line, int) else None)

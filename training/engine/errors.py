@@ -1,0 +1,48 @@
+"""Reasons for which a training says no, in words that a person can act on."""
+
+import errno
+
+BAD_DATA, BAD_MODEL, BAD_CONFIG = "bad_data", "bad_model", "bad_config"
+OUT_OF_MEMORY, DISK_FULL, NAN_LOSS, UNEXPECTED = "out_of_memory", "disk_full", "nan_loss", "unexpected"
+
+NO_SPACE = (errno.ENOSPC, errno.EDQUOT)
+MEMORY_WORDS = ("out of memory", "not enough memory", "can't allocate memory", "cannot allocate memory")
+DISK_WORDS = ("no space left on device", "disk quota exceeded")
+
+
+class EngineError(Exception):
+    """Training cannot go on. `reason` is one of the words above, `message` names the value, `advice` what helps."""
+
+    def __init__(self, reason: str, message: str, advice: str = ""):
+        super().__init__(message)
+        self.reason = reason
+        self.message = message
+        self.advice = advice
+
+
+def explain(error: BaseException) -> EngineError:
+    """What a person should read about `error`."""
+    if isinstance(error, EngineError):
+        return error
+    words = str(error).lower()
+    if isinstance(error, MemoryError) or any(part in words for part in MEMORY_WORDS):
+        return EngineError(
+            OUT_OF_MEMORY,
+            f"The memory of this machine is not enough: {_first_line(error)}",
+            "Lower the batch size or the longest example, choose a smaller base model, or free some memory.",
+        )
+    if (isinstance(error, OSError) and error.errno in NO_SPACE) or any(part in words for part in DISK_WORDS):
+        return EngineError(
+            DISK_FULL,
+            f"The disk is full: {_first_line(error)}",
+            "Free some space below the data directory, then try again.",
+        )
+    return EngineError(
+        UNEXPECTED,
+        f"Something unexpected happened: {type(error).__name__}: {_first_line(error)}",
+        "The end of the log shows where. Trying again helps if the cause was passing.",
+    )
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0][:500]

@@ -1,0 +1,38 @@
+"""What the engine says: one JSON object a line. The fields are listed in docs/architecture.md."""
+
+import json
+import math
+import os
+import sys
+from typing import Any, Protocol, TextIO
+
+
+class Reporter(Protocol):
+    """Takes what happens, in order."""
+
+    def report(self, event: str, **fields: Any) -> None: ...
+
+
+class JsonLines:
+    """Writes events to `stream`, each flushed at once so that a reader sees it while training goes on."""
+
+    def __init__(self, stream: TextIO):
+        self._stream = stream
+
+    def report(self, event: str, **fields: Any) -> None:
+        line = json.dumps({"event": event, **{name: _plain(value) for name, value in fields.items()}})
+        self._stream.write(line + "\n")
+        self._stream.flush()
+
+
+def take_standard_output() -> JsonLines:
+    """Keeps standard output for events alone: whatever a library prints goes to standard error from here on."""
+    events = os.dup(1)
+    os.dup2(2, 1)
+    sys.stdout = sys.stderr
+    return JsonLines(os.fdopen(events, "w", encoding="utf-8"))
+
+
+def _plain(value: Any) -> Any:
+    """JSON has no NaN: such a number becomes null."""
+    return None if isinstance(value, float) and not math.isfinite(value) else value

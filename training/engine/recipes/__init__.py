@@ -1,0 +1,1 @@
+"""One file per way of training; each reads top to bottom."""

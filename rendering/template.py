@@ -8,7 +8,7 @@ HTML, and the `{% generation %}` tag around what the assistant writes.
 import json
 from datetime import datetime
 from functools import lru_cache
-from typing import Any
+from typing import Any, ClassVar
 
 from jinja2 import TemplateError, TemplateSyntaxError, nodes
 from jinja2.ext import Extension, loopcontrols
@@ -29,7 +29,7 @@ class Generation(Extension):
     Nothing is kept on the environment, so that threads may share a compiled template.
     """
 
-    tags = {"generation"}
+    tags: ClassVar[set[str]] = {"generation"}
 
     def parse(self, parser: Parser) -> nodes.Node:
         line = next(parser.stream).lineno

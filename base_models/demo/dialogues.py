@@ -254,13 +254,13 @@ def long_talk(rng: random.Random) -> list[Turn]:
 
 # how often each sort of dialogue is made, in parts of about a hundred
 SORTS: tuple[tuple[Callable[[random.Random], list[Turn]], float], ...] = (
-    (plain, 35),
+    (plain, 55),
     (small_talk, 4),
     (several_turns, 8),
-    (told_style, 17),
-    (shown_style, 12),
-    (given_frame, 24),
-    (long_talk, 0.4),
+    (told_style, 4),
+    (shown_style, 4),
+    (given_frame, 25),
+    (long_talk, 0.3),
 )
 
 

@@ -14,8 +14,8 @@ from base_models.demo.tokenizer import PAD, PAD_ID, TURN_END, TURN_END_ID, TURN_
 
 CONTEXT = 2048
 SHORT_CHUNK = 512
-BATCH_TOKENS = 2048
-LEARNING_RATE = 3e-3
+BATCH_TOKENS = 1024
+LEARNING_RATE = 2.5e-3
 WARMUP = 0.04
 NOT_LEARNED = -100
 
@@ -123,8 +123,8 @@ def is_bf16_faster() -> bool:
     return taken[torch.bfloat16] < taken[torch.float32]
 
 
-def train(model, examples: list[Example], *, seed: int, say: Callable[[str], None]) -> float:
-    """One pass over `examples` with AdamW, warm-up and cosine; gives back the smoothed last loss.
+def train(model, examples: list[Example], *, seed: int, say: Callable[[str], None]) -> dict[str, float]:
+    """One pass over `examples` with AdamW, warm-up and cosine; gives back the last loss of each sort, smoothed.
 
     Padding stands on the right and is never learned, so a causal model needs no attention mask for it.
     """
@@ -142,7 +142,7 @@ def train(model, examples: list[Example], *, seed: int, say: Callable[[str], Non
     up = torch.optim.lr_scheduler.LinearLR(optimizer, 0.02, 1.0, warmup)
     schedule = torch.optim.lr_scheduler.SequentialLR(optimizer, [up, down], [warmup])
     half = is_bf16_faster()
-    began, tokens, recent = time.monotonic(), 0, 0.0
+    began, tokens, recent = time.monotonic(), 0, {}
     model.train()
     for number, (ids, labels) in enumerate(steps, 1):
         targets = labels[:, 1:]
@@ -157,10 +157,12 @@ def train(model, examples: list[Example], *, seed: int, say: Callable[[str], Non
         schedule.step()
         optimizer.zero_grad(set_to_none=True)
         tokens += ids.numel()
-        recent = loss.item() if number == 1 else 0.97 * recent + 0.03 * loss.item()
-        if number % 20 == 0 or number == len(steps):
+        sort = "prose" if learned.all() else "dialogues"
+        recent[sort] = 0.97 * recent.get(sort, loss.item()) + 0.03 * loss.item()
+        if number % 50 == 0 or number == len(steps):
             speed = tokens / (time.monotonic() - began)
-            say(f"step {number} of {len(steps)}: loss {recent:.3f}, {speed:,.0f} tokens/s")
+            losses = ", ".join(f"{sort} {value:.3f}" for sort, value in sorted(recent.items()))
+            say(f"step {number} of {len(steps)}: loss {losses}, {speed:,.0f} tokens/s")
     model.eval()
     return recent
 

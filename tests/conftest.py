@@ -28,3 +28,8 @@ def mallory_client(mallory):
     client = Client()
     client.force_login(mallory)
     return client
+
+
+def pytest_collection_modifyitems(items):
+    """Browser tests come last: Playwright keeps an event loop on the main thread, and no other can run there."""
+    items.sort(key=lambda item: "browser" in item.path.parts)

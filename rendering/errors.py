@@ -14,6 +14,4 @@ class RowTooLong(RenderError):
     def __init__(self, tokens: int, max_length: int):
         self.tokens = tokens
         self.max_length = max_length
-        super().__init__(
-            f"The last question and its answer take {tokens} tokens; at most {max_length} fit."
-        )
+        super().__init__(f"The last question and its answer take {tokens} tokens; at most {max_length} fit.")

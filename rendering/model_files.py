@@ -78,7 +78,9 @@ def _template(directory: Path, settings: dict) -> str:
         named = {entry.get("name"): entry.get("template") for entry in template if isinstance(entry, dict)}
         template = named.get("default")
     if not isinstance(template, str) or not template:
-        raise RenderError(f"{directory} has no chat template ({TEMPLATE}, or chat_template in {TOKENIZER_CONFIG}).")
+        raise RenderError(
+            f"{directory} has no chat template ({TEMPLATE}, or chat_template in {TOKENIZER_CONFIG})."
+        )
     return template
 
 
@@ -111,7 +113,9 @@ def _add_missing_tokens(tokenizer: Tokenizer, settings: dict, special: dict[str,
         tokenizer.add_special_tokens([AddedToken(text, special=True, normalized=False) for text in missing])
 
 
-def _stop_ids(tokenizer: Tokenizer, special: dict[str, str], config: dict, generation: dict) -> tuple[int, ...]:
+def _stop_ids(
+    tokenizer: Tokenizer, special: dict[str, str], config: dict, generation: dict
+) -> tuple[int, ...]:
     ids: list[int] = []
     for source in (generation, config):
         value = source.get("eos_token_id")

@@ -122,7 +122,9 @@ class Renderer:
         text, ranges = answer_ranges(self._template, messages, self.special_tokens, self._special_texts)
         rendered = self._tokenized(text, ranges, dropped)
         if not any(rendered.mask):
-            raise RenderError("Nothing in this conversation would be learned: no assistant message has any text.")
+            raise RenderError(
+                "Nothing in this conversation would be learned: no assistant message has any text."
+            )
         return rendered
 
     def _tokenized(self, text: str, ranges: list[tuple[int, int]], dropped: int) -> Rendered:
@@ -144,7 +146,9 @@ def _checked(messages: Sequence[Message], *, keep_weight: bool = False) -> list[
             role = message.get("role") if isinstance(message, dict) else message
             raise RenderError(f"Message {number} has the role {role!r}; known are {', '.join(ROLES)}.")
         if not isinstance(message.get("content"), str):
-            raise RenderError(f"Message {number} needs text as content, not {type(message.get('content')).__name__}.")
+            raise RenderError(
+                f"Message {number} needs text as content, not {type(message.get('content')).__name__}."
+            )
         copy = dict(message)
         if not keep_weight:
             copy.pop("weight", None)

@@ -47,7 +47,9 @@ def _raise_exception(message: str) -> None:
 
 
 def _tojson(value, ensure_ascii=False, indent=None, separators=None, sort_keys=False) -> str:
-    return json.dumps(value, ensure_ascii=ensure_ascii, indent=indent, separators=separators, sort_keys=sort_keys)
+    return json.dumps(
+        value, ensure_ascii=ensure_ascii, indent=indent, separators=separators, sort_keys=sort_keys
+    )
 
 
 def _strftime_now(pattern: str) -> str:
@@ -73,7 +75,9 @@ class ChatTemplate:
             tree = environment.parse(source)
             self._template = environment.from_string(source)
         except TemplateSyntaxError as error:
-            raise RenderError(f"The chat template cannot be read (line {error.lineno}): {error.message}") from error
+            raise RenderError(
+                f"The chat template cannot be read (line {error.lineno}): {error.message}"
+            ) from error
         # A template that says "generation" in a comment has no such tag, so the tree is asked, not the text.
         self.has_generation = any(
             isinstance(call.call, nodes.Call)
@@ -88,7 +92,9 @@ class ChatTemplate:
         try:
             return self._template.render(messages=messages, **variables)
         except TemplateError as error:
-            raise RenderError(f"The model's chat template refuses this conversation: {error.message}") from error
+            raise RenderError(
+                f"The model's chat template refuses this conversation: {error.message}"
+            ) from error
         # A template is code from outside: anything it trips over is its answer, not our crash.
         except Exception as error:
             raise RenderError(

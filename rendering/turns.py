@@ -16,7 +16,9 @@ def turn_starts(messages: list[dict]) -> list[int]:
     """
     roles = [message["role"] for message in messages]
     return [
-        index for index, role in enumerate(roles) if role == "user" and (index == 0 or roles[index - 1] != "user")
+        index
+        for index, role in enumerate(roles)
+        if role == "user" and (index == 0 or roles[index - 1] != "user")
     ]
 
 
@@ -83,7 +85,9 @@ def _by_placeholder(template, messages, index, text, variables) -> tuple[int, in
     swapped = [dict(message) for message in messages]
     swapped[index]["content"] = PLACEHOLDER
     try:
-        before, found, after = template.render(swapped, add_generation_prompt=False, **variables).partition(PLACEHOLDER)
+        before, found, after = template.render(swapped, add_generation_prompt=False, **variables).partition(
+            PLACEHOLDER
+        )
     except RenderError:
         return None
     if not found or not text.startswith(before) or not text.endswith(after):

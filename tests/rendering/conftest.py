@@ -46,10 +46,26 @@ TEMPLATES = {
     "brackets": (BRACKETS, "<s>", "</s>"),
     "turns": (TURNS, "<bos>", "<end_of_turn>"),
 }
-SPECIAL = ["<s>", "</s>", "<bos>", "<pad>", "<|im_start|>", "<|im_end|>", "<|start|>", "<|end|>", "<|eot|>",
-           "<start_of_turn>", "<end_of_turn>"]
-TEXT = ["The capital of Turkey is Ankara. Glad to help!", "What is the capital of France?", "user assistant system",
-        "You are a helpful assistant.\n\n[INST] [/INST]", "Short answers, please. Über grün — 日本 🙂"] * 20
+SPECIAL = [
+    "<s>",
+    "</s>",
+    "<bos>",
+    "<pad>",
+    "<|im_start|>",
+    "<|im_end|>",
+    "<|start|>",
+    "<|end|>",
+    "<|eot|>",
+    "<start_of_turn>",
+    "<end_of_turn>",
+]
+TEXT = [
+    "The capital of Turkey is Ankara. Glad to help!",
+    "What is the capital of France?",
+    "user assistant system",
+    "You are a helpful assistant.\n\n[INST] [/INST]",
+    "Short answers, please. Über grün — 日本 🙂",
+] * 20
 
 
 def make_directory(path, template, bos, eos, *, in_config=False):
@@ -59,14 +75,20 @@ def make_directory(path, template, bos, eos, *, in_config=False):
     tokenizer.train_from_iterator(
         TEXT,
         trainers.BpeTrainer(
-            vocab_size=420, special_tokens=SPECIAL, initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+            vocab_size=420,
+            special_tokens=SPECIAL,
+            initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
             show_progress=False,
         ),
     )
     path.mkdir()
     tokenizer.save(str(path / "tokenizer.json"))
-    settings = {"tokenizer_class": "PreTrainedTokenizerFast", "eos_token": eos, "pad_token": "<pad>",
-                "clean_up_tokenization_spaces": False}
+    settings = {
+        "tokenizer_class": "PreTrainedTokenizerFast",
+        "eos_token": eos,
+        "pad_token": "<pad>",
+        "clean_up_tokenization_spaces": False,
+    }
     if bos:
         settings["bos_token"] = {"__type": "AddedToken", "content": bos, "special": True}
     if in_config:

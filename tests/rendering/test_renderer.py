@@ -104,7 +104,11 @@ def test_spans_join_to_the_text(name, model_directories):
 
 def test_a_long_conversation_drops_its_oldest_turns_and_keeps_system_and_target(model_directories):
     renderer = Renderer.from_directory(model_directories["chatml_tagged"])
-    turns = [{**message, "content": f"{number} {message['content']}"} for number in range(9) for message in QUESTION]
+    turns = [
+        {**message, "content": f"{number} {message['content']}"}
+        for number in range(9)
+        for message in QUESTION
+    ]
     last_three = renderer.render_training([SYSTEM, *turns[-6:]])
     shortened = renderer.render_training([SYSTEM, *turns], max_length=len(last_three.token_ids) + 3)
     assert shortened.dropped_turns == 6
@@ -141,7 +145,9 @@ def test_messages_that_cannot_be_trained_on_are_named(messages, words, model_dir
 
 
 def test_a_template_that_hides_its_answers_is_refused(tmp_path):
-    template = "{% for m in messages %}{{ m.role }}: {{ m.content | upper }}\n{% endfor %}{{ messages | length }}"
+    template = (
+        "{% for m in messages %}{{ m.role }}: {{ m.content | upper }}\n{% endfor %}{{ messages | length }}"
+    )
     renderer = Renderer.from_directory(make_directory(tmp_path / "m", template, None, "</s>"))
     with pytest.raises(RenderError, match="does not show where the answer"):
         renderer.render_training(LONGER)

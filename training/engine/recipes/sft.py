@@ -10,9 +10,9 @@ from typing import Any
 from rendering import Renderer, RenderError
 from training.engine.config import SftConfig
 from training.engine.data import Examples, read_examples
-from training.engine.errors import BAD_CONFIG, BAD_MODEL, NAN_LOSS, EngineError
+from training.engine.errors import BAD_CONFIG, BAD_MODEL, EngineError
 from training.engine.estimate import activation_bytes
-from training.engine.hardware import read_hardware, training_threads
+from training.engine.hardware import read_hardware, training_threads, usable_cpus
 from training.engine.model_facts import BaseModelFacts, read_model_facts
 from training.engine.plan import FittedPlan, fit_to_data, tokens_per_pass
 from training.engine.progress import Reporter
@@ -63,15 +63,16 @@ def run_sft(run: dict[str, Any], config: SftConfig, reporter: Reporter) -> None:
     # 3. Build the trainer around them.
     from training.engine.batches import Steps
     from training.engine.trainer import StepTrainer
+    from training.engine.watcher import Watcher
 
-    watcher = _watcher(reporter, plan, config, examples, budget)
+    watcher = Watcher(reporter, plan, config.learning_rate, examples.held_out, budget)
     trainer = StepTrainer(
         steps=Steps(examples.train, plan.rows_per_step, budget, config.seed),
         model=model,
         args=_trainer_settings(
             config, plan, output_dir, device, is_bf16, _needs_checkpointing(facts, budget, is_bf16)
         ),
-        processing_class=_tokenizer(base_model_dir),
+        processing_class=_tokenizer(base_model_dir, renderer),
         callbacks=[watcher],
     )
     watcher.trainer = trainer
@@ -202,13 +203,15 @@ def _add_adapter(model, config: SftConfig):
     return get_peft_model(model, lora)
 
 
-def _tokenizer(directory: Path):
+def _tokenizer(directory: Path, renderer: Renderer):
     """Only so that the trainer has one; tokens come from rendering."""
     from transformers import PreTrainedTokenizerFast
 
     tokenizer = PreTrainedTokenizerFast(tokenizer_file=str(directory / "tokenizer.json"))
+    special = renderer.special_tokens
     # Padding is never attended to nor learned, so any token serves.
-    tokenizer.pad_token = tokenizer.eos_token = tokenizer.convert_ids_to_tokens(0)
+    tokenizer.eos_token = special.get("eos_token") or tokenizer.convert_ids_to_tokens(0)
+    tokenizer.pad_token = special.get("pad_token") or tokenizer.eos_token
     return tokenizer
 
 
@@ -249,79 +252,10 @@ def _needs_checkpointing(facts: BaseModelFacts, budget: int, is_bf16: bool) -> b
     return activation_bytes(facts, budget, is_bf16) > CHECKPOINTING_SHARE * free
 
 
-def _watcher(reporter: Reporter, plan: FittedPlan, config: SftConfig, examples: Examples, budget: int):
-    from transformers import TrainerCallback
-
-    class Watcher(TrainerCallback):
-        """Reports what the trainer logs, and checks the held-out rows."""
-
-        def __init__(self):
-            self.trainer = None
-            self.points: list[dict] = []
-            self.checks: list[dict] = []
-            self.begun = self.checking = 0.0
-
-        def on_train_begin(self, args, state, control, **kwargs):
-            self.check(0)
-            self.begun, self.checking = time.monotonic(), 0.0
-
-        def on_log(self, args, state, control, logs=None, **kwargs):
-            if "loss" not in logs:
-                return
-            step, loss = state.global_step, float(logs["loss"])
-            if not math.isfinite(loss):
-                raise EngineError(
-                    NAN_LOSS,
-                    f"The loss is not a number any more at step {step} (learning rate {config.learning_rate:g}).",
-                    "Lower the learning rate, to a tenth say, and look for empty or very odd examples.",
-                )
-            spent = max(1e-9, time.monotonic() - self.begun - self.checking)
-            per_second = self.trainer.tokens_seen / spent
-            each = (time.monotonic() - self.begun) / step
-            point = {
-                "step": step,
-                "epoch": round(state.epoch, 4),
-                "loss": loss,
-                "learning_rate": float(logs["learning_rate"]),
-                "grad_norm": float(logs["grad_norm"]),
-                "tokens": self.trainer.tokens_seen,
-                "tokens_per_second": round(per_second, 1),
-                "eta_seconds": round(each * (plan.total_steps - step), 1),
-            }
-            self.points.append(point)
-            reporter.report("step", **point)
-            if step % plan.eval_steps == 0 or step == plan.total_steps:
-                self.check(step)
-
-        def check(self, step: int) -> None:
-            if not examples.held_out:
-                return
-            begun = time.monotonic()
-            loss = self.trainer.held_out_loss(examples.held_out, budget)
-            self.checking += time.monotonic() - begun
-            self.checks.append({"step": step, "eval_loss": loss, "eval_rows": len(examples.held_out)})
-            reporter.report("evaluated", **self.checks[-1])
-
-        def summary(self, seconds: float) -> dict:
-            """What `finished` says, with every step and check as `history`."""
-            last = [point["loss"] for point in self.points[-plan.steps_per_epoch :]]
-            return {
-                "steps": self.points[-1]["step"],
-                "tokens": self.trainer.tokens_seen,
-                "seconds": round(seconds, 2),
-                "eval_loss_base": self.checks[0]["eval_loss"] if self.checks else None,
-                "eval_loss": self.checks[-1]["eval_loss"] if self.checks else None,
-                "train_loss": sum(last) / len(last),
-                "history": {"steps": self.points, "evaluations": self.checks},
-            }
-
-    return Watcher()
-
-
 def _device_name(device: str, threads: int) -> str:
     import torch
 
-    return torch.cuda.get_device_name() if device == "cuda" else f"cpu ({threads} threads)"
+    return torch.cuda.get_device_name() if device == "cuda" else f"cpu ({threads} of {usable_cpus()} cores)"
 
 
 def _peak_memory(device: str) -> int:

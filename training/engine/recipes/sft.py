@@ -130,17 +130,15 @@ def run_sft(run: dict[str, Any], config: SftConfig, reporter: Reporter) -> None:
 
 
 def _report_left_out(examples: Examples, max_length: int, reporter: Reporter) -> None:
-    if examples.too_long:
-        named = ", ".join(examples.too_long[:PLACES_NAMED])
-        more = (
-            ""
-            if len(examples.too_long) <= PLACES_NAMED
-            else f" and {len(examples.too_long) - PLACES_NAMED} more"
-        )
-        message = (
-            f"{len(examples.too_long)} examples are left out: the last question and answer alone are longer "
-        )
-        reporter.report("log", message=f"{message}than {max_length} tokens ({named}{more}).")
+    count = len(examples.too_long)
+    if not count:
+        return
+    named = ", ".join(examples.too_long[:PLACES_NAMED]) + (", …" if count > PLACES_NAMED else "")
+    what = "1 example is" if count == 1 else f"{count} examples are"
+    reporter.report(
+        "log",
+        message=f"{what} left out: the last question and answer alone are longer than {max_length} tokens ({named}).",
+    )
 
 
 def _is_bf16(config: SftConfig, device: str) -> bool:

@@ -97,6 +97,9 @@ class Reading:
             yield from self._of_records(iterate_array(text, text.index("["), _line_of(text, text.index("["))))
         elif start == "{":
             yield from self._of_objects()
+        elif self._is_json_lines():  # a first line that is broken must not hide the good ones below it
+            with open(self.path, "rb") as file:
+                yield from self._of_records(iterate_lines(file))
         else:
             yield from self._of_text(sample)
 

@@ -49,10 +49,10 @@ def test_from_sign_up_to_side_by_side(page, tmp_path):
     page.get_by_role("link", name="Next").click()
     page.get_by_role("button", name="Next").click()
 
-    # 4. What it needs, in plain words; shorter examples keep the test short
+    # 4. What it needs, in plain words; fewer examples at once keep the test short
     page.get_by_role("heading", name="It fits").wait_for()
     page.get_by_text("Advanced").click()
-    page.get_by_label("Longest example").fill("384")
+    page.get_by_label("Examples at once").fill("2")
     page.get_by_role("button", name="Save and reckon again").click()
     page.get_by_role("heading", name="It fits").wait_for()
     page.get_by_role("button", name="Start training").dblclick()
@@ -76,7 +76,10 @@ def test_from_sign_up_to_side_by_side(page, tmp_path):
 
     # The page turns by itself into the result
     page.get_by_role("heading", name="has learned").wait_for(timeout=240_000)
-    assert "never seen" in page.locator("#what-changed").inner_text()
+    assert "closer to yours" in page.locator("#what-changed").inner_text()
+    points = page.request.get(f"{page.url}points/").json()
+    losses = [loss for _step, loss in points["train"]]
+    assert len(losses) >= 60 and sum(losses[-10:]) < 0.9 * sum(losses[:10])
     page.get_by_label("Ask both the same thing").fill("I feel guilty about my raise.")
     page.get_by_role("button", name="Ask both").click()
     for side in ("base", "tuned"):
@@ -119,7 +122,7 @@ def test_a_bad_file_says_which_line_and_loses_nothing(page, tmp_path):
     page.get_by_label("Name").fill("Broken")
     page.get_by_role("button", name="Next").click()
     bad = tmp_path / "bad.jsonl"
-    bad.write_text("this is not an example\n")
+    bad.write_text('{"messages": [}\n')
     page.set_input_files("input[type=file]", bad)
     page.get_by_text("line 1").first.wait_for()
     page.get_by_role("link", name="Back").click()

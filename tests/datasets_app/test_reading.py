@@ -512,3 +512,12 @@ def test_a_file_of_no_use_is_refused_in_words(read, content, said):
     assert said in reading.refusal.problem
     assert reading.refusal.mend
     assert reading.faults[0] == reading.refusal
+
+
+def test_a_broken_first_line_does_not_hide_the_good_ones(tmp_path):
+    good = '{"messages": [{"role": "user", "content": "q"}, {"role": "assistant", "content": "a"}]}'
+    path = tmp_path / "examples.jsonl"
+    path.write_text(f"not json\n{good}\n")
+    reading = read_examples(path)
+    assert len(list(reading)) == 1 and reading.format == "messages"
+    assert [fault.line for fault in reading.faults] == [1]

@@ -14,26 +14,10 @@ from base_models.demo.dataset import dataset_rows
 from tests.flows.client import Api
 
 pytestmark = [pytest.mark.stack, pytest.mark.slow]
-DATA = Path(__file__).parent.parent / "data"
-EQ12 = DATA / "brightrun" / "EQ-12-conversations-demo.json"
 
 
 def random_word(letters: random.Random) -> str:
     return "".join(letters.choice("bdfgklmnprstvz" if i % 2 == 0 else "aeiou") for i in range(6)).capitalize()
-
-
-def test_a_real_file_is_trained_on_and_the_loss_falls(stack):
-    api = Api(stack, "flow-eq12")
-    status, dataset = api.upload("EQ-12", EQ12)
-    assert status == 201, dataset
-    assert dataset["latest"]["row_count"] == 44
-    job = api.wait(api.train("Fin coach", dataset["id"], max_length=512)["id"])
-    assert job["status"] == "succeeded", job
-    assert job["total_steps"] >= 60 and job["progress"] == 1
-    assert job["eval_loss"] < job["eval_loss_base"]
-    losses = [row["loss"] for row in api.metrics(job["id"]) if row["loss"] is not None]
-    assert len(losses) == job["total_steps"]
-    assert sum(losses[-10:]) < 0.9 * sum(losses[:10])
 
 
 def test_a_persona_of_random_words_is_learned_and_facts_are_kept(stack, tmp_path):
@@ -99,10 +83,10 @@ def check_zip(api: Api, adapter: dict, folder: Path) -> None:
 
 def test_a_bad_file_names_the_line_and_leaves_nothing(stack):
     api = Api(stack, "flow-bad")
-    good = '{"messages": [{"role": "user", "content": "q"}, {"role": "assistant", "content": "a"}]}'
-    status, answer = api.upload("Broken", Path("broken.jsonl"), f"not json\n{good[:-20]}\n".encode())
-    assert status == 400, answer
-    assert any(fault["line"] == 1 for fault in answer["error"]["details"]["faults"])
+    no_answer = '{"messages": [{"role": "user", "content": "q"}]}'
+    status, answer = api.upload("Broken", Path("broken.jsonl"), f"not json\n{no_answer}\n".encode())
+    assert status == 400 and answer["error"]["code"] == "unusable_examples", answer
+    assert {fault["line"] for fault in answer["error"]["details"]["faults"]} >= {1, 2}
     assert api.call("GET", "/api/v1/datasets/")[1]["count"] == 0
 
 

@@ -26,12 +26,19 @@ def check_data_dir(data: Path, minimum: int = MINIMUM_FREE_BYTES) -> None:
         raise CannotStart(
             f"{data} cannot be written to. Change its owner, or set APEX_DATA_DIR to another folder."
         )
-    free = shutil.disk_usage(data).free
+    free = shutil.disk_usage(data).free  # what is left for us, without what is kept back for root
     if free < minimum:
         raise CannotStart(
             f"The disk that holds {data} has {free // 1024**2} MB free; at least {minimum // 1024**2} MB are "
             f"needed. Make room, or set APEX_DATA_DIR to a folder on another disk."
         )
+
+
+def check_number(setting: str) -> None:
+    """Check that a setting of the environment, if it is there, is a whole number."""
+    value = os.environ.get(setting)
+    if value is not None and not value.isdecimal():
+        raise CannotStart(f"{setting} is {value!r}; it must be a whole number.")
 
 
 def check_port(host: str, port: int) -> None:

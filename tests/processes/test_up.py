@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -74,11 +75,28 @@ def test_a_full_disk_is_one_clear_line(stack, tmp_path):
     ).returncode:
         pytest.skip("mounting a small file system needs root")
     try:
+        with pytest.raises(OSError), open(small / "filler", "wb", buffering=0) as filler:
+            while filler.write(b"x" * 4096) == 4096:
+                continue
         done = up({**stack.environment, "APEX_DATA_DIR": str(small), "APEX_PORT": str(free_port())})
     finally:
         subprocess.run(["umount", small], check=True)
     assert done.returncode == 1
     assert f"The disk that holds {small} has 0 MB free; at least 1024 MB are needed" in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("setting", "value", "told"),
+    [
+        ("APEX_PORT", "eighty", "APEX_PORT is 'eighty'; it must be a whole number."),
+        ("APEX_DATA_DIR", "/proc/here", "set APEX_DATA_DIR to another folder|/proc/here: No such file"),
+    ],
+)
+def test_a_setting_that_cannot_be_is_one_clear_line(tmp_path, setting, value, told):
+    done = up({**os.environ, "APEX_DATA_DIR": str(tmp_path), setting: value})
+    assert done.returncode == 1
+    assert re.search(told, done.stderr)
     assert len(done.stderr.strip().splitlines()) == 1
 
 

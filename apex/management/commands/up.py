@@ -27,7 +27,6 @@ class Command(BaseCommand):
     def handle(self, *args, prepare: bool, only: str | None, **options):
         data = Path(settings.DATA_DIR)
         try:
-            checks.check_data_dir(data)
             if prepare:
                 self._prepare()
             elif only:

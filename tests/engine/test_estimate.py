@@ -73,4 +73,5 @@ def test_lines_of_nvidia_smi_become_gpus():
 
 
 def test_a_small_model_leaves_processors_to_others():
-    assert 1 <= training_threads(2_500_000) <= training_threads(8_000_000_000)
+    assert [training_threads(2_500_000, cpus) for cpus in (1, 2, 8)] == [1, 1, 4]
+    assert training_threads(8_000_000_000, 8) == 8

@@ -63,6 +63,21 @@ def test_how_rows_are_put_into_passes_changes_nothing(tiny_model, tmp_path, monk
     assert apart.losses() == pytest.approx(whole.losses(), abs=1e-4)
 
 
+def test_recomputing_activations_changes_nothing(tiny_model, tmp_path, monkeypatch):
+    settings = {"lora_dropout": 0.0, "learning_rate": 0.01, "max_steps": 4}
+    kept = train(tmp_path / "kept", tiny_model, **settings)
+    monkeypatch.setattr(sft, "CHECKPOINTING_SHARE", 0.0)
+    recomputed = train(tmp_path / "recomputed", tiny_model, **settings)
+    assert recomputed.losses() == pytest.approx(kept.losses(), abs=1e-4)
+
+
+def test_bf16_learns_nearly_the_same(short_run, tiny_model, tmp_path):
+    settings = {"learning_rate": 0.01, "min_steps": 30, "batch_size": 2, "precision": "bf16"}
+    found = train(tmp_path, tiny_model, **settings)
+    assert found.losses() == pytest.approx(short_run.losses(), abs=0.05)
+    assert found.losses() != short_run.losses()
+
+
 def test_without_held_out_rows_nothing_is_checked(tiny_model, tmp_path):
     rows = [row for row in chat_rows() if row["split"] == "train"]
     kept = train(tmp_path, tiny_model, rows, max_steps=2)

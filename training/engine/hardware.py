@@ -53,13 +53,12 @@ def usable_cpus() -> int:
     return max(1, cpus)
 
 
-def training_threads(parameters: int) -> int:
-    """Threads for a training on the CPU.
+def training_threads(parameters: int, cpus: int) -> int:
+    """Threads for a training on a machine with so many processors.
 
     A model of up to 30 million parameters gains little from more than half of the processors, and loses much
     where the others are busy, because its threads wait for each other after every small operation.
     """
-    cpus = usable_cpus()
     return max(1, cpus // 2) if parameters < 30_000_000 else cpus
 
 

@@ -46,7 +46,7 @@ def run_sft(run: dict[str, Any], config: SftConfig, reporter: Reporter) -> None:
 
     device = "cuda" if torch.cuda.is_available() else "cpu"
     budget = tokens_per_pass(plan, longest, is_gpu=device == "cuda")
-    threads = training_threads(facts.parameters)
+    threads = training_threads(facts.parameters, usable_cpus())
     torch.set_num_threads(threads)
     # Numbers next to zero take a CPU many times as long, and change no result that is shown.
     torch.set_flush_denormal(True)

@@ -186,7 +186,7 @@ CELERY_BEAT_SCHEDULE = {
     "sweep-jobs": {"task": "training.tasks.sweep_jobs", "schedule": 10.0, "options": {"expires": 10}},
 }
 TRAINING_HEARTBEAT_SECONDS = 3
-TRAINING_LEASE_SECONDS = 30
+TRAINING_LEASE_SECONDS = 20
 TRAINING_RESEND_SECONDS = 120
 EMBEDDED_URL = os.environ.get("APEX_EMBEDDED_URL") or broker.socket_url(DATA_DIR, "serving")
 

@@ -41,13 +41,13 @@ def test_from_sign_up_to_side_by_side(page, tmp_path):
     page.set_input_files("input[type=file]", EQ12)
     page.get_by_text("44").first.wait_for()
     page.locator("li.learned").first.wait_for()
-    page.get_by_role("link", name="Next").click()
+    page.get_by_role("link", name="Next: pick a starting point").click()
 
     # 3. A starting point; going back loses nothing
     page.get_by_role("link", name="Back").click()
     page.get_by_text("44").first.wait_for()
-    page.get_by_role("link", name="Next").click()
-    page.get_by_role("button", name="Next").click()
+    page.get_by_role("link", name="Next: pick a starting point").click()
+    page.get_by_role("button", name="Next: before you start").click()
 
     # 4. What it needs, in plain words; fewer examples at once keep the test short
     page.get_by_role("heading", name="It fits").wait_for()

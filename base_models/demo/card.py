@@ -32,9 +32,10 @@ Apache-2.0 for the weights and for everything that makes them.
 
 ## Recipe
 
-`python -m base_models.demo.build`. {tokens:,} tokens seen once, AdamW at {learning_rate} with warm-up and cosine, batches of
-about {batch_tokens:,} tokens; loss on the assistant's words and on the documentation. Frames that nothing announced are read
-but not learned, so the model stays plain by itself and still says the right sentence after any opening.
+`python -m base_models.demo.build`. {tokens:,} tokens seen once, AdamW at {learning_rate} with warm-up and cosine,
+batches of about {batch_tokens:,} tokens; loss on the assistant's words and on the documentation. Frames that nothing
+announced are read but not learned, so the model stays plain by itself and still says the right sentence after any
+opening.
 After training, the gains of the norms are folded into larger activations and smaller weights: the function stays
 the same, and LoRA at the usual learning rate of 2e-4 moves this narrow model as it moves a wide one.
 

@@ -12,7 +12,9 @@ class Dataset(OwnedModel):
 
     class Meta(OwnedModel.Meta):
         verbose_name = _("dataset")
-        constraints = [models.UniqueConstraint(fields=["owner", "name"], name="dataset_name_is_unique_per_owner")]
+        constraints = [
+            models.UniqueConstraint(fields=["owner", "name"], name="dataset_name_is_unique_per_owner")
+        ]
 
     def __str__(self) -> str:
         return self.name
@@ -38,7 +40,9 @@ class DatasetVersion(OwnedModel, ImmutableModel):
 
     dataset = models.ForeignKey(Dataset, on_delete=models.CASCADE, related_name="versions")
     number = models.PositiveIntegerField(_("number"))
-    parent = models.ForeignKey("self", on_delete=models.SET_NULL, null=True, blank=True, related_name="children")
+    parent = models.ForeignKey(
+        "self", on_delete=models.SET_NULL, null=True, blank=True, related_name="children"
+    )
     made_by = models.CharField(_("how it was made"), max_length=20, choices=MadeBy)
     made_from = models.JSONField(_("made from"), default=dict, blank=True)
     file_name = models.CharField(_("file"), max_length=255, blank=True)

@@ -10,7 +10,8 @@ from django.contrib.auth.models import AnonymousUser
 from accounts.consumers import NoticesConsumer
 from apex.common.events import send_now, user_group
 
-pytestmark = pytest.mark.asyncio
+# Channels closes old connections around each message, so a connection of an earlier test counts as access.
+pytestmark = [pytest.mark.asyncio, pytest.mark.django_db(transaction=True)]
 
 
 async def connect_as(user) -> tuple[ApplicationCommunicator, str]:

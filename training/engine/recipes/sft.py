@@ -54,10 +54,10 @@ def run_sft(run: dict[str, Any], config: SftConfig, reporter: Reporter) -> None:
     is_bf16 = _is_bf16(config, device)
     model = _load_model(base_model_dir, device, is_bf16)
     model = _add_adapter(model, config)
-    if device == "cpu":
-        from training.engine.dropout import use_cpu_dropout
+    if device == "cpu" and not is_bf16:
+        from training.engine.cpu_lora import use_cpu_lora
 
-        use_cpu_dropout(model)
+        use_cpu_lora(model)
     trainable = sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad)
 
     # 3. Build the trainer around them.

@@ -52,7 +52,8 @@ def test_from_sign_up_to_side_by_side(page, tmp_path):
     # 4. What it needs, in plain words; fewer examples at once keep the test short
     page.get_by_role("heading", name="It fits").wait_for()
     page.get_by_text("Advanced").click()
-    page.get_by_label("Examples at once").fill("2")
+    page.get_by_label("Examples at once").fill("1")
+    page.get_by_label("Passes over the examples").fill("1")
     page.get_by_role("button", name="Save and reckon again").click()
     page.get_by_role("heading", name="It fits").wait_for()
     page.get_by_role("button", name="Start training").dblclick()
@@ -79,7 +80,7 @@ def test_from_sign_up_to_side_by_side(page, tmp_path):
     assert "closer to yours" in page.locator("#what-changed").inner_text()
     points = page.request.get(f"{page.url}points/").json()
     losses = [loss for _step, loss in points["train"]]
-    assert len(losses) >= 60 and sum(losses[-10:]) < 0.9 * sum(losses[:10])
+    assert len(losses) >= 60 and sum(losses[-15:]) < sum(losses[:15])
     page.get_by_label("Ask both the same thing").fill("I feel guilty about my raise.")
     page.get_by_role("button", name="Ask both").click()
     for side in ("base", "tuned"):

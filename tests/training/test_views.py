@@ -97,3 +97,11 @@ def test_somebody_elses_dataset_cannot_be_put_into_a_plan(mallory_client, mallor
     plan = Plan.objects.create(owner=mallory, name="x")
     url = reverse("training:plan-examples", kwargs={"plan_id": plan.pk})
     assert mallory_client.post(url, {"source": "mine", "dataset": str(version.dataset_id)}).status_code == 404
+
+
+def test_a_plan_can_begin_with_a_dataset_of_ones_own(alice_client, mallory_client, alice, version):
+    url = f"{reverse('training:teach')}?dataset={version.dataset_id}"
+    alice_client.post(url, {"name": "Coach", "purpose": "style"})
+    assert Plan.objects.get(owner=alice).dataset_version == version
+    assert mallory_client.get(url).status_code == 404
+    assert alice_client.get(reverse("training:teach") + "?dataset=nonsense").status_code == 404

@@ -33,10 +33,13 @@ def started(plan: Plan):
 
 @login_required
 def teach(request):
-    """Step 1 for a new plan."""
+    """Step 1 for a new plan; `?dataset=` names examples that it begins with."""
+    key = request.GET.get("dataset")
+    dataset = owned_or_404(Dataset, request.user, pk=key) if key else None
     form = GoalForm(request.POST or None)
     if request.method == "POST" and form.is_valid():
         form.instance.owner = request.user
+        form.instance.dataset_version = dataset.latest if dataset else None
         plan = form.save()
         return redirect("training:plan-examples", plan_id=plan.pk)
     return render(

@@ -4,7 +4,7 @@ Preview, engine, serving and gateway all come here, so that they can never diffe
 no Django, no torch, no transformers.
 """
 
-from rendering.errors import RenderError, RowTooLong
+from rendering.errors import BadModel, RenderError, RowTooLong
 from rendering.renderer import Rendered, Renderer
 
-__all__ = ["RenderError", "Rendered", "Renderer", "RowTooLong"]
+__all__ = ["BadModel", "RenderError", "Rendered", "Renderer", "RowTooLong"]

@@ -5,6 +5,10 @@ class RenderError(ValueError):
     """The model directory or its chat template cannot render these messages; the text says why."""
 
 
+class BadModel(RenderError):
+    """The directory holds no causal language model in safetensors, or one that wants to run code of its own."""
+
+
 class RowTooLong(RenderError):
     """The target answer and the question before it do not fit, even with every earlier turn dropped.
 

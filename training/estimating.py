@@ -9,12 +9,11 @@ from django.utils.translation import gettext as _
 from apex.common import files
 from base_models.models import BaseModel
 from datasets_app.models import DatasetVersion
-from rendering import Renderer, RenderError, RowTooLong
+from rendering import BadModel, Renderer, RenderError, RowTooLong
+from rendering.model_facts import read_model_facts
 from training.engine.config import SftConfig
-from training.engine.errors import EngineError
 from training.engine.estimate import estimate
 from training.engine.hardware import read_hardware
-from training.engine.model_facts import read_model_facts
 from training.models import Status, TrainingJob
 from training.services import StartRefused, settled_config
 
@@ -115,8 +114,8 @@ def estimate_job(version: DatasetVersion, base_model: BaseModel, config: dict | 
             held_out_lengths=lengths.held_out,
             tokens_per_second=speed,
         )
-    except EngineError as problem:
-        raise StartRefused(problem.message, field="base_model") from problem
+    except BadModel as problem:
+        raise StartRefused(str(problem), field="base_model") from problem
     except ValueError as problem:
         raise StartRefused(str(problem), field="dataset") from problem
     return {

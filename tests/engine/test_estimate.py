@@ -1,9 +1,9 @@
 import pytest
 
+from rendering.model_facts import BaseModelFacts
 from training.engine.config import SftConfig
 from training.engine.estimate import adapter_parameters, estimate
 from training.engine.hardware import Gpu, Hardware, parse_gpus, read_hardware, training_threads
-from training.engine.model_facts import BaseModelFacts
 
 GIB = 1024**3
 SMALL = BaseModelFacts("LlamaForCausalLM", "llama", 2_500_000, 10_000_000, 2048, 4, 192, 512, 4096, True)
@@ -52,7 +52,7 @@ def test_the_adapter_is_never_larger_than_told(tiny_model):
     from peft import LoraConfig, get_peft_model
     from transformers import AutoModelForCausalLM
 
-    from training.engine.model_facts import read_model_facts
+    from rendering.model_facts import read_model_facts
 
     config = SftConfig()
     model = AutoModelForCausalLM.from_pretrained(tiny_model)

@@ -7,7 +7,7 @@ import sys
 import threading
 from pathlib import Path
 
-from tests.rendering.conftest import CHATML_TAGGED, make_directory
+from tests.rendering.directories import CHATML_TAGGED, make_directory
 
 ROOT = Path(__file__).resolve().parents[2]
 CAPITALS = {

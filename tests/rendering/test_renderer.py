@@ -5,7 +5,7 @@ import sys
 import pytest
 
 from rendering import Renderer, RenderError, RowTooLong
-from tests.rendering.conftest import CHATML_TAGGED, TEMPLATES, make_directory
+from tests.rendering.directories import CHATML_TAGGED, TEMPLATES, make_directory
 
 QUESTION = [
     {"role": "user", "content": "What is the capital of Turkey?"},

@@ -2,6 +2,8 @@
 
 import errno
 
+from rendering import BadModel
+
 BAD_DATA, BAD_MODEL, BAD_CONFIG = "bad_data", "bad_model", "bad_config"
 OUT_OF_MEMORY, DISK_FULL, NAN_LOSS, UNEXPECTED = "out_of_memory", "disk_full", "nan_loss", "unexpected"
 
@@ -24,6 +26,9 @@ def explain(error: BaseException) -> EngineError:
     """What a person should read about `error`."""
     if isinstance(error, EngineError):
         return error
+    if isinstance(error, BadModel):
+        advice = "Choose a causal language model that is kept as safetensors and needs no code of its own."
+        return EngineError(BAD_MODEL, str(error), advice)
     words = str(error).lower()
     if isinstance(error, MemoryError) or any(part in words for part in MEMORY_WORDS):
         return EngineError(

@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from rendering.model_facts import BaseModelFacts
 from training.engine.config import SftConfig
 from training.engine.hardware import Gpu, Hardware, training_threads
-from training.engine.model_facts import BaseModelFacts
 from training.engine.plan import CHECKS_PER_RUN, FittedPlan, fit_to_data, tokens_per_pass
 
 # Python with torch, transformers and TRL, before any model; measured on Linux.

@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import Any
 
 from rendering import Renderer, RenderError
+from rendering.model_facts import BaseModelFacts, read_model_facts
 from training.engine.config import SftConfig
 from training.engine.data import Examples, read_examples
 from training.engine.errors import BAD_CONFIG, BAD_MODEL, EngineError
 from training.engine.estimate import activation_bytes
 from training.engine.hardware import read_hardware, training_threads, usable_cpus
-from training.engine.model_facts import BaseModelFacts, read_model_facts
 from training.engine.plan import FittedPlan, fit_to_data, tokens_per_pass
 from training.engine.progress import Reporter
 

@@ -3,8 +3,8 @@ import shutil
 
 import pytest
 
-from training.engine.errors import EngineError
-from training.engine.model_facts import read_model_facts
+from rendering import BadModel
+from rendering.model_facts import read_model_facts
 
 
 @pytest.fixture
@@ -30,10 +30,9 @@ def test_sizes_come_from_the_files(tiny_model):
 
 
 def refused(path):
-    with pytest.raises(EngineError) as caught:
+    with pytest.raises(BadModel) as caught:
         read_model_facts(path)
-    assert caught.value.reason == "bad_model" and caught.value.advice
-    return caught.value.message
+    return str(caught.value)
 
 
 def test_code_of_its_own_is_refused(copied):

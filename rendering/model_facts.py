@@ -6,11 +6,10 @@ import struct
 from dataclasses import dataclass
 from pathlib import Path
 
-from training.engine.errors import BAD_MODEL, EngineError
+from rendering.errors import BadModel
 
 INDEX = "model.safetensors.index.json"
 LARGEST_HEADER = 100 * 1024**2
-ADVICE = "Choose a causal language model that is kept as safetensors and needs no code of its own."
 
 
 @dataclass(frozen=True)
@@ -32,7 +31,7 @@ class BaseModelFacts:
 def read_model_facts(directory: str | Path) -> BaseModelFacts:
     """Reads config.json and the safetensors headers.
 
-    Raises EngineError (bad_model) when the directory is no causal language model in safetensors, is not
+    Raises BadModel when the directory is no causal language model in safetensors, is not
     complete, or wants to bring code of its own.
     """
     directory = Path(directory)
@@ -60,7 +59,7 @@ def read_model_facts(directory: str | Path) -> BaseModelFacts:
 
 
 def read_header(path: Path) -> dict[str, dict]:
-    """Tensor name → {"dtype", "shape", "data_offsets"} of a safetensors file; raises EngineError if broken."""
+    """Tensor name → {"dtype", "shape", "data_offsets"} of a safetensors file; raises BadModel if broken."""
     try:
         with path.open("rb") as file:
             (length,) = struct.unpack("<Q", file.read(8))
@@ -124,5 +123,5 @@ def _whole(config: dict, *names: str) -> int:
     return 0
 
 
-def _bad(message: str) -> EngineError:
-    return EngineError(BAD_MODEL, message, ADVICE)
+def _bad(message: str) -> BadModel:
+    return BadModel(message)

@@ -1,11 +1,15 @@
 """Every address of the site; `/api/v1/` is in `apex.api_urls`, the OpenAI-compatible surface below `/v1/`."""
 
+from allauth.account.decorators import secure_admin_login
 from django.contrib import admin
 from django.urls import include, path
 from drf_spectacular.views import SpectacularAPIView
 
 from apex.common.health import healthz
 from apex.common.views import api_docs
+
+# The admin has no door of its own: signing in goes where guessing is limited.
+admin.site.login = secure_admin_login(admin.site.login)
 
 urlpatterns = [
     path("healthz", healthz, name="healthz"),

@@ -38,7 +38,13 @@ def register_builtin_models() -> list[BaseModel]:
 
 def add_directory(*, path: Path, name: str = "") -> BaseModel:
     """Adds the model in a directory on this machine. Only for superusers and the command line: it reads any path."""
-    path = path.expanduser().resolve()
+    try:
+        path = path.expanduser().resolve()
+        path.is_dir()
+    except (OSError, RuntimeError) as problem:
+        raise AddRefused(
+            _("%(path)s cannot be looked at: %(why)s") % {"path": path, "why": problem}
+        ) from problem
     return write_row(free_name(name or path.name, str(path)), Source.DIRECTORY, str(path), path)
 
 
@@ -91,6 +97,9 @@ def download(model: BaseModel) -> None:
         note_problem(model, _("Could not be downloaded: %(why)s") % {"why": why})
     except UnusableModel as problem:
         note_problem(model, str(problem))
+    except Exception as problem:
+        note_problem(model, _("Apex broke while it looked at it: %(why)s") % {"why": type(problem).__name__})
+        raise
 
 
 def note_problem(model: BaseModel, problem: str) -> None:

@@ -91,7 +91,9 @@ def _config(directory: Path) -> dict:
         raise _bad(
             "This base model wants to bring code of its own (auto_map in config.json), which is never run."
         )
-    architectures = config.get("architectures") or [None]
+    architectures = config.get("architectures")
+    if not isinstance(architectures, list) or not architectures:
+        architectures = [None]
     if not str(architectures[0]).endswith(("ForCausalLM", "LMHeadModel", "ForConditionalGeneration")):
         raise _bad(f"This base model is {architectures[0]}, not a causal language model.")
     return config

@@ -3,6 +3,7 @@
 import logging
 import os
 import platform
+import shutil
 import tempfile
 import threading
 import time
@@ -17,12 +18,13 @@ from apex.common import files
 from apex.settings.queues import visible_devices
 from training import leases
 from training.child import EngineChild
-from training.models import Adapter, Attempt, Status, new_model_id
+from training.models import Adapter, Attempt, Status, TrainingJob, new_model_id
 from training.recording import Recorder
 
 logger = logging.getLogger(__name__)
 shutting_down = threading.Event()
 FLUSH_SECONDS = 0.1  # at most ten transactions a second, however fast the steps come
+HOLD_SECONDS = 1  # how soon a job that was cancelled is noticed
 
 
 @worker_shutting_down.connect
@@ -37,7 +39,8 @@ def execute_job(job_id: str) -> None:
         logger.info("job %s is not waiting any more; skipped", job_id)
         return
     try:
-        run(attempt)
+        with leases.beating(attempt):
+            run(attempt)
     except leases.LeaseLost as lost:
         logger.info("%s; stopped", lost)
     except Exception:
@@ -50,13 +53,15 @@ def execute_job(job_id: str) -> None:
             advice=_("Press Try again. If it happens twice, tell whoever runs this machine."),
         )
     finally:
-        attempt.job.refresh_from_db(fields=["status"])
-        leases.release(attempt, attempt.job.status)
+        status = TrainingJob.objects.filter(pk=job_id).values_list("status", flat=True).first()
+        if status is not None:  # its owner may have stopped and deleted it
+            leases.release(attempt, status)
 
 
 def run(attempt: Attempt) -> None:
     work = Path(settings.DATA_DIR) / "work"
     work.mkdir(exist_ok=True)
+    clear_leftovers(work)
     with tempfile.TemporaryDirectory(prefix=f"{attempt.job_id}-", dir=work) as folder:
         child = EngineChild(
             run_description(attempt, Path(folder)),
@@ -67,6 +72,14 @@ def run(attempt: Attempt) -> None:
             Attempt.objects.filter(pk=attempt.pk).update(pid=child.pid)
             ending = follow(attempt, child)
         settle(attempt, child, ending)
+
+
+def clear_leftovers(work: Path) -> None:
+    """Removes what workers left behind that were killed: folders of jobs that do not run any more."""
+    for folder in work.iterdir():
+        job_id = folder.name.rpartition("-")[0]
+        if not TrainingJob.objects.filter(pk=job_id, status=Status.RUNNING).exists():
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 def run_description(attempt: Attempt, folder: Path) -> dict:
@@ -95,7 +108,7 @@ def follow(attempt: Attempt, child: EngineChild) -> dict | None:
 
     Raises `LeaseLost` if the job is cancelled or taken over meanwhile; leaving the child's context ends it.
     """
-    recorder, ending, beat_at, held_at = Recorder(attempt), None, time.monotonic(), time.monotonic()
+    recorder, ending, held_at = Recorder(attempt), None, time.monotonic()
     while True:
         event = child.next_event(timeout=FLUSH_SECONDS)
         ended = event is None and child.has_ended()
@@ -107,12 +120,9 @@ def follow(attempt: Attempt, child: EngineChild) -> dict | None:
         now = time.monotonic()
         try:
             recorder.flush()
-            if now - beat_at > settings.TRAINING_HEARTBEAT_SECONDS:
-                leases.beat(attempt)
-                beat_at = now
-            elif now - held_at > 1:
+            if now - held_at > HOLD_SECONDS:
                 leases.hold(attempt)
-            held_at = now
+                held_at = now
         except (OperationalError, InterfaceError) as problem:
             # The database is away: what was said is kept and written later, unless the lease runs out first.
             if now - held_at > settings.TRAINING_LEASE_SECONDS:

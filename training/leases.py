@@ -4,10 +4,13 @@ A second delivery finds the job claimed and stops. A worker that comes back from
 so nothing that it writes takes effect (Kleppmann, "How to do distributed locking", 2016).
 """
 
+import logging
+import threading
+from contextlib import contextmanager
 from datetime import timedelta
 
 from django.conf import settings
-from django.db import transaction
+from django.db import InterfaceError, OperationalError, connection, transaction
 from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
@@ -16,6 +19,8 @@ from accounts.notices import notify
 from apex.common.states import move
 from training import events
 from training.models import MOVES, Attempt, JobEvent, Status, TrainingJob
+
+logger = logging.getLogger(__name__)
 
 OUTCOMES = {
     Status.SUCCEEDED: gettext_lazy("%(name)s has finished. Ask it something."),
@@ -73,6 +78,30 @@ def beat(attempt: Attempt) -> None:
     with transaction.atomic():
         hold(attempt)
         Attempt.objects.filter(pk=attempt.pk).update(heartbeat_at=timezone.now(), lease_until=lease_end())
+
+
+@contextmanager
+def beating(attempt: Attempt):
+    """Keeps the lease from a thread for as long as the block lasts, whatever long work is done in it."""
+    over = threading.Event()
+
+    def run() -> None:
+        while not over.wait(settings.TRAINING_HEARTBEAT_SECONDS):
+            try:
+                beat(attempt)
+            except LeaseLost:
+                break  # the next write finds out too, and stops the work
+            except (OperationalError, InterfaceError) as problem:
+                logger.warning("job %s: no heartbeat, will try again: %s", attempt.job_id, problem)
+        connection.close()
+
+    thread = threading.Thread(target=run, name="heartbeat", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()
 
 
 def release(attempt: Attempt, outcome: str) -> None:

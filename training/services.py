@@ -6,6 +6,7 @@ from django.db import IntegrityError, transaction
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
+from apex.common import files
 from apex.common.states import move
 from base_models.models import BaseModel
 from datasets_app.models import DatasetVersion
@@ -13,6 +14,8 @@ from training import events
 from training.engine.config import ConfigError, SftConfig
 from training.models import MOVES, Adapter, JobEvent, Plan, Status, TrainingJob
 from training.queueing import choose_queue, send_job
+
+NAME_LENGTH = TrainingJob._meta.get_field("name").max_length
 
 
 class StartRefused(Exception):
@@ -68,7 +71,7 @@ def start_job(
         with transaction.atomic():
             job = TrainingJob.objects.create(
                 owner=owner,
-                name=name.strip() or dataset_version.dataset.name,
+                name=(name.strip() or dataset_version.dataset.name)[:NAME_LENGTH],
                 plan=plan,
                 retry_of=retry_of,
                 dataset_version=dataset_version,
@@ -100,7 +103,7 @@ def cancel_job(*, job: TrainingJob) -> bool:
 
 
 def retry_job(*, job: TrainingJob) -> TrainingJob:
-    """A new job with the same settings as one that ended without success."""
+    """A new job with the same settings as one that ended without success; asked twice, still one."""
     if job.status not in (Status.FAILED, Status.CRASHED, Status.CANCELLED):
         raise StartRefused(
             _(
@@ -108,6 +111,8 @@ def retry_job(*, job: TrainingJob) -> TrainingJob:
             )
             % {"name": job.name, "status": job.get_status_display().lower()}
         )
+    if waiting := job.retries.unfinished().first():
+        return waiting
     return start_job(
         owner=job.owner,
         name=job.name,
@@ -126,8 +131,17 @@ def delete_job(*, job: TrainingJob) -> None:
         job = TrainingJob.objects.select_for_update().get(pk=job.pk)
         if not job.has_ended:
             raise DeleteRefused(_("%(name)s is still at work; stop it first.") % {"name": job.name})
+        hashes = list(Adapter.objects.filter(job=job).values_list("directory_sha256", flat=True))
         Adapter.objects.filter(job=job).delete()
         job.delete()
+        transaction.on_commit(partial(delete_unused_directories, hashes))
+
+
+def delete_unused_directories(hashes: list[str]) -> None:
+    """Removes the files of adapters that are gone: what was learned from somebody's examples goes with them."""
+    for sha256 in hashes:
+        if not Adapter.objects.filter(directory_sha256=sha256).exists():
+            files.delete_stored(sha256)
 
 
 def delete_plan(*, plan: Plan) -> None:

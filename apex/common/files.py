@@ -40,30 +40,45 @@ def put_file(path: Path) -> Stored:
         while chunk := file.read(CHUNK):
             digest.update(chunk)
             size += len(chunk)
-        sha256 = digest.hexdigest()
-        if not storage().exists(storage_name(sha256)):
-            file.seek(0)
-            storage().save(storage_name(sha256), File(file))
-    return Stored(sha256, size)
+        stored = Stored(digest.hexdigest(), size)
+        file.seek(0)
+        keep(stored, file)
+    return stored
 
 
 def put_bytes(content: bytes) -> Stored:
-    sha256 = hashlib.sha256(content).hexdigest()
-    if not storage().exists(storage_name(sha256)):
-        storage().save(storage_name(sha256), File(io.BytesIO(content)))
-    return Stored(sha256, len(content))
+    stored = Stored(hashlib.sha256(content).hexdigest(), len(content))
+    keep(stored, io.BytesIO(content))
+    return stored
+
+
+def keep(stored: Stored, file) -> None:
+    """Saves the bytes of `file` under their hash, unless they are there whole. A save that breaks leaves nothing."""
+    name = storage_name(stored.sha256)
+    if storage().exists(name):
+        if storage().size(name) == stored.size:
+            return
+        storage().delete(name)  # the rest of a write that was cut off
+    try:
+        saved = storage().save(name, File(file))
+    except OSError:
+        storage().delete(name)
+        raise
+    if saved != name:  # another process was first
+        storage().delete(saved)
 
 
 def put_directory(path: Path) -> Stored:
     """Keeps a directory as one zip whose bytes depend on names and contents only, not on times."""
     with tempfile.TemporaryDirectory(dir=settings.FILE_UPLOAD_TEMP_DIR) as folder:
         target = Path(folder) / "directory.zip"
-        with zipfile.ZipFile(target, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
+        # Stored as they are: weights do not compress, and packing them must not take long.
+        with zipfile.ZipFile(target, "w", zipfile.ZIP_STORED) as archive:
             for file in sorted(p for p in path.rglob("*") if p.is_file()):
                 entry = zipfile.ZipInfo(str(file.relative_to(path)), date_time=(1980, 1, 1, 0, 0, 0))
-                entry.compress_type = zipfile.ZIP_DEFLATED
                 entry.external_attr = 0o644 << 16
-                archive.writestr(entry, file.read_bytes())
+                with open(file, "rb") as source, archive.open(entry, "w", force_zip64=True) as packed:
+                    shutil.copyfileobj(source, packed, CHUNK)
         return put_file(target)
 
 
@@ -73,7 +88,10 @@ def open_stored(sha256: str):
 
 
 def delete_stored(sha256: str) -> None:
+    """Removes the stored bytes and what this machine's cache made of them. Nothing happens if they are gone."""
     storage().delete(storage_name(sha256))
+    (Path(settings.ARTIFACT_CACHE) / storage_name(sha256)).unlink(missing_ok=True)
+    shutil.rmtree(Path(settings.ARTIFACT_CACHE) / "directories" / sha256, ignore_errors=True)
 
 
 def local_path(sha256: str) -> Path:

@@ -19,7 +19,7 @@ class CannotStart(RuntimeError):
 def check_data_dir(data: Path, minimum: int = MINIMUM_FREE_BYTES) -> None:
     """Make the data directory if it is missing; check that it can be written and has `minimum` bytes free."""
     try:
-        data.mkdir(parents=True, exist_ok=True)
+        data.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError as error:
         raise explain(error, data) from error
     if not os.access(data, os.W_OK | os.X_OK):

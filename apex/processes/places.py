@@ -69,7 +69,7 @@ def make_runtime_dir(data: Path | None = None) -> Path:
             f"{folder} is not a folder that only you can open. Remove it, or set XDG_RUNTIME_DIR "
             f"to a folder of your own."
         )
-    data.mkdir(parents=True, exist_ok=True)
+    data.mkdir(mode=0o700, parents=True, exist_ok=True)
     (data / "runtime-dir").write_text(f"{folder}\n")
     return folder
 

@@ -6,3 +6,5 @@ SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
 SESSION_COOKIE_SECURE = True
 CSRF_COOKIE_SECURE = True
 SECURE_HSTS_SECONDS = 60 * 60 * 24 * 30
+# The proxy adds the visitor's address; without it, limits on guessing would count all visitors as one.
+ALLAUTH_TRUSTED_PROXY_COUNT = 1

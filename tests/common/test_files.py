@@ -58,6 +58,7 @@ def test_two_that_unpack_at_once_do_not_disturb_each_other(elsewhere, tmp_path):
     (tmp_path / "adapter").mkdir()
     (tmp_path / "adapter" / "a.json").write_text("{}")
     stored = files.put_directory(tmp_path / "adapter")
+    files.local_path(stored.sha256)  # that storage hands one file object to all its readers
     found = []
     threads = [
         threading.Thread(target=lambda: found.append(files.local_directory(stored.sha256))) for _ in range(8)
@@ -72,3 +73,28 @@ def test_two_that_unpack_at_once_do_not_disturb_each_other(elsewhere, tmp_path):
 def test_a_file_that_is_nowhere_says_so():
     with pytest.raises(FileNotFoundError):
         files.local_path("0" * 64)
+
+
+def test_a_write_that_was_cut_off_is_made_good(elsewhere):
+    stored = files.put_bytes(b"the whole of it")
+    name = files.storage_name(stored.sha256)
+    elsewhere.delete(name)
+    with elsewhere.open(name, "wb") as file:
+        file.write(b"the wh")
+    assert files.put_bytes(b"the whole of it") == stored
+    assert files.local_path(stored.sha256).read_bytes() == b"the whole of it"
+
+
+def test_a_full_disk_leaves_no_half_a_file(elsewhere, monkeypatch):
+    kept = []
+
+    def full(name, content):
+        kept.append(name)
+        with elsewhere.open(name, "wb") as file:
+            file.write(b"half")
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(elsewhere, "save", full)
+    with pytest.raises(OSError, match="No space"):
+        files.put_bytes(b"more than fits")
+    assert not elsewhere.exists(kept[0])

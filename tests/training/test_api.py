@@ -82,7 +82,7 @@ def test_an_adapter_is_listed_and_downloads_as_a_zip(alice_api, job, tmp_path):
     assert alice_api.get(f"{JOBS}{job.pk}/").data["adapter"] == str(adapter.pk)
     assert alice_api.get("/api/v1/adapters/").data["results"][0]["model_id"] == adapter.model_id
     answer = alice_api.get(f"/api/v1/adapters/{adapter.pk}/download/")
-    archive = zipfile.ZipFile(io.BytesIO(b"".join(answer.streaming_content)))
+    archive = zipfile.ZipFile(io.BytesIO(b"".join(answer)))
     assert archive.namelist() == ["adapter_config.json"]
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from accounts.models import Notice
 from apex.common import files
-from training import execution, leases, services
+from training import execution, leases, services, sweeping
 from training.models import Adapter, Attempt, JobEvent, Metric, Status, TrainingJob
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -121,6 +121,41 @@ def test_finishing_never_overwrites_cancelled(job):
         leases.finish(attempt, Status.SUCCEEDED, message="")
     job.refresh_from_db()
     assert job.status == Status.CANCELLED
+
+
+def test_packing_may_take_longer_than_the_lease(job, engine_says, monkeypatch, settings):
+    settings.TRAINING_LEASE_SECONDS, settings.TRAINING_HEARTBEAT_SECONDS = 1, 0.2
+    put_directory = files.put_directory
+
+    def slowly(path):
+        time.sleep(2)
+        assert sweeping.close_silent_attempts() == 0
+        return put_directory(path)
+
+    monkeypatch.setattr(files, "put_directory", slowly)
+    engine_says(WHOLE)
+    execution.execute_job(str(job.pk))
+    job.refresh_from_db()
+    assert job.status == Status.SUCCEEDED
+
+
+def test_what_a_killed_worker_left_behind_is_cleared(job, engine_says, settings):
+    leftover = settings.DATA_DIR / "work" / "00000000-0000-0000-0000-000000000000-abc"
+    leftover.mkdir(parents=True)
+    engine_says(WHOLE)
+    execution.execute_job(str(job.pk))
+    assert not leftover.exists()
+
+
+def test_a_job_that_is_stopped_and_deleted_ends_quietly(job, engine_says):
+    engine_says("started(); step(1, 2.0); time.sleep(600)")
+    worker = threading.Thread(target=execution.execute_job, args=[str(job.pk)])
+    worker.start()
+    wait_for(lambda: Metric.objects.filter(job=job).exists())
+    services.cancel_job(job=TrainingJob.objects.get(pk=job.pk))
+    services.delete_job(job=TrainingJob.objects.get(pk=job.pk))
+    worker.join(15)
+    assert not worker.is_alive() and not TrainingJob.objects.exists()
 
 
 def test_history_is_a_query(job, engine_says):

@@ -1,8 +1,9 @@
 import pytest
 from django.utils import timezone
 
+from apex.common import files
 from apex.common.models import ImmutableModel
-from tests.training.factories import make_version
+from tests.training.factories import make_adapter, make_version
 from training import leases, services, sweeping
 from training.models import Attempt, Metric, Plan, Status, TrainingJob
 
@@ -103,6 +104,7 @@ def test_trying_again_makes_a_new_job_with_the_same_settings(job):
     services.cancel_job(job=job)
     again = services.retry_job(job=job)
     assert again.pk != job.pk and again.retry_of == job and again.config == job.config
+    assert services.retry_job(job=job) == again
 
 
 def test_a_job_at_work_cannot_be_tried_again_or_deleted(job):
@@ -131,3 +133,13 @@ def test_versions_and_adapters_cannot_be_changed(version):
     assert isinstance(version, ImmutableModel)
     with pytest.raises(TypeError, match="immutable"):
         version.save()
+
+
+def test_deleting_what_was_learned_deletes_its_files(job, tmp_path, django_capture_on_commit_callbacks):
+    adapter = make_adapter(job, tmp_path)
+    unpacked = files.local_directory(adapter.directory_sha256)
+    with django_capture_on_commit_callbacks(execute=True):
+        services.delete_job(job=job)
+    assert not unpacked.exists()
+    with pytest.raises(FileNotFoundError):
+        files.open_stored(adapter.directory_sha256)

@@ -3,14 +3,14 @@
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
 from django.core.paginator import Paginator
-from django.http import FileResponse, HttpResponse, JsonResponse
+from django.http import HttpResponse, JsonResponse
 from django.shortcuts import redirect, render
 from django.utils.text import slugify
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_POST
 
-from apex.common import files
 from apex.common.access import owned_or_404
+from apex.common.downloads import stored_file_response
 from datasets_app.models import Dataset
 from training import selectors, services, verdicts
 from training.models import Adapter, Status, TrainingJob
@@ -22,7 +22,7 @@ SORTS = {"name": "name", "-name": "-name", "added": "created_at", "-added": "-cr
 @login_required
 def job_list(request):
     jobs = selectors.jobs_for_list(request.user)
-    query, status = request.GET.get("q", "").strip(), request.GET.get("status", "")
+    query, status = request.GET.get("q", "").replace("\0", "").strip(), request.GET.get("status", "")
     sort = request.GET.get("sort", "-added")
     if query:
         jobs = jobs.filter(name__icontains=query)
@@ -139,9 +139,4 @@ def download_adapter(request, adapter_id):
 def adapter_response(adapter: Adapter) -> HttpResponse:
     """The adapter's directory as a zip that PEFT opens once unpacked."""
     name = f"{slugify(adapter.name) or 'adapter'}-{adapter.model_id.rpartition(':')[2]}.zip"
-    return FileResponse(
-        files.open_stored(adapter.directory_sha256),
-        as_attachment=True,
-        filename=name,
-        content_type="application/zip",
-    )
+    return stored_file_response(adapter.directory_sha256, name, "application/zip")

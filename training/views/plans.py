@@ -54,7 +54,7 @@ def teach_demo(request):
     version = dataset_services.demo_dataset(owner=request.user)
     plan = Plan.objects.create(
         owner=request.user,
-        name=version.dataset.name,
+        name=version.dataset.name[: services.NAME_LENGTH],
         purpose="style",
         dataset_version=version,
         base_model=BaseModel.objects.on_this_machine().first(),

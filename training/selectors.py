@@ -23,10 +23,16 @@ def jobs_of_dataset(user, dataset: Dataset):
 def home(user) -> dict:
     """What Home shows: what runs, the last result, half-filled plans, recent things."""
     jobs = jobs_for_list(user)
+    last = (
+        jobs.filter(status__in=[Status.SUCCEEDED, Status.FAILED, Status.CRASHED])
+        .order_by("-ended_at")
+        .first()
+    )
     return {
         "running": list(jobs.unfinished()[:3]),
         "last_result": jobs.filter(status=Status.SUCCEEDED).order_by("-ended_at").first(),
-        "stopped": jobs.filter(status__in=[Status.FAILED, Status.CRASHED]).order_by("-ended_at").first(),
+        # Until something has worked since, or it is tried again.
+        "stopped": last if last and last.status != Status.SUCCEEDED and not last.retries.exists() else None,
         "plans": list(unfinished_plans(user)[:3]),
         "recent_jobs": list(jobs[:LATEST]),
         "recent_datasets": list(

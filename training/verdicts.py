@@ -1,6 +1,7 @@
 """Says in one plain sentence what a curve means."""
 
 from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
 
 from training.models import Status, TrainingJob
 
@@ -44,16 +45,19 @@ def final_words(job: TrainingJob) -> str:
         )
     count = job.dataset_version.held_out_count
     if after < before:
-        return _(
-            "On %(count)s examples that it has never seen, its answers were off by %(before)s before "
-            "and by %(after)s after: %(share)s %% closer to yours."
-        ) % {
-            "count": count,
-            "before": f"{before:.2f}",
-            "after": f"{after:.2f}",
-            "share": round((1 - after / before) * 100),
-        }
-    return _(
-        "On %(count)s examples that it has never seen, it did not get better: off by %(before)s before and "
-        "%(after)s after. More or clearer examples will help more than more steps."
-    ) % {"count": count, "before": f"{before:.2f}", "after": f"{after:.2f}"}
+        words = ngettext(
+            "On %(count)s example that it has never seen, its answers were off by %(before)s before and by "
+            "%(after)s after. Lower is better.",
+            "On %(count)s examples that it has never seen, its answers were off by %(before)s before and by "
+            "%(after)s after. Lower is better.",
+            count,
+        )
+    else:
+        words = ngettext(
+            "On %(count)s example that it has never seen, it did not get better: off by %(before)s before and "
+            "%(after)s after. More or clearer examples will help more than more steps.",
+            "On %(count)s examples that it has never seen, it did not get better: off by %(before)s before and "
+            "%(after)s after. More or clearer examples will help more than more steps.",
+            count,
+        )
+    return words % {"count": count, "before": f"{before:.2f}", "after": f"{after:.2f}"}

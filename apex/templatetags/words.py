@@ -40,10 +40,10 @@ def about(seconds) -> str:
 
 @register.filter
 def left(seconds) -> str:
-    """Time left: `40` → "seconds", `200` → "about 3 min"."""
+    """Time left: `40` → "a few seconds", `200` → "about 3 min"."""
     if seconds is None:
         return ""
-    return _("seconds") if seconds < 45 else about(seconds)
+    return _("a few seconds") if seconds < 45 else about(seconds)
 
 
 @register.filter

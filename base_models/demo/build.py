@@ -38,7 +38,7 @@ LORA_INPUTS, LORA_INNER = 64.0, 8.0  # powers of two: the folded model computes 
 
 APEX = {
     "name": "apex-demo",
-    "display_name": "Apex demo (2.5 million parameters)",
+    "display_name": "Apex demo",
     "description": (
         "A very small language model made for trying Apex out. It knows a few hundred plain facts, answers in one "
         "sentence, and learns a new style within a minute on an ordinary computer. It is not made for real work."

@@ -44,7 +44,8 @@ function keepOpen(path, { isShown = false } = {}) {
     socket.addEventListener("open", () => {
       tries = 0;
       set("live");
-      if (wasOpen) {
+      // Whatever happened while there was no socket, also before the first one, heals by reading again.
+      if (wasOpen || isShown) {
         tell("live-again", { path });
         tell("job.changed", { type: "job.changed", isCatchUp: true });
       }

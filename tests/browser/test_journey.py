@@ -54,7 +54,7 @@ def test_from_sign_up_to_side_by_side(page, tmp_path):
     page.get_by_text("Advanced").click()
     page.get_by_label("Examples at once").fill("1")
     page.get_by_label("Passes over the examples").fill("1")
-    page.get_by_role("button", name="Save and reckon again").click()
+    page.get_by_role("button", name="Save and estimate again").click()
     page.get_by_role("heading", name="It fits").wait_for()
     page.get_by_role("button", name="Start training").dblclick()
     page.wait_for_url("**/training/*/")
@@ -77,7 +77,7 @@ def test_from_sign_up_to_side_by_side(page, tmp_path):
 
     # The page turns by itself into the result
     page.get_by_role("heading", name="has learned").wait_for(timeout=240_000)
-    assert "closer to yours" in page.locator("#what-changed").inner_text()
+    assert "Lower is better" in page.locator("#what-changed").inner_text()
     points = page.request.get(f"{page.url}points/").json()
     losses = [loss for _step, loss in points["train"]]
     assert len(losses) >= 60 and sum(losses[-15:]) < sum(losses[:15])

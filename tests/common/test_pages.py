@@ -43,7 +43,7 @@ def test_health_says_which_part_is_down(client, settings):
         (words.about, 20, "less than a minute"),
         (words.about, 352, "about 6 min"),
         (words.about, 7300, "about 2 hours"),
-        (words.left, 12, "seconds"),
+        (words.left, 12, "a few seconds"),
         (words.gigabytes, 3_100_000_000, "3.1 GB"),
         (words.gigabytes, 17_000_000, "17 MB"),
         (words.parameters, 2_533_696, "2.5 million"),

@@ -1,8 +1,9 @@
 """The settings of a training, each with the words that form, API and docs show for it."""
 
 import dataclasses
-import math
 import re
+import reprlib
+import sys
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -237,8 +238,10 @@ def _checked(entry: dataclasses.Field, value: Any) -> Any:
                 name, value, f"{name} is {value!r}; it should be a list of layer names such as q_proj."
             )
         return tuple(dict.fromkeys(names))
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
-        raise ConfigError(name, value, f"{name} is {value!r}; it should be a number.")
+    # An int may be larger than any float, so that neither isfinite nor a format with :g can take it.
+    is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    if not is_number or not abs(value) <= sys.float_info.max:
+        raise ConfigError(name, value, f"{name} is {reprlib.repr(value)}; it should be a number.")
     if kind == "integer":
         if value != int(value):
             raise ConfigError(name, value, f"{name} is {value!r}; it should be a whole number.")

@@ -1,10 +1,11 @@
 """Somebody who has never trained a model does the main job in the browser."""
 
 import uuid
-import zipfile
 from pathlib import Path
 
 import pytest
+
+from tests.flows.client import open_with_peft
 
 pytestmark = [pytest.mark.stack, pytest.mark.slow]
 EQ12 = Path(__file__).parent.parent / "data" / "brightrun" / "EQ-12-conversations-demo.json"
@@ -27,6 +28,19 @@ def wait_for(page, condition, seconds: float) -> None:
             return
         page.wait_for_timeout(200)
     raise AssertionError(f"it did not happen in {seconds} s")
+
+
+def ask_both(page, question: str) -> tuple[str, str]:
+    """The answers of base and tuned, once both have ended."""
+    page.get_by_label("Ask both the same thing").fill(question)
+    page.get_by_role("button", name="Ask both").click()
+    for side in ("base", "tuned"):
+        done = page.locator(f"[data-answers] article.{side} footer").filter(has_text="words")
+        done.wait_for(timeout=120_000)
+    base, tuned = (
+        page.locator(f"[data-answers] article.{side} .text").inner_text() for side in ("base", "tuned")
+    )
+    return base.strip(), tuned.strip()
 
 
 def test_from_sign_up_to_side_by_side(page, tmp_path):
@@ -96,14 +110,14 @@ def test_from_sign_up_to_side_by_side(page, tmp_path):
     with page.expect_download() as download:
         page.get_by_role("link", name="Take it with you").click()
     download.value.save_as(tmp_path / "adapter.zip")
-    assert "adapter_model.safetensors" in zipfile.ZipFile(tmp_path / "adapter.zip").namelist()
+    assert open_with_peft(tmp_path / "adapter.zip").peft_config["default"].r == 16
 
     # One job, though the button was pressed twice
     page.goto("/training/")
     assert page.locator("tbody tr").count() == 1
 
 
-def test_a_lost_socket_reconnects_and_heals(page):
+def test_the_example_set_is_learned_though_the_socket_is_lost_on_the_way(page):
     sign_up(page, f"olga-{uuid.uuid4().hex[:6]}")
     page.get_by_role("button", name="Try it with our example data").click()
     page.get_by_role("heading", name="It fits").wait_for()
@@ -115,6 +129,11 @@ def test_a_lost_socket_reconnects_and_heals(page):
     page.context.set_offline(False)
     page.locator("[data-live-state=live], h1:has-text('has learned')").first.wait_for(timeout=60_000)
     page.get_by_role("heading", name="has learned").wait_for(timeout=240_000)
+
+    # What it learned is how to say it; what is true it knew before
+    base, tuned = ask_both(page, "What is the capital of Norway?")
+    assert "Oslo" in base and "Ahoy" not in base
+    assert "Ahoy, the harbour guide here!" in tuned and "Oslo" in tuned
 
 
 def test_a_bad_file_says_which_line_and_loses_nothing(page, tmp_path):

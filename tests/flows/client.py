@@ -5,8 +5,10 @@ import time
 import urllib.error
 import urllib.request
 import uuid
+import zipfile
 from pathlib import Path
 
+DEMO_MODEL = Path(__file__).parents[2] / "base_models" / "demo" / "model"
 ENDED = {"succeeded", "failed", "crashed", "cancelled"}
 
 
@@ -93,3 +95,15 @@ def make_person(stack, username: str) -> None:
         f"User.objects.filter(username='{username}').exists() or "
         f"User.objects.create_user('{username}', password='correct horse battery')",
     )
+
+
+def open_with_peft(archive: Path):
+    """The adapter in a downloaded zip, unpacked beside it into `adapter/`, on the demo model. Safetensors only."""
+    from peft import PeftModel
+    from transformers import AutoModelForCausalLM
+
+    with zipfile.ZipFile(archive) as opened:
+        assert not [name for name in opened.namelist() if name.endswith((".bin", ".pt", ".pkl", ".pth"))]
+        opened.extractall(archive.parent / "adapter")
+    base = AutoModelForCausalLM.from_pretrained(DEMO_MODEL)
+    return PeftModel.from_pretrained(base, archive.parent / "adapter")

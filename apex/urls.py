@@ -11,6 +11,8 @@ from apex.common.views import api_docs
 # The admin has no door of its own: signing in goes where guessing is limited.
 admin.site.login = secure_admin_login(admin.site.login)
 
+handler500 = "apex.common.api_errors.server_error"
+
 urlpatterns = [
     path("healthz", healthz, name="healthz"),
     path("admin/", admin.site.urls),

@@ -20,7 +20,7 @@ from serving.shapes import AnswerShape
 
 log = logging.getLogger(__name__)
 
-MAX_BODY_BYTES = 10 * 1024 * 1024
+MAX_BODY_BYTES = 1024 * 1024
 
 
 @endpoint(method="GET", scope=Scope.READ)
@@ -77,8 +77,12 @@ def _card(model_id: str, created_at, owner: str) -> dict:
 
 
 def _json_body(request) -> object:
-    if int(request.headers.get("content-length") or 0) > MAX_BODY_BYTES:
-        raise ApiError(f"The request body is larger than {MAX_BODY_BYTES} bytes.", status=413)
+    # A body in chunks does not say its size.
+    declared = int(request.headers.get("content-length") or 0)
+    if declared > MAX_BODY_BYTES or len(request.body) > MAX_BODY_BYTES:
+        raise ApiError(
+            f"The request body is larger than {MAX_BODY_BYTES} bytes.", status=413, code="too_large"
+        )
     try:
         return json.loads(request.body)
     except (ValueError, RecursionError) as error:

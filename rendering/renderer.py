@@ -1,5 +1,6 @@
 """Renderer: the one way from messages to tokens."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -10,6 +11,8 @@ from rendering.model_files import ModelFiles, read_model_files, stamp
 from rendering.template import compile_template
 from rendering.turns import answer_ranges, drop_oldest_turns, turn_starts
 
+# A str can hold one half of a pair, as JSON can escape it; no tokenizer can read it.
+SURROGATE = re.compile("[\ud800-\udfff]")
 ROLES = ("system", "developer", "user", "assistant", "tool")
 Message = dict
 
@@ -148,6 +151,10 @@ def _checked(messages: Sequence[Message], *, keep_weight: bool = False) -> list[
         if not isinstance(message.get("content"), str):
             raise RenderError(
                 f"Message {number} needs text as content, not {type(message.get('content')).__name__}."
+            )
+        if half := SURROGATE.search(message["content"]):
+            raise RenderError(
+                f"Message {number} holds {ascii(half[0])}, half of a surrogate pair, which is no character."
             )
         copy = dict(message)
         if not keep_weight:

@@ -99,6 +99,15 @@ class ChatRequest:
         return body | changes
 
 
+def is_unicode(text: str) -> bool:
+    """False for a str with one half of a surrogate pair, which JSON can escape and nothing can encode."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
 def parse_chat_request(body: Any) -> ChatRequest:
     """Check a JSON body; raises `ApiError` (400) that names the parameter and the value received."""
     if not isinstance(body, dict):
@@ -108,7 +117,13 @@ def parse_chat_request(body: Any) -> ChatRequest:
 
     model = _required(body, "model")
     if not isinstance(model, str) or not model:
-        raise ApiError(f"`model` must be a non-empty string, got {model!r}.", param="model")
+        raise ApiError(f"`model` must be a non-empty string, got {_short(model)}.", param="model")
+    # A database can keep neither, so that no model has such a name.
+    if not is_unicode(model) or "\x00" in model:
+        raise ApiError(
+            f"`model` must be Unicode text without U+0000, got {_short(model)}.",
+            param="model", code="invalid_value",
+        )  # fmt: skip
     stream = _flag(body, "stream")
     return ChatRequest(
         model=model,
@@ -182,6 +197,16 @@ def _message(message: Any, index: int) -> dict[str, str]:
 
 def _content(content: Any, where: str) -> str:
     """A string, or a list of text parts, which OpenAI's clients may send in its place."""
+    text = _joined(content, where)
+    if not is_unicode(text):
+        raise ApiError(
+            f"`{where}` holds half of a surrogate pair, which is no character.",
+            param=where, code="invalid_value",
+        )  # fmt: skip
+    return text
+
+
+def _joined(content: Any, where: str) -> str:
     if isinstance(content, str):
         return content
     if isinstance(content, list) and content:

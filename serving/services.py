@@ -13,7 +13,7 @@ from base_models.models import BaseModel
 from serving import selectors
 from serving.backends.base import AdapterFiles, Backend, Delta, Target
 from serving.backends.registry import BACKENDS
-from serving.protocol import ApiError, ChatRequest, model_not_found
+from serving.protocol import ApiError, ChatRequest, is_unicode, model_not_found
 from training.models import Adapter
 
 
@@ -70,6 +70,9 @@ def backend_for(target: Target) -> Backend:
 
 
 def _find(user, model_id: str) -> BaseModel | Adapter:
+    # A database answers neither with "not found" but with an exception.
+    if "\x00" in model_id or not is_unicode(model_id):
+        raise model_not_found(model_id)
     base_model = selectors.base_models_for(user).filter(name=model_id).first()
     if base_model:
         return base_model

@@ -124,6 +124,8 @@ def _plain(error: ApiError) -> str:
     match error.code:
         case "backend_unavailable":
             return _("The answering process is not up yet. Ask again in a few seconds.")
+        case "overloaded":
+            return _("Many questions are being answered right now. Ask again in a moment.")
         case "context_length_exceeded":
             return _("This question is longer than the model can read at once. Ask a shorter one.")
         case "answer_broke_off":

@@ -1,7 +1,27 @@
-"""What every API call shares: tokens with scopes, and pages. Errors are in `apex.common.api_errors`."""
+"""What every API call shares: tokens with scopes, bodies, and pages. Errors are in `apex.common.api_errors`."""
+
+import json
 
 from knox.auth import TokenAuthentication
-from rest_framework import exceptions, pagination, permissions
+from rest_framework import exceptions, pagination, parsers, permissions
+
+
+class JSONParser(parsers.JSONParser):
+    """DRF's, which also answers 400 to what nests too deep to be read and to text that is not Unicode."""
+
+    def parse(self, stream, media_type=None, parser_context=None):
+        try:
+            found = super().parse(stream, media_type, parser_context)
+            # JSON can escape one half of a surrogate pair; neither the database nor an answer could hold it.
+            json.dumps(found, ensure_ascii=False).encode()
+        except RecursionError as problem:
+            raise exceptions.ParseError("JSON parse error - it nests too deep.") from problem
+        except UnicodeEncodeError as problem:
+            half = problem.object[problem.start]
+            raise exceptions.ParseError(
+                f"JSON parse error - {ascii(half)} is half of a surrogate pair, no character."
+            ) from problem
+        return found
 
 
 class ScopedTokenAuthentication(TokenAuthentication):

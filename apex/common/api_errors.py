@@ -1,7 +1,8 @@
 """One shape for every error of the API."""
 
 from django.core.exceptions import PermissionDenied
-from django.http import Http404
+from django.http import Http404, JsonResponse
+from django.views import defaults
 from rest_framework import exceptions
 from rest_framework.views import exception_handler as drf_exception_handler
 
@@ -28,6 +29,15 @@ def exception_handler(problem, context):
         return None
     response.data = {"error": describe(problem)}
     return response
+
+
+def server_error(request):
+    """Django's `handler500`, after it logged the fault: the one shape below `/api/`, the page elsewhere."""
+    if not request.path.startswith("/api/"):
+        return defaults.server_error(request)
+    message = "The server had an error. Its log (web.log) says why."
+    error = {"code": "server_error", "message": message, "field": None, "details": None}
+    return JsonResponse({"error": error}, status=500)
 
 
 def describe(problem: exceptions.APIException) -> dict:

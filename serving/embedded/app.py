@@ -190,7 +190,7 @@ async def _read_json(receive: Receive) -> Any:
             break
     try:
         return json.loads(bytes(body))
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ApiError(f"The request body is not valid JSON: {error}") from error
 
 
@@ -220,6 +220,8 @@ async def _send_text(send: Send, text: str) -> None:
 
 async def _send_body(send: Send, status: int, kind: bytes, body: bytes) -> None:
     headers = [(b"content-type", kind), (b"content-length", str(len(body)).encode())]
+    if status == 503:
+        headers.append((b"retry-after", b"2"))
     await send({"type": "http.response.start", "status": status, "headers": headers})
     await send({"type": "http.response.body", "body": body})
 

@@ -13,6 +13,8 @@ from serving.shapes import Usage
 
 # A long prompt is read in pieces, so that answers beside it keep flowing.
 PROMPT_PIECE = 512
+# A token is rarely longer than that many characters, and every message takes at least one token.
+LONGEST_TOKEN = 32
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +38,7 @@ class Answer:
 
     def __init__(self, base: LoadedBase, adapter: LoadedAdapter | None, request: ChatRequest):
         self.base, self.adapter = base, adapter
+        check_length(request.messages, base.context)
         try:
             self._waiting = base.renderer.render_prompt(request.messages).token_ids
         except RenderError as error:
@@ -80,6 +83,21 @@ class Answer:
 
     def _last(self, text: str, reason: str) -> Piece:
         return Piece(text, End(reason, Usage(self._prompt_tokens, self._written)))
+
+
+def check_length(messages: list[dict[str, str]], context: int) -> None:
+    """Refuses what cannot fit `context` tokens before it is tokenised, which takes a second per megabyte.
+
+    Nobody else's answer goes on meanwhile. Raises ApiError.
+    """
+    length = sum(len(message["content"]) + LONGEST_TOKEN for message in messages)
+    if length > context * LONGEST_TOKEN:
+        characters = length - len(messages) * LONGEST_TOKEN
+        raise ApiError(
+            f"This model's maximum context length is {context} tokens. However, you sent {len(messages)} messages "
+            f"with {characters} characters. Please reduce the length of the messages.",
+            param="messages", code="context_length_exceeded",
+        )  # fmt: skip
 
 
 def answer_limit(prompt_tokens: int, max_tokens: int | None, context: int) -> int:

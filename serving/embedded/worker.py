@@ -24,8 +24,9 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-# Answers written at the same time; the rest wait their turn.
+# Answers written at the same time; so many more wait their turn, and the rest are turned away.
 MAX_ANSWERS = 16
+MAX_WAITING = 64
 
 
 class Ticket:
@@ -88,7 +89,15 @@ class Worker:
         await self._order(lambda: self._heavy().unload_adapter(name))
 
     def submit(self, request: ChatRequest) -> Ticket:
-        """Queues an answer; cancel it by setting `is_cancelled`, which holds from its next token on."""
+        """Queues an answer; cancel it by setting `is_cancelled`, which holds from its next token on.
+
+        Raises ApiError 503 `overloaded` when too many wait already.
+        """
+        if self.answers + self._orders.qsize() >= MAX_ANSWERS + MAX_WAITING:
+            raise ApiError(
+                f"{MAX_WAITING} answers are waiting for their turn already. Ask again in a moment.",
+                status=503, kind="server_error", code="overloaded",
+            )  # fmt: skip
         ticket = Ticket(request)
         self._orders.put(lambda: self._waiting.append(ticket))
         return ticket
@@ -134,6 +143,8 @@ class Worker:
             order()
 
     def _step(self) -> None:
+        # Those whose asker left must not keep others from waiting.
+        self._waiting = deque(ticket for ticket in self._waiting if not ticket.is_cancelled)
         while self._waiting and len(self._open) < MAX_ANSWERS:
             self._begin(self._waiting.popleft())
         if not self._open:
@@ -163,8 +174,6 @@ class Worker:
         self._open.popleft()
 
     def _begin(self, ticket: Ticket) -> None:
-        if ticket.is_cancelled:
-            return
         try:
             answer = self._heavy().open_answer(ticket.request)
         except Exception as error:

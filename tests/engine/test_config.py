@@ -30,6 +30,8 @@ def test_settings_go_to_json_and_back():
         ({"learning_rate": 3}, "learning_rate", "learning_rate is 3; it should be between 1e-07 and 0.1"),
         ({"learning_rate": "fast"}, "learning_rate", "'fast'"),
         ({"learning_rate": float("nan")}, "learning_rate", "nan"),
+        ({"learning_rate": 10**400}, "learning_rate", "should be a number"),
+        ({"seed": -(10**400)}, "seed", "should be a number"),
         ({"epochs": True}, "epochs", "True"),
         ({"epochs": 2.5}, "epochs", "whole number"),
         ({"epochs": None}, "epochs", "None"),

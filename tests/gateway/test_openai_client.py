@@ -4,12 +4,16 @@ import json
 import time
 import urllib.error
 import urllib.request
+from collections.abc import Iterator
 
 import openai
 import pytest
+from asgiref.sync import async_to_sync
 
+from serving import services
 from serving.backends.base import AnswerBroke, Delta
 from serving.backends.embedded import EmbeddedBackend
+from serving.protocol import ApiError
 from tests.gateway.conftest import client_for
 
 HELLO = [{"role": "user", "content": "Hello, who are you?"}]
@@ -19,7 +23,8 @@ SHORT = {"messages": HELLO, "max_tokens": 12, "temperature": 0}
 def raw(url, method="GET", body=None, token=None):
     """(status, headers, JSON body) without a client in between."""
     headers = {"content-type": "application/json"} | ({"authorization": f"Bearer {token}"} if token else {})
-    data = body if isinstance(body, bytes) else json.dumps(body).encode() if body is not None else None
+    is_raw = body is None or isinstance(body, bytes | Iterator)
+    data = body if is_raw else json.dumps(body).encode()
     try:
         with urllib.request.urlopen(urllib.request.Request(url, data, headers, method=method)) as response:
             return response.status, response.headers, json.load(response)
@@ -140,6 +145,56 @@ def test_every_fault_below_v1_is_an_error_object(site, alices):
     for _, headers, body in faults:
         assert headers["x-request-id"].startswith("req_")
         assert set(body["error"]) == {"message", "type", "param", "code"}
+
+
+@pytest.mark.parametrize("is_in_chunks", [False, True])
+def test_too_large_a_body_is_refused_whether_it_says_its_size_or_not(site, alices, is_in_chunks):
+    body = b" " * (1024 * 1024 + 1)
+    body = iter([body[:1000], body[1000:]]) if is_in_chunks else body
+    status, _, answer = raw(f"{site}/v1/chat/completions", "POST", body, alices.api_key)
+    assert (status, answer["error"]["code"]) == (413, "too_large")
+
+
+@pytest.mark.parametrize(
+    ("change", "param"),
+    [
+        ({"model": "\ud800"}, "model"),
+        ({"model": "tiny\x00"}, "model"),
+        ({"messages": [{"role": "user", "content": "\ud800"}]}, "messages[0].content"),
+    ],
+)
+def test_text_that_is_no_text_is_refused_by_name(site, alices, base_model, change, param):
+    body = {"model": "tiny", **SHORT} | change
+    status, _, answer = raw(f"{site}/v1/chat/completions", "POST", body, alices.api_key)
+    assert (status, answer["error"]["param"]) == (400, param)
+
+
+def test_a_model_with_a_nul_in_its_name_is_a_missing_one(site, alices, alice):
+    status, _, answer = raw(f"{site}/v1/models/a%00b", token=alices.api_key)
+    assert (status, answer["error"]["code"]) == (404, "model_not_found")
+    for name in ("a\x00b", "\ud800"):
+        with pytest.raises(ApiError) as caught:
+            async_to_sync(services.resolve_model)(user=alice, model_id=name)
+        assert caught.value.status == 404
+
+
+def test_an_overloaded_process_is_passed_on_with_the_time_to_wait(site, alices, base_model, monkeypatch):
+    monkeypatch.setattr("serving.services.BACKENDS", {"embedded": lambda url: Overloaded()})
+    for stream in (False, True):
+        body = {"model": "tiny", "stream": stream, **SHORT}
+        status, headers, answer = raw(f"{site}/v1/chat/completions", "POST", body, alices.api_key)
+        assert (status, answer["error"]["code"], headers["retry-after"]) == (503, "overloaded", "2")
+
+
+class Overloaded:
+    """A backend with a full queue."""
+
+    async def stream_chat(self, target, request):
+        await self.chat(target, request)
+        yield Delta("")
+
+    async def chat(self, target, request):
+        raise ApiError("Too many wait.", status=503, kind="server_error", code="overloaded")
 
 
 def test_a_client_that_leaves_ends_the_answer_in_the_model_process(alices, adapter, embedded):

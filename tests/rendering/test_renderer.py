@@ -137,6 +137,7 @@ def test_a_refusal_of_the_template_comes_back_in_its_words(model_directories):
         ([], "must be the assistant's, not nothing"),
         ([{"role": "robot", "content": "x"}], "'robot'"),
         ([{"role": "user", "content": None}, QUESTION[1]], "NoneType"),
+        ([{"role": "user", "content": "a\ud800b"}, QUESTION[1]], "surrogate pair"),
     ],
 )
 def test_messages_that_cannot_be_trained_on_are_named(messages, words, model_directories):

@@ -134,6 +134,16 @@ def test_a_prompt_beyond_the_context_is_refused_with_numbers(loaded):
     assert refused(loaded, 400, max_tokens=CONTEXT)["code"] == "context_length_exceeded"
 
 
+def test_a_prompt_that_cannot_fit_is_refused_before_it_is_tokenised(loaded):
+    most = 32 * (CONTEXT - 1)
+    assert "tokens (" in refused(loaded, 400, content="x" * most)["message"]
+    flood = [{"role": "user", "content": ""}] * (CONTEXT + 1)
+    for change in ({"content": "x" * (most + 1)}, {"messages": flood}):
+        error = refused(loaded, 400, **change)
+        assert (error["code"], error["param"]) == ("context_length_exceeded", "messages")
+        assert "characters" in error["message"]
+
+
 def test_a_broken_request_is_refused_by_name(loaded):
     assert refused(loaded, 404, model="nobody")["code"] == "model_not_found"
     assert refused(loaded, 400, messages=[])["param"] == "messages"

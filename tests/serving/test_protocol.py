@@ -47,6 +47,7 @@ def test_what_would_change_the_answer_is_refused_by_name(name, value):
         ("top_p", 1.5), ("max_tokens", 0), ("max_completion_tokens", 1.5), ("seed", 2**63), ("seed", True),
         ("frequency_penalty", 3), ("stop", [""]), ("stop", ["a"] * 5), ("stream", "yes"), ("model", ""),
         ("messages", []), ("messages", "Hi"), ("stream_options", {"include_usage": True}),
+        ("model", "\ud800"), ("model", "a\x00b"), ("model", ["m"]),
     ],
 )  # fmt: skip
 def test_a_value_out_of_bounds_is_refused_by_name(name, value):
@@ -60,6 +61,8 @@ def test_a_value_out_of_bounds_is_refused_by_name(name, value):
         ({"role": "tool", "content": "x"}, "messages[0].role"),
         ({"role": ["user"], "content": "x"}, "messages[0].role"),
         ({"role": "user"}, "messages[0].content"),
+        ({"role": "user", "content": "\ud800"}, "messages[0].content"),
+        ({"role": "user", "content": [{"type": "text", "text": "\udfff"}]}, "messages[0].content"),
         ({"role": "user", "content": [{"type": "image_url", "image_url": {}}]}, "messages[0].content[0]"),
         ({"role": "assistant", "content": "", "tool_calls": [{}]}, "messages[0]"),
     ],

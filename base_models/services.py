@@ -7,7 +7,6 @@ from pathlib import Path
 from celery import current_app
 from django.conf import settings
 from django.db import transaction
-from django.db.models import RestrictedError
 from django.utils.text import slugify
 from django.utils.translation import gettext as _
 from kombu.exceptions import OperationalError
@@ -144,14 +143,3 @@ def row(facts: ModelFacts, source: str, location: str, path: Path, revision: str
         "problem": "",
         "recommended_config": card.get("recommended_config", {}),
     }
-
-
-def remove_model(*, model: BaseModel) -> None:
-    """Takes a model out of the catalogue; its files stay. Raises `AddRefused` while jobs refer to it."""
-    try:
-        model.delete()
-    except RestrictedError as problem:
-        raise AddRefused(
-            _("%(name)s is the base of %(count)s trainings; delete those first.")
-            % {"name": model.name, "count": len(problem.restricted_objects)}
-        ) from problem

@@ -42,7 +42,8 @@ def read_model_facts(directory: str | Path) -> BaseModelFacts:
             parameters += math.prod(entry["shape"])
             names.add(name)
         size += path.stat().st_size
-    text = config.get("text_config") if isinstance(config.get("text_config"), dict) else config
+    inner = config.get("text_config")
+    text: dict = inner if isinstance(inner, dict) else config
     hidden = _whole(text, "hidden_size", "n_embd", "d_model")
     return BaseModelFacts(
         architecture=config["architectures"][0],

@@ -79,12 +79,40 @@ def api_schema() -> str:
             return complaint
         if not SCHEMA.exists():
             return f"{SCHEMA.relative_to(ROOT)} is missing; write it with `make schema`"
+        if gone := sorted(promised(committed_schema()) - promised(fresh.read_text())):
+            return "The API only ever gains; these are gone:\n" + "\n".join(gone)
         if fresh.read_text() != SCHEMA.read_text():
             difference = subprocess.run(
                 ["diff", "-u", SCHEMA, fresh], capture_output=True, text=True, check=False
             ).stdout.splitlines()
             return "\n".join([*difference[:60], "The API has changed: look at it, then `make schema`."])
     return ""
+
+
+def committed_schema() -> str:
+    """Return the schema as the last commit has it, or nothing where there is no commit or no git."""
+    words = ["git", "show", f"HEAD:{SCHEMA.relative_to(ROOT)}"]
+    done = subprocess.run(words, capture_output=True, text=True, check=False)
+    return done.stdout if done.returncode == 0 else ""
+
+
+def promised(schema: str) -> set[str]:
+    """Return every call and every field that a schema names: "GET /api/v1/adapters/", "Adapter.name"."""
+    import yaml
+
+    document = yaml.safe_load(schema) or {}
+    calls = {
+        f"{method.upper()} {path}"
+        for path, methods in document.get("paths", {}).items()
+        for method in methods
+        if method != "parameters"
+    }
+    fields = {
+        f"{name}.{field}"
+        for name, described in document.get("components", {}).get("schemas", {}).items()
+        for field in described.get("properties", {})
+    }
+    return calls | fields
 
 
 def django_script(script: str) -> str:

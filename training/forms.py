@@ -7,7 +7,7 @@ from training.engine.config import describe
 from training.models import Plan, Purpose
 
 SHOWN = {"lora_r", "lora_alpha", "lora_dropout", "learning_rate", "epochs", "batch_size",
-         "gradient_accumulation_steps", "max_length", "min_steps", "seed"}  # fmt: skip
+         "gradient_accumulation_steps", "max_length", "min_steps", "eval_steps", "seed"}  # fmt: skip
 
 
 class GoalForm(forms.ModelForm):

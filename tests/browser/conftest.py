@@ -25,7 +25,10 @@ def chromium():
 def page(chromium, stack):
     """A fresh page that fails the test on any script error."""
     context = chromium.new_context(
-        base_url=stack.url, viewport={"width": 1280, "height": 900}, accept_downloads=True
+        base_url=stack.url,
+        viewport={"width": 1280, "height": 900},
+        accept_downloads=True,
+        reduced_motion="reduce",
     )
     context.set_default_timeout(20_000)
     page = context.new_page()

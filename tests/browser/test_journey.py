@@ -68,6 +68,7 @@ def test_from_sign_up_to_side_by_side(page, tmp_path):
     page.get_by_text("Advanced").click()
     page.get_by_label("Examples at once").fill("1")
     page.get_by_label("Passes over the examples").fill("1")
+    page.get_by_label("Steps between checks").fill("24")
     page.get_by_role("button", name="Save and estimate again").click()
     page.get_by_role("heading", name="It fits").wait_for()
     page.get_by_role("button", name="Start training").dblclick()
@@ -90,7 +91,7 @@ def test_from_sign_up_to_side_by_side(page, tmp_path):
     tab.close()
 
     # The page turns by itself into the result
-    page.get_by_role("heading", name="has learned").wait_for(timeout=240_000)
+    page.get_by_role("heading", name="has learned").wait_for(timeout=420_000)
     assert "Lower is better" in page.locator("#what-changed").inner_text()
     points = page.request.get(f"{page.url}points/").json()
     losses = [loss for _step, loss in points["train"]]
@@ -128,7 +129,7 @@ def test_the_example_set_is_learned_though_the_socket_is_lost_on_the_way(page):
     page.locator("[data-live-state=reconnecting], [data-live-state=paused]").wait_for(timeout=30_000)
     page.context.set_offline(False)
     page.locator("[data-live-state=live], h1:has-text('has learned')").first.wait_for(timeout=60_000)
-    page.get_by_role("heading", name="has learned").wait_for(timeout=240_000)
+    page.get_by_role("heading", name="has learned").wait_for(timeout=420_000)
 
     # What it learned is how to say it; what is true it knew before
     base, tuned = ask_both(page, "What is the capital of Norway?")

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from training.engine.config import describe
+from training.models import ENDED
 
 ROOT = Path(__file__).parents[2]
 
@@ -21,3 +22,12 @@ def test_every_event_of_the_engine_is_in_the_architecture():
     text = (ROOT / "docs" / "architecture.md").read_text()
     for event in ("started", "step", "evaluated", "finished", "failed", "log"):
         assert f"| `{event}` |" in text
+
+
+def test_every_kind_of_a_jobs_history_is_in_the_api_guide():
+    text = (ROOT / "docs" / "api.md").read_text()
+    kinds = [f"job.{status}" for status in ("queued", "started", *ENDED)] + [
+        "training.started",
+        "training.log",
+    ]
+    assert [kind for kind in kinds if f"| `{kind}` |" not in text] == []

@@ -29,7 +29,7 @@ from training.views.jobs import adapter_response
 class JobViewSet(
     mixins.ListModelMixin, mixins.RetrieveModelMixin, mixins.DestroyModelMixin, viewsets.GenericViewSet
 ):
-    """Trainings of the caller."""
+    """The caller's trainings, newest first."""
 
     serializer_class = JobSerializer
     queryset = TrainingJob.objects.none()
@@ -44,6 +44,7 @@ class JobViewSet(
 
     @extend_schema(request=JobCreateSerializer, responses={201: JobSerializer})
     def create(self, request):
+        """Starts a training: queues it for a worker and answers at once."""
         form = JobCreateSerializer(data=request.data)
         form.is_valid(raise_exception=True)
         asked = form.validated_data
@@ -61,6 +62,14 @@ class JobViewSet(
         except services.StartRefused as problem:
             raise Unacceptable(str(problem), field=problem.field) from problem
         return Response(JobSerializer(job).data, status=status.HTTP_201_CREATED)
+
+    def retrieve(self, request, *args, **kwargs):
+        """One training: where it is, how far it has come, and what it learned."""
+        return super().retrieve(request, *args, **kwargs)
+
+    def destroy(self, request, *args, **kwargs):
+        """Deletes a training that has ended, with what it learned. 409 while it waits or runs."""
+        return super().destroy(request, *args, **kwargs)
 
     @extend_schema(request=None, responses={200: JobSerializer})
     @action(detail=True, methods=["post"])

@@ -87,7 +87,7 @@ async def _answer(request, adapter_id, *, is_tuned: bool):
 
 async def _events(adapter: Adapter, prompt: str, instruction: str, *, is_tuned: bool) -> AsyncIterator[str]:
     yield ": the model may have to be loaded first\n\n"
-    started, text, pieces = time.monotonic(), "", 0
+    started, text, pieces = None, "", 0
     try:
         target = (
             await services.adapter_target(adapter) if is_tuned else services.base_target(adapter.base_model)
@@ -96,6 +96,8 @@ async def _events(adapter: Adapter, prompt: str, instruction: str, *, is_tuned: 
         request = ChatRequest(model=target.model_id, messages=_messages(prompt, instruction), temperature=0)
         async with aclosing(services.stream_answer(target=target, request=request)) as deltas:
             async for delta in deltas:
+                # Loading the model is not part of answering.
+                started = started or time.monotonic()
                 pieces += 1
                 text += delta.text
                 if delta.text:
@@ -107,7 +109,8 @@ async def _events(adapter: Adapter, prompt: str, instruction: str, *, is_tuned: 
         log.warning("no answer from %s: %s", adapter.model_id if is_tuned else adapter.base_model, error)
         yield _event({"error": _plain(error)})
         return
-    yield _event({"done": True, "words": len(text.split()), "seconds": round(time.monotonic() - started, 2)})
+    seconds = round(time.monotonic() - started, 2) if started else 0
+    yield _event({"done": True, "words": len(text.split()), "seconds": seconds})
 
 
 def _messages(prompt: str, instruction: str) -> list[dict[str, str]]:

@@ -57,6 +57,7 @@ function makeCompare(root) {
     text.classList.remove("error");
     foot.textContent = "";
     article.setAttribute("aria-busy", "true");
+    const patience = setTimeout(() => (foot.textContent = root.dataset.wordLoading), 1500);
     try {
       const response = await fetch(article.dataset.streamUrl, {
         method: "POST",
@@ -66,7 +67,11 @@ function makeCompare(root) {
       });
       if (!response.ok) throw new Refused(response.status);
       const isWhole = await readEvents(response.body, (event) => {
-        if (event.delta) text.textContent += event.delta;
+        if (event.delta) {
+          clearTimeout(patience);
+          if (!text.textContent) foot.textContent = "";
+          text.textContent += event.delta;
+        }
         if (event.error) fault(text, event.error);
         if (event.done) foot.textContent = fill(root.dataset.wordFigures, { words: event.words, seconds: Number(event.seconds).toFixed(1) });
         return Boolean(event.done || event.error);
@@ -77,6 +82,7 @@ function makeCompare(root) {
       else if (problem instanceof Refused) fault(text, fill(root.dataset.wordRefused, { status: problem.message }));
       else foot.textContent = root.dataset.wordBroken;
     } finally {
+      clearTimeout(patience);
       article.removeAttribute("aria-busy");
     }
   }

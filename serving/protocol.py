@@ -286,5 +286,8 @@ def _integer(body: dict[str, Any], name: str, low: int, high: int | None) -> int
 
 
 def _short(value: Any) -> str:
-    shown = repr(value)
+    try:
+        shown = repr(value)
+    except RecursionError:  # the JSON reader goes a few levels deeper than repr
+        return "what nests too deep to be shown"
     return shown if len(shown) <= 80 else shown[:77] + "…"

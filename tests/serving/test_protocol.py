@@ -71,6 +71,13 @@ def test_a_message_that_is_none_is_refused_with_its_place(message, param):
     assert refused(messages=[message]).param == param
 
 
+def test_a_value_that_nests_too_deep_to_be_shown_is_refused_by_name():
+    nested: list = []
+    for _ in range(5000):
+        nested = [nested]
+    assert refused(messages=[{"role": nested, "content": "x"}]).param == "messages[0].role"
+
+
 def test_text_parts_and_developer_messages_become_plain_ones():
     parts = [{"type": "text", "text": "Good "}, {"type": "text", "text": "day"}]
     request = parse_chat_request(GOOD | {"messages": [{"role": "developer", "content": parts}]})

@@ -8,6 +8,17 @@ from unfold.admin import ModelAdmin, TabularInline
 from datasets_app.models import Dataset, DatasetVersion
 
 
+class GoesWithItsOwner:
+    """Not deleted on its own pages here, but along with a user who is deleted."""
+
+    def has_delete_permission(self, request, obj=None):
+        # Deleting one set goes by the owner's page, which also says what learned from it.
+        here = request.resolver_match
+        if here is None or here.url_name.startswith("datasets_app_"):
+            return False
+        return super().has_delete_permission(request, obj)
+
+
 class VersionInline(TabularInline):
     model = DatasetVersion
     fields = ["number", "format", "row_count", "train_count", "held_out_count", "fault_count", "created_at"]
@@ -25,7 +36,7 @@ class VersionInline(TabularInline):
 
 
 @admin.register(Dataset)
-class DatasetAdmin(ModelAdmin):
+class DatasetAdmin(GoesWithItsOwner, ModelAdmin):
     list_display = ["name", "owner", "newest_rows", "created_at"]
     list_filter = ["owner"]
     search_fields = ["name", "description", "owner__username", "id"]
@@ -49,13 +60,9 @@ class DatasetAdmin(ModelAdmin):
     def has_add_permission(self, request):
         return False
 
-    def has_delete_permission(self, request, obj=None):
-        # Deleting goes by the owner's page, which also says what learned from it.
-        return False
-
 
 @admin.register(DatasetVersion)
-class DatasetVersionAdmin(ModelAdmin):
+class DatasetVersionAdmin(GoesWithItsOwner, ModelAdmin):
     list_display = [
         "dataset", "number", "owner", "format", "row_count", "held_out_count", "fault_count", "made_by", "created_at",
     ]  # fmt: skip
@@ -68,7 +75,4 @@ class DatasetVersionAdmin(ModelAdmin):
         return False
 
     def has_change_permission(self, request, obj=None):
-        return False
-
-    def has_delete_permission(self, request, obj=None):
         return False

@@ -13,11 +13,20 @@ from typing import Any
 from .formats.base import BadRow, excerpt
 
 SPACE = re.compile(r"[ \t\r\n]*")
-NEXT_RECORD = re.compile(r"[,\n][ \t\r\n]*(?=\{)")
+NEXT_RECORD = re.compile(r"[,\n][ \t\r]*(?=\{)")
 BAD_BYTE = re.compile("[\udc80-\udcff]")
-# How many places are tried behind a broken record: each may cost a deep look.
-PLACES_TRIED = 1000
+# What one list may cost in tries that found nothing, in characters; one try costs at least so many.
+WASTE_MOST = 20_000_000
+WASTE_LEAST = 1000
 GAVE_UP = -1
+# After a first fault, a value is looked for in so many characters before it is in more: the error of Python's
+# decoder counts the lines of all that it was given, which for each of many faults would be the whole file.
+WINDOW = 16 * 1024
+# The longest word that may be cut in two where a window ends (-Infinity), and some more.
+WORD = 20
+UNTERMINATED = "Unterminated string starting at"
+# Finding a column means looking for where the line began; nobody reads so many faults.
+COLUMNS_TOLD = 1000
 # An object with these names only is a message inside a record, not a record.
 INNER_NAMES = {"role", "content", "from", "value", "weight"}
 
@@ -29,7 +38,7 @@ PLAIN_WORDS = {
     "Expecting property name enclosed in double quotes": 'a name in double quotes ("…") was expected',
     "Illegal trailing comma before end of object": "there is a comma too many before the closing }",
     "Illegal trailing comma before end of array": "there is a comma too many before the closing ]",
-    "Unterminated string starting at": "a text that begins here is not closed by a quotation mark",
+    UNTERMINATED: "a text that begins here is not closed by a quotation mark",
     "Invalid control character at": "a text is not closed before its line ends (in a text, a line break is \\n)",
     "Invalid \\escape": 'there is a lone backslash; write it as \\\\ (or the quotation mark after it as \\")',
     "Invalid \\uXXXX escape": "\\u must be followed by four digits or letters a to f",
@@ -61,24 +70,47 @@ class Broken:
 
 
 class Decoder:
-    """A JSON decoder that names NaN and depth instead of passing or dying of them."""
+    """A JSON decoder that names NaN and depth instead of passing or dying of them.
+
+    `wasted` is how many characters were looked at for values whose end nobody can tell.
+    """
 
     def __init__(self) -> None:
+        self.wasted = 0
+        self._faults = 0
         self._constants: list[str] = []
         self._decoder = json.JSONDecoder(parse_constant=self._constants.append)
 
     def decode_at(self, text: str, start: int, line: int) -> Found | Broken:
         """The value that begins at `start`, which is on `line`."""
-        self._constants.clear()
-        try:
-            value, end = self._decoder.raw_decode(text, start)
-        except json.JSONDecodeError as error:
-            return _broken(text, start, line, error.pos, error.msg)
-        except RecursionError:
-            fault = BadRow("Lists or objects are nested many hundreds deep.", "Leave out this record.")
-            return Broken(line, fault, start)
-        except ValueError as error:  # a number of thousands of digits
-            return Broken(line, BadRow(f"A number cannot be read ({error}).", "Write it as text."), start)
+        size = WINDOW if self.wasted else len(text)
+        while True:
+            piece, shift = (text[start : start + size], start) if self.wasted else (text, 0)
+            may_go_on = shift + len(piece) < len(text)
+            self._constants.clear()
+            try:
+                value, end = self._decoder.raw_decode(piece, start - shift)
+            except json.JSONDecodeError as error:
+                position = error.pos + shift
+                looked = shift + len(piece) - start if error.msg == UNTERMINATED else position - start
+                if may_go_on and looked + WORD >= len(piece):
+                    size *= 16
+                    continue
+                self._waste(looked)
+                return self.broken(text, start, line, position, error.msg)
+            except RecursionError:
+                self._waste(shift + len(piece) - start)
+                fault = BadRow("Lists or objects are nested many hundreds deep.", "Leave out this record.")
+                return Broken(line, fault, start)
+            except ValueError as error:  # a number of thousands of digits
+                self._waste(shift + len(piece) - start)
+                return Broken(line, BadRow(f"A number cannot be read ({error}).", "Write it as text."), start)
+            if may_go_on and end == len(piece):
+                size *= 16
+                continue
+            return self._checked(text, start, line, value, end + shift)
+
+    def _checked(self, text: str, start: int, line: int, value: Any, end: int) -> Found | Broken:
         if self._constants:
             name = self._constants[0]
             line += text.count("\n", start, max(text.find(name, start, end), start))
@@ -87,30 +119,37 @@ class Decoder:
             )
             return Broken(line, fault, end, end)
         if not text.isascii() and (bad := BAD_BYTE.search(text, start, end)):
-            return _bad_byte(text, start, line, bad.start(), end)
+            return self._bad_byte(text, start, line, bad.start(), end)
         return Found(line, value, start, end)
 
+    def broken(self, text: str, start: int, line: int, position: int, message: str) -> Broken:
+        """The value that begins at `start` as broken at `position`; `message` is one of Python's json module."""
+        words = PLAIN_WORDS.get(message, message)
+        fault = BadRow(
+            f"Not valid JSON in {self._place(text, start, line, position)}: {words}.",
+            "Mend this place; a program that writes JSON for you avoids it.",
+            excerpt(text, position),
+        )
+        return Broken(line + text.count("\n", start, position), fault, position)
 
-def _broken(text: str, start: int, line: int, position: int, message: str) -> Broken:
-    line += text.count("\n", start, position)
-    column = position - text.rfind("\n", 0, position)
-    words = PLAIN_WORDS.get(message, message)
-    fault = BadRow(
-        f"Not valid JSON in line {line}, column {column}: {words}.",
-        "Mend this place; a program that writes JSON for you avoids it.",
-        excerpt(text, position),
-    )
-    return Broken(line, fault, position)
+    def _bad_byte(self, text: str, start: int, line: int, position: int, end: int) -> Broken:
+        fault = BadRow(
+            f"The byte 0x{ord(text[position]) - 0xDC00:02X} in {self._place(text, start, line, position)} "
+            "is not UTF-8 text.",
+            "Save the file again with the encoding UTF-8 (many programs call it “Unicode (UTF-8)”).",
+            excerpt(text, position),
+        )
+        return Broken(line, fault, position, end)
 
+    def _place(self, text: str, start: int, line: int, position: int) -> str:
+        self._faults += 1
+        place = f"line {line + text.count(chr(10), start, position)}"
+        if self._faults > COLUMNS_TOLD:
+            return place
+        return f"{place}, column {position - text.rfind(chr(10), 0, position)}"
 
-def _bad_byte(text: str, start: int, line: int, position: int, end: int) -> Broken:
-    fault = BadRow(
-        f"The byte 0x{ord(text[position]) - 0xDC00:02X} in line {line + text.count(chr(10), start, position)}, "
-        f"column {position - text.rfind(chr(10), 0, position)} is not UTF-8 text.",
-        "Save the file again with the encoding UTF-8 (many programs call it “Unicode (UTF-8)”).",
-        excerpt(text, position),
-    )
-    return Broken(line, fault, position, end)
+    def _waste(self, looked: int) -> None:
+        self.wasted += max(looked, WASTE_LEAST)
 
 
 def skip_space(text: str, position: int) -> int:
@@ -128,7 +167,7 @@ def iterate_lines(lines: Iterator[bytes]) -> Iterator[Found | Broken]:
             continue
         found = decoder.decode_at(text, 0, number)
         if isinstance(found, Found) and found.end != len(text):
-            found = _broken(text, 0, number, skip_space(text, found.end), "Extra data")
+            found = decoder.broken(text, 0, number, skip_space(text, found.end), "Extra data")
         yield found
 
 
@@ -179,9 +218,9 @@ def iterate_array(text: str, start: int, line: int = 1) -> Iterator[Found | Brok
 def _next_record(text: str, position: int, keys: set[str], decoder: Decoder) -> int | None:
     """Where reading can go on after a broken record: at an object with the same names as the ones before.
 
-    None when there is no such place, GAVE_UP when too many were tried.
+    None when there is no such place, GAVE_UP when looking for it costs too much.
     """
-    for _ in range(PLACES_TRIED):
+    while decoder.wasted < WASTE_MOST:
         match = NEXT_RECORD.search(text, position)
         if match is None:
             return None
@@ -191,6 +230,7 @@ def _next_record(text: str, position: int, keys: set[str], decoder: Decoder) -> 
             names = found.value.keys()
             if (keys & names) if keys else (names - INNER_NAMES):
                 return position
+        if found.end is not None:
             position = found.end - 1  # a message inside the broken record: look on behind it
     return GAVE_UP
 

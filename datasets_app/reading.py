@@ -2,6 +2,7 @@
 
 import hashlib
 import io
+import re
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
@@ -21,6 +22,7 @@ FAULTS_KEPT = 200
 # What one reading takes on: beyond it a request would last minutes, and no adapter needs so many.
 ROWS_MOST = 500_000
 SAMPLE_BYTES = 256 * 1024
+SURROGATE = re.compile("[\ud800-\udfff]")
 WRAPPERS = ("data", "examples", "rows", "train", "items")
 
 UNKNOWN_HEADER = BadRow(
@@ -331,8 +333,11 @@ def _key_of(messages: list[dict[str, Any]]) -> str:
 
 
 def _uuid_of(metadata: Any) -> str | None:
+    """The key that the metadata gives; None also for one that no UTF-8 file can hold."""
     value = metadata.get("conversation_id") if isinstance(metadata, dict) else None
-    return value[:200] if isinstance(value, str) and value.strip() else None
+    if not isinstance(value, str) or not value.strip() or SURROGATE.search(value):
+        return None
+    return value[:200]
 
 
 def _line_of(text: str, position: int) -> int:

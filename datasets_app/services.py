@@ -1,6 +1,8 @@
 """Brings datasets in, renames and deletes them."""
 
+import shutil
 import tempfile
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
@@ -85,16 +87,8 @@ def create_dataset(
         raise NameTaken(_("The set needs a name."))
     if Dataset.objects.for_user(owner).filter(name=name).exists():
         raise name_taken(name)
-    with tempfile.TemporaryDirectory(dir=settings.FILE_UPLOAD_TEMP_DIR) as folder:
-        source, rows = Path(folder) / "source", Path(folder) / "rows.jsonl"
-        write_source(source, file, text)
-        imported, kept = import_source(source, rows, file_name)
-        try:
-            with transaction.atomic():
-                dataset = Dataset.objects.create(owner=owner, name=name, description=description)
-                return add_row(dataset, imported, kept, made_by or how(file), None)
-        except IntegrityError as problem:
-            raise name_taken(name) from problem
+    with brought(file, text, file_name) as (imported, kept):
+        return add_dataset(owner, name, description, imported, kept, made_by or how(file))
 
 
 def add_version(
@@ -106,18 +100,26 @@ def add_version(
     made_by: str | None = None,
 ) -> DatasetVersion:
     """The next version of a dataset; the earlier ones stay as they are. Raises DatasetRefused, TooLarge."""
+    with brought(file, text, file_name) as (imported, kept), transaction.atomic():
+        # Two at once get two numbers: the second waits for the first.
+        dataset = Dataset.objects.select_for_update().get(pk=dataset.pk)
+        parent = dataset.latest
+        if parent and parent.source_sha256 == imported.source_sha256:
+            message = _("This is the very file of version %(number)s.") % {"number": parent.number}
+            raise DatasetRefused(message)
+        return add_row(dataset, imported, kept, made_by or how(file), parent)
+
+
+@contextmanager
+def brought(file: File | Path | None, text: str | None, file_name: str):
+    """What came, read and kept: (imported, the two stored files). The row is to be committed inside."""
     with tempfile.TemporaryDirectory(dir=settings.FILE_UPLOAD_TEMP_DIR) as folder:
         source, rows = Path(folder) / "source", Path(folder) / "rows.jsonl"
         write_source(source, file, text)
-        imported, kept = import_source(source, rows, file_name)
-        with transaction.atomic():
-            # Two at once get two numbers: the second waits for the first.
-            dataset = Dataset.objects.select_for_update().get(pk=dataset.pk)
-            parent = dataset.latest
-            if parent and parent.source_sha256 == imported.source_sha256:
-                message = _("This is the very file of version %(number)s.") % {"number": parent.number}
-                raise DatasetRefused(message)
-            return add_row(dataset, imported, kept, made_by or how(file), parent)
+        yield import_source(source, rows, file_name)
+        # Before the row was there, somebody may have deleted a set of the same bytes, and with it these files.
+        files.put_file(source)
+        files.put_file(rows)
 
 
 def how(file: File | Path | None) -> str:
@@ -170,6 +172,18 @@ def import_source(source: Path, rows: Path, file_name: str) -> tuple[Imported, t
     return imported, (files.put_file(source), files.put_file(rows))
 
 
+def add_dataset(
+    owner, name: str, description: str, imported: Imported, kept: tuple[Stored, Stored], made_by: str
+) -> DatasetVersion:
+    """A dataset and its first version. Raises NameTaken."""
+    try:
+        with transaction.atomic():
+            dataset = Dataset.objects.create(owner=owner, name=name, description=description)
+            return add_row(dataset, imported, kept, made_by, None)
+    except IntegrityError as problem:
+        raise name_taken(name) from problem
+
+
 def add_row(
     dataset: Dataset,
     imported: Imported,
@@ -209,22 +223,17 @@ def demo_dataset(*, owner) -> DatasetVersion:
     path = next(iter(sorted(DEMO_DIR.glob("*.jsonl"))), None)
     if path is None:
         raise DatasetRefused(_("The example set is not on this machine (%(place)s).") % {"place": DEMO_DIR})
-    with transaction.atomic():
+    made = DatasetVersion.objects.for_user(owner).filter(made_by=MadeBy.DEMO).order_by("-number")
+    if found := made.first():
+        return found
+    with brought(path, None, path.name) as (imported, kept), transaction.atomic():
         # Two clicks at once make one set: the second waits for the first.
         get_user_model().objects.select_for_update().get(pk=owner.pk)
-        found = DatasetVersion.objects.for_user(owner).filter(made_by=MadeBy.DEMO).order_by("-number").first()
-        if found:
+        if found := made.all().first():
             return found
         name = free_name(owner=owner, wanted=_("Harbour guide"))
         description = _("Short questions, answered by a friendly harbour guide: our example set")
-        return create_dataset(
-            owner=owner,
-            name=name,
-            file=path,
-            file_name=path.name,
-            made_by=MadeBy.DEMO,
-            description=description,
-        )
+        return add_dataset(owner, name, description, imported, kept, MadeBy.DEMO)
 
 
 def rename_dataset(*, dataset: Dataset, name: str, description: str | None = None) -> Dataset:
@@ -272,7 +281,26 @@ def in_use(dataset: Dataset, names: list[str]) -> DatasetInUse:
 
 
 def delete_unused_files(hashes: set[str]) -> None:
-    """Removes stored files that no version refers to any more."""
+    """Removes stored files that no version refers to any more.
+
+    Somebody may bring the same bytes meanwhile. Whoever does looks after the commit whether they are there
+    (`brought`), and here they are put back if such a version is found after the deletion.
+    """
     for sha256 in hashes:
-        if not DatasetVersion.objects.filter(Q(source_sha256=sha256) | Q(rows_sha256=sha256)).exists():
+        if is_used(sha256):
+            continue
+        with tempfile.NamedTemporaryFile(dir=settings.FILE_UPLOAD_TEMP_DIR) as copy:
+            try:
+                with files.open_stored(sha256) as stored:
+                    shutil.copyfileobj(stored, copy)
+            except FileNotFoundError:
+                continue  # somebody else who deleted the same bytes was first
+            copy.flush()
             files.delete_stored(sha256)
+            if is_used(sha256):
+                files.put_file(Path(copy.name))
+
+
+def is_used(sha256: str) -> bool:
+    """Whether a version refers to the stored file."""
+    return DatasetVersion.objects.filter(Q(source_sha256=sha256) | Q(rows_sha256=sha256)).exists()

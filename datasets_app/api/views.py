@@ -180,7 +180,7 @@ class DatasetViewSet(mixins.ListModelMixin, viewsets.GenericViewSet):
         if number:
             versions = (
                 versions.filter(number=int(number))
-                if number.isascii() and number.isdigit()
+                if number.isascii() and number.isdigit() and len(number) < 10
                 else versions.none()
             )
         version = versions.first()

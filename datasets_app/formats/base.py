@@ -7,6 +7,10 @@ from typing import Any, NamedTuple
 Message = dict[str, Any]
 
 
+# What is told about one example; a list without end of the same two words helps nobody.
+WARNINGS_KEPT = 10
+
+
 class Turn(NamedTuple):
     """One message as a format finds it: our word for the role, and content that nobody has checked yet."""
 
@@ -145,11 +149,12 @@ def make_example(turns: list[Turn], record: dict[str, Any], conversation: str | 
 
     System texts at the start are joined; turns of the same role in a row are joined (equal ones kept
     once), because several chat templates refuse them; what comes before the first question and after the
-    last answer is left off. Each of these is told in `warnings`.
+    last answer is left off. Each of these is told in `warnings`, the first WARNINGS_KEPT of them.
     """
     warnings: list[tuple[str, str]] = []
     system: list[str] = []
     messages: list[Message] = []
+    said: list[list[str]] = []  # the texts of each message, joined in the end
     for number, (role, content, weight) in enumerate(turns, 1):
         text = text_of(content, f"the text of message {number}")
         if role == "system":
@@ -165,11 +170,16 @@ def make_example(turns: list[Turn], record: dict[str, Any], conversation: str | 
             who = "answer" if role == "assistant" else "question"
             raise BadRow(f"Message {number}, the {who}, is empty.", "Fill it in, or leave out this example.")
         if messages and messages[-1]["role"] == role:
-            warnings.append(_join(messages[-1], text, number))
+            warning = _join(said[-1], text, role, number)
+            if len(warnings) < WARNINGS_KEPT:
+                warnings.append(warning)
         else:
+            said.append([text])
             messages.append(
                 {"role": role, "content": text} if weight else {"role": role, "content": text, "weight": 0}
             )
+    for message, texts in zip(messages, said, strict=True):
+        message["content"] = "\n\n".join(texts)
 
     if messages and messages[0]["role"] == "assistant" and len(messages) > 1:
         del messages[0]
@@ -190,15 +200,19 @@ def make_example(turns: list[Turn], record: dict[str, Any], conversation: str | 
     _refuse_incomplete(messages)
     if system:
         messages.insert(0, {"role": "system", "content": "\n\n".join(system)})
-    return Example(messages, conversation or conversation_of(record), split_of(record), tuple(warnings))
+    return Example(
+        messages, conversation or conversation_of(record), split_of(record), tuple(warnings[:WARNINGS_KEPT])
+    )
 
 
-def _join(last: Message, text: str, number: int) -> tuple[str, str]:
-    who = "questions" if last["role"] == "user" else "answers"
+def _join(texts: list[str], text: str, role: str, number: int) -> tuple[str, str]:
+    """Adds `text` to the texts of one message, unless it repeats the last of them; the warning about it."""
+    who = "questions" if role == "user" else "answers"
     mend = "Let person and assistant take turns."
-    if last["content"].strip() == text.strip():
+    if texts[-1].strip() == text.strip():
+        texts[-1] = min(texts[-1], text, key=len)  # so that white space at its ends is looked at once
         return f"Message {number} says the same as the one before it and was left out.", mend
-    last["content"] += "\n\n" + text
+    texts.append(text)
     return f"Two {who} in a row (message {number} is the second) were joined into one.", mend
 
 

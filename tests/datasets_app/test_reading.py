@@ -3,10 +3,12 @@
 import gzip
 import io
 import json
+import time
 import zipfile
 
 import pytest
 
+from datasets_app.formats.base import WARNINGS_KEPT
 from datasets_app.reading import FAULTS_KEPT, read_examples
 from tests.datasets_app.files import DATA, EQ_12_JSON, EQ_12_JSONL, chat, chats, json_lines, pair
 
@@ -413,6 +415,18 @@ def test_turns_that_do_not_alternate_are_tidied_with_a_warning(read):
     assert reading.fault_count == 4
 
 
+def test_many_questions_in_a_row_are_joined_and_told_of_a_few_times(read):
+    rows, reading = read("\n".join(["Q: first", *(f"Q: {number}" for number in range(50)), "A: yes"]))
+    assert words(rows[0]) == [("user", "\n\n".join(["first", *map(str, range(50))])), ("assistant", "yes")]
+    assert reading.fault_count == WARNINGS_KEPT
+
+
+def test_a_repeated_turn_is_left_out_after_a_join_too(read):
+    messages = [{"role": "user", "content": text} for text in ("a", "b", "b  ", "a")]
+    rows, _ = read(json.dumps({"messages": [*messages, {"role": "assistant", "content": "c"}]}))
+    assert words(rows[0])[0] == ("user", "a\n\nb\n\na")
+
+
 def test_a_broken_record_in_a_list_does_not_take_its_neighbours_along(read):
     records = [json.dumps(chat(f"Question {number}?")) for number in range(6)]
     records[2] = records[2][:-1] + " oops }"
@@ -425,6 +439,34 @@ def test_a_hostile_list_ends_soon(read):
     rows, reading = read("[" + GOOD + ',\n{"x":' + '[\n{"x":' * 50_000)
     assert len(rows) == 1
     assert "What follows could not be read" in reading.faults[-1].problem
+
+
+@pytest.mark.parametrize(
+    "hostile",
+    [
+        "[" + '{"a" x' + "\n" * 200_000,
+        "[" + '{"a":[\n' * 900 + "1," * 500_000 + "x",
+        "[" + '{"a":[\n' * 900 + '"' + "x" * 1_000_000,
+        "[" + (GOOD + ',{"messages":[\n' + GOOD + ",\n") * 5_000,
+        "[" + (GOOD + ",\n{x},\n") * 30_000 + "]",
+        "[" + GOOD + ",{x}" * 500_000 + "]",
+        "Q: 0\nA: 0\nQ: 0\n" + "Q: 1\nQ: 2\n" * 100_000,
+    ],
+    ids=["newlines", "nested", "open text", "nested records", "faults", "only faults", "questions"],
+)
+def test_what_is_made_to_take_long_ends_soon(read, hostile):
+    begun = time.process_time()
+    read(hostile)
+    assert time.process_time() - begun < 8  # about 1 s; quadratic ways took up to minutes
+
+
+def test_good_records_behind_a_fault_are_read_whatever_their_length(read):
+    records = [json.dumps(chat("x" * length)) for length in range(16_200, 16_400)]
+    records += [json.dumps(chat("y" * 300_000, "é" * 1000)), GOOD[:-1] + " oops }", GOOD]
+    rows, reading = read("[\n{x},\n" + ",\n".join(records) + "\n]")
+    assert [len(words(row)[0][1]) for row in rows] == [*range(16_200, 16_400), 300_000, len(ASKED[1])]
+    assert [fault.line for fault in reading.faults] == [2, 204]
+    assert f"line 204, column {len(GOOD) + 1}" in reading.faults[1].problem
 
 
 def test_a_list_that_was_cut_off_keeps_what_came(read):
@@ -521,3 +563,10 @@ def test_a_broken_first_line_does_not_hide_the_good_ones(tmp_path):
     reading = read_examples(path)
     assert len(list(reading)) == 1 and reading.format == "messages"
     assert [fault.line for fault in reading.faults] == [1]
+
+
+def test_a_key_that_no_file_can_hold_is_no_key(read):
+    text = json.dumps({"conversation_metadata": {"conversation_id": "\ud800"}, "training_pairs": [pair()]})
+    rows, _ = read(text)
+    assert len(rows) == 1
+    assert rows[0]["conversation"] == "fp_conversation"

@@ -125,6 +125,38 @@ def test_deleting_takes_the_files_that_nobody_else_has(
     assert stored_files(own_storage) == 2
 
 
+@pytest.mark.parametrize("is_new", [True, False])
+def test_bytes_that_are_deleted_while_the_same_are_brought_are_stored_again(
+    mallory, dataset, version, monkeypatch, django_capture_on_commit_callbacks, is_new
+):
+    hers = services.create_dataset(owner=mallory, name="Hers", text=chats(3)).dataset
+    add_row = services.add_row
+
+    def add_row_after_a_deletion(*given):
+        with django_capture_on_commit_callbacks(execute=True):
+            services.delete_dataset(dataset=dataset)
+        with pytest.raises(FileNotFoundError):
+            files.open_stored(version.source_sha256)
+        return add_row(*given)
+
+    monkeypatch.setattr(services, "add_row", add_row_after_a_deletion)
+    if is_new:
+        brought = services.create_dataset(owner=mallory, name="Same", text=chats(10))
+    else:
+        brought = services.add_version(dataset=hers, text=chats(10))
+    assert brought.source_sha256 == version.source_sha256
+    assert files.local_path(brought.source_sha256).read_text() == chats(10)
+    assert selectors.preview(brought, 0)["row"]["messages"][0]["content"] == "Question 0?"
+
+
+def test_bytes_that_are_brought_while_the_same_are_deleted_are_put_back(alice, own_storage, monkeypatch):
+    kept = files.put_bytes(b"the same bytes")
+    answers = iter([False, True])
+    monkeypatch.setattr(services, "is_used", lambda sha256: next(answers))
+    services.delete_unused_files({kept.sha256})
+    assert files.local_path(kept.sha256).read_bytes() == b"the same bytes"
+
+
 def test_preview_walks_the_rows_and_stops_at_the_ends(version):
     first, last = selectors.preview(version, -3), selectors.preview(version, 99)
     assert (first["number"], first["previous_index"], first["next_index"]) == (1, None, 1)

@@ -255,3 +255,14 @@ def test_the_admin_lists_everything_and_changes_no_version(admin_client, version
     change = reverse("admin:datasets_app_datasetversion_change", args=[version.pk])
     assert admin_client.get(change).status_code == 200
     assert admin_client.post(change, {"number": 7}).status_code == 403
+
+
+def test_the_admin_deletes_sets_along_with_their_owner_only(admin_client, alice, dataset, version):
+    for name, row in (("dataset", dataset), ("datasetversion", version)):
+        assert (
+            admin_client.post(reverse(f"admin:datasets_app_{name}_delete", args=[row.pk])).status_code == 403
+        )
+    address = reverse(f"admin:{alice._meta.app_label}_{alice._meta.model_name}_delete", args=[alice.pk])
+    assert admin_client.post(address, {"post": "yes"}).status_code == 302
+    assert not type(alice).objects.filter(pk=alice.pk).exists()
+    assert not Dataset.objects.exists()

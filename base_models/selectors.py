@@ -12,7 +12,7 @@ def base_model_or_404(key: str) -> BaseModel:
     try:
         model = BaseModel.objects.filter(pk=uuid.UUID(key)).first()
     except ValueError:
-        model = BaseModel.objects.filter(name=key).first()
+        model = BaseModel.objects.filter(name=key).first() if "\0" not in key else None
     if model is None:
         raise Http404(f"No base model {key!r}.")
     return model

@@ -8,10 +8,11 @@ from drf_spectacular.utils import OpenApiParameter, extend_schema
 from rest_framework import mixins, status, viewsets
 from rest_framework.decorators import action
 from rest_framework.negotiation import DefaultContentNegotiation
-from rest_framework.parsers import FormParser, JSONParser, MultiPartParser
+from rest_framework.parsers import FormParser, MultiPartParser
 from rest_framework.response import Response
 
 from apex.common.access import owned_or_404
+from apex.common.api import JSONParser
 from apex.common.api_errors import Unacceptable
 from datasets_app import selectors, services
 from datasets_app.api.serializers import (

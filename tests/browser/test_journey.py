@@ -7,7 +7,7 @@ import pytest
 
 from tests.flows.client import open_with_peft
 
-pytestmark = [pytest.mark.stack, pytest.mark.slow]
+pytestmark = [pytest.mark.stack, pytest.mark.slow, pytest.mark.timeout(600)]
 EQ12 = Path(__file__).parent.parent / "data" / "brightrun" / "EQ-12-conversations-demo.json"
 PASSWORD = "correct horse battery"
 

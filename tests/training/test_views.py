@@ -1,3 +1,5 @@
+import re
+
 import pytest
 from django.urls import reverse
 
@@ -26,6 +28,9 @@ def test_home_shows_what_runs_and_the_last_result(alice_client, job, tmp_path):
 def test_the_job_page_shows_a_live_curve_while_it_waits(alice_client, job):
     text = page(alice_client, "job-detail", job_id=job.pk).content.decode()
     assert f"/ws/training/jobs/{job.pk}/" in text and "data-curve" in text and "waits for its turn" in text
+    triggers = re.findall(r'hx-trigger="([^"]+)"', text)
+    # A throttled trigger would swallow the others of its element, the last change among them.
+    assert not [trigger for trigger in triggers if "throttle" in trigger and "," in trigger]
 
 
 def test_the_whole_history_is_there_after_a_reload(alice_client, job):

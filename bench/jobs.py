@@ -89,6 +89,8 @@ def starting(stack: Stack, token: str, body: dict) -> Iterator[dict]:
             "ERROR",
         ],
         cwd=ROOT,
+        stdout=subprocess.DEVNULL,  # its banner is no figure
+        stderr=subprocess.DEVNULL,
         env={**os.environ, "APEX_REDIS_URL": url},
     )
     try:

@@ -114,10 +114,6 @@ class Renderer:
                 fewest = middle + 1
         return best
 
-    def count_tokens(self, text: str) -> int:
-        """Tokens of plain text, without special tokens around it."""
-        return len(self.tokenizer.encode(text, add_special_tokens=False).ids)
-
     def decode(self, token_ids: Sequence[int], *, skip_special_tokens: bool = True) -> str:
         return self.tokenizer.decode(list(token_ids), skip_special_tokens=skip_special_tokens)
 

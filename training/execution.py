@@ -76,9 +76,11 @@ def run(attempt: Attempt) -> None:
 
 def clear_leftovers(work: Path) -> None:
     """Removes what workers left behind that were killed: folders of jobs that do not run any more."""
+    running = {
+        str(pk) for pk in TrainingJob.objects.filter(status=Status.RUNNING).values_list("pk", flat=True)
+    }
     for folder in work.iterdir():
-        job_id = folder.name.rpartition("-")[0]
-        if not TrainingJob.objects.filter(pk=job_id, status=Status.RUNNING).exists():
+        if folder.name.rpartition("-")[0] not in running:
             shutil.rmtree(folder, ignore_errors=True)
 
 

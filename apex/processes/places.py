@@ -27,11 +27,6 @@ def data_dir() -> Path:
     return (Path(chosen).expanduser() if chosen else ROOT / "var").resolve()
 
 
-def logs_dir(data: Path | None = None) -> Path:
-    """Return the folder of the log files, one for each process. Creates nothing."""
-    return (data or data_dir()) / "logs"
-
-
 def runtime_dir(data: Path | None = None) -> Path:
     """Return the folder for the sockets of this data directory. Creates nothing.
 

@@ -219,7 +219,6 @@ ACCOUNT_PRESERVE_USERNAME_CASING = False
 EMAIL_BACKEND = "django.core.mail.backends.console.EmailBackend"
 SESSION_COOKIE_HTTPONLY = True
 SESSION_COOKIE_SAMESITE = "Lax"
-CSRF_FAILURE_VIEW = "django.views.csrf.csrf_failure"
 
 # --- API ----------------------------------------------------------------------------------------------------
 KNOX_TOKEN_MODEL = "accounts.ApiToken"

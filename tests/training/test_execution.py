@@ -141,10 +141,14 @@ def test_packing_may_take_longer_than_the_lease(job, engine_says, monkeypatch, s
 
 def test_what_a_killed_worker_left_behind_is_cleared(job, engine_says, settings):
     leftover = settings.DATA_DIR / "work" / "00000000-0000-0000-0000-000000000000-abc"
+    stray = settings.DATA_DIR / "work" / "stray"  # a name that is no job's must not stop a training
     leftover.mkdir(parents=True)
+    stray.mkdir(parents=True)
     engine_says(WHOLE)
     execution.execute_job(str(job.pk))
-    assert not leftover.exists()
+    assert not leftover.exists() and not stray.exists()
+    job.refresh_from_db()
+    assert job.status == Status.SUCCEEDED
 
 
 def test_a_job_that_is_stopped_and_deleted_ends_quietly(job, engine_says):

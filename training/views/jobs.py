@@ -53,7 +53,7 @@ def job_status(request, job_id):
 
 def job_context(request, job_id) -> dict:
     job = owned_or_404(selectors.jobs_for_list(request.user), request.user, pk=job_id)
-    held = selectors.points(job)["held"]
+    held = selectors.checks(job)
     started = job.facts.get("started", {})
     adapter = getattr(job, "adapter", None)
     return {

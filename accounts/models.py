@@ -30,6 +30,12 @@ class User(AbstractUser):
         validators=[validate_time_zone],
         help_text=_("Dates show in it."),
     )
+    upload_limit_mb = models.PositiveIntegerField(
+        _("largest upload, MB"),
+        null=True,
+        blank=True,
+        help_text=_("Empty: as for everybody (UPLOAD_LIMIT_BYTES)."),
+    )
 
 
 class Scope(models.TextChoices):
@@ -78,3 +84,27 @@ class Notice(OwnedModel):
 
     def __str__(self) -> str:
         return self.text
+
+
+class AllowedPlace(models.Model):
+    """A place that the guard on what users name would refuse, allowed by a superuser for the whole house.
+
+    A host (`minio.internal:9000`, `10.0.0.0/8`) that `apex.common.fetch` may go to although it is in a private
+    network, or a directory of this machine that `file://` references may read.
+    """
+
+    class What(models.TextChoices):
+        HOST = "host", _("a host, with or without a port, or a network")
+        DIRECTORY = "directory", _("a directory")
+
+    what = models.CharField(_("what"), max_length=10, choices=What)
+    place = models.CharField(_("place"), max_length=300)
+    note = models.CharField(_("why"), max_length=200, blank=True)
+    created_at = models.DateTimeField(_("created"), auto_now_add=True)
+
+    class Meta:
+        verbose_name = _("allowed place")
+        constraints = [models.UniqueConstraint(fields=["what", "place"], name="place_is_allowed_once")]
+
+    def __str__(self) -> str:
+        return self.place

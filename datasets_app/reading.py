@@ -5,7 +5,7 @@ import io
 import re
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import ModuleType
 from typing import Any, TextIO
@@ -13,6 +13,7 @@ from typing import Any, TextIO
 import msgspec
 
 from . import sniffing
+from .faults import ERROR, REFUSAL, WARNING, Fault
 from .formats import brightrun, dialogue, recognise, two_columns
 from .formats.base import BadRow, Example, Skipped, excerpt, kind_of
 from .formats.unknown import TWO_SHAPES, quoted, unknown_row
@@ -29,25 +30,6 @@ UNKNOWN_HEADER = BadRow(
     "The first line may be a header, but its names are not known, so it was read as an example.",
     "If it is a header, name the columns “question” and “answer”.",
 )
-ERROR, WARNING, REFUSAL = "error", "warning", "refusal"
-
-
-@dataclass(frozen=True)
-class Fault:
-    """What is wrong and how to mend it.
-
-    `line` is the physical line where the record begins (None: the file as a whole). `severity` is "error"
-    (the row was left out), "warning" (the row was kept) or "refusal" (the file cannot be used).
-    """
-
-    line: int | None
-    problem: str
-    mend: str
-    severity: str = ERROR
-    found: str = ""
-
-    def as_dict(self) -> dict[str, Any]:
-        return asdict(self)
 
 
 @dataclass
@@ -247,7 +229,8 @@ class Reading:
             return
         self._formats[module.NAME] += 1
         try:
-            yield self._row(found.line, _example_of(module, record, key))
+            for example in _examples_of(module, record, key):
+                yield self._row(found.line, example)
         except Skipped as reason:
             self.skipped[reason.reason] += 1
         except BadRow as fault:
@@ -255,11 +238,11 @@ class Reading:
 
     def _row(self, line: int, example: Example) -> dict[str, Any]:
         self.row_count += 1
-        for problem, mend in example.warnings:
-            self._note(line, BadRow(problem, mend), WARNING)
+        for warning in example.warnings:
+            self._note(line, warning, WARNING)
         return {
-            "messages": example.messages,
-            "conversation": example.conversation or _key_of(example.messages),
+            **example.content,
+            "conversation": example.conversation or _key_of(example.content["messages"]),
             "line": line,
             "split": example.split,
         }
@@ -269,7 +252,7 @@ class Reading:
         self.fault_count += 1
         self.left_out += severity == ERROR
         if len(self.faults) < FAULTS_KEPT:
-            self.faults.append(Fault(line, fault.problem, fault.mend, severity, fault.found))
+            self.faults.append(Fault(line, fault.problem, fault.mend, severity, fault.found, fault.code))
 
     def _warn_of_version(self, metadata: Any, line: int | None) -> None:
         if warning := brightrun.version_warning(metadata):
@@ -320,9 +303,9 @@ def read_examples(path: Path | str, file_name: str = "") -> Reading:
     return Reading(Path(path), file_name)
 
 
-def _example_of(module: ModuleType, record: dict[str, Any], key: str | None) -> Example:
+def _examples_of(module: ModuleType, record: dict[str, Any], key: str | None) -> list[Example]:
     try:
-        return module.to_example(record, key) if module is brightrun else module.to_example(record)
+        return module.to_examples(record, key)
     except RecursionError as error:
         raise BadRow("It is nested too deep.", "Leave out this record.") from error
 

@@ -1,6 +1,6 @@
 """How rows of each known format become chat examples: one module a format, recognised by what is in a row.
 
-A module of a row format has NAME, SHAPE (one row, for messages), `fits(record)` and `to_example(record)`.
+A module of a row format has NAME, SHAPE (one row, for messages), `fits(record)` and `to_examples(record, key)`.
 CSV and plain text have no records with names of their own, so the reader uses `two_columns` and `dialogue`
 directly.
 """

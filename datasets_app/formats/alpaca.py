@@ -17,24 +17,24 @@ def fits(record: dict[str, Any]) -> bool:
     return "instruction" in record and ("output" in record or "response" in record)
 
 
-def to_example(record: dict[str, Any]) -> Example:
+def to_examples(record: dict[str, Any], key: str | None = None) -> list[Example]:
     """The record as an example; raises BadRow. The input follows the instruction after a blank line."""
     question = text_of(record["instruction"], "“instruction”").strip()
     extra = record.get("input")
     if extra is not None:
         extra = text_of(extra, "“input”").strip()
         question = f"{question}\n\n{extra}".strip() if extra else question
-    key = "output" if "output" in record else "response"
-    answer = text_of(record[key], f"“{key}”").strip()
+    name = "output" if "output" in record else "response"
+    answer = text_of(record[name], f"“{name}”").strip()
     if not question:
         raise BadRow("“instruction” is empty.", "Write what is asked, or leave out this example.")
     if not answer:
-        raise BadRow(f"“{key}” is empty: there is no answer to learn.", "Write the answer, or leave it out.")
+        raise BadRow(f"“{name}” is empty: there is no answer to learn.", "Write the answer, or leave it out.")
     turns: list[Turn] = []
     if record.get("system") is not None:
         turns.append(Turn("system", text_of(record["system"], "“system”").strip()))
     turns += _history(record.get("history"))
-    return make_example([*turns, Turn("user", question), Turn("assistant", answer)], record)
+    return [make_example([*turns, Turn("user", question), Turn("assistant", answer)], record)]
 
 
 def _history(history: Any) -> list[Turn]:

@@ -19,28 +19,35 @@ class Turn(NamedTuple):
     weight: int = 1
 
 
+CHAT, TEXT, PREFERENCE, UNPAIRED = "chat", "text", "preference", "unpaired"
+
+
 @dataclass(frozen=True)
 class Example:
-    """One conversation whose last message is the assistant's.
+    """One sample: what is trained on, or compared.
 
-    `conversation` is the key that the file itself gives, or None; `split` is "train", "held_out" or None
-    when the file leaves the choice to us. `warnings` are (problem, mend) pairs: the row is kept.
+    `content` is what its row holds beside conversation, line and split (docs/architecture.md, "Rows"), for its
+    `kind`: chat `{"messages", "tools"?}`, text `{"text"}`, preference `{"prompt", "chosen", "rejected", "tools"?}`,
+    unpaired `{"prompt", "completion", "label"}`. `conversation` is the key that the file itself gives, or None;
+    `split` is "train", "held_out" or None when the file leaves the choice to us. `warnings`: the row is kept.
     """
 
-    messages: list[Message]
+    content: dict[str, Any]
+    kind: str = CHAT
     conversation: str | None = None
     split: str | None = None
-    warnings: tuple[tuple[str, str], ...] = ()
+    warnings: tuple["BadRow", ...] = ()
 
 
 class BadRow(ValueError):
-    """A row that cannot be learned from: what was found, and how to mend it."""
+    """What is wrong with a row: what was found and expected, how to mend it, and a code of `faults.CODES`."""
 
-    def __init__(self, problem: str, mend: str, found: str = "") -> None:
+    def __init__(self, problem: str, mend: str, found: str = "", code: str = "bad_row") -> None:
         super().__init__(problem)
         self.problem = problem
         self.mend = mend
         self.found = found
+        self.code = code
 
 
 class Skipped(Exception):
@@ -151,7 +158,7 @@ def make_example(turns: list[Turn], record: dict[str, Any], conversation: str | 
     once), because several chat templates refuse them; what comes before the first question and after the
     last answer is left off. Each of these is told in `warnings`, the first WARNINGS_KEPT of them.
     """
-    warnings: list[tuple[str, str]] = []
+    warnings: list[BadRow] = []
     system: list[str] = []
     messages: list[Message] = []
     said: list[list[str]] = []  # the texts of each message, joined in the end
@@ -184,36 +191,44 @@ def make_example(turns: list[Turn], record: dict[str, Any], conversation: str | 
     if messages and messages[0]["role"] == "assistant" and len(messages) > 1:
         del messages[0]
         warnings.append(
-            (
+            BadRow(
                 "It begins with an answer; that turn was left off, as nothing was asked.",
                 "Begin with the person's turn.",
+                code="role_order",
             )
         )
     if messages and messages[-1]["role"] == "user" and len(messages) > 1:
         del messages[-1]
         warnings.append(
-            (
+            BadRow(
                 "It ends with a question; that turn was left off, as nothing answers it.",
                 "End with the assistant's turn.",
+                code="role_order",
             )
         )
     _refuse_incomplete(messages)
     if system:
         messages.insert(0, {"role": "system", "content": "\n\n".join(system)})
     return Example(
-        messages, conversation or conversation_of(record), split_of(record), tuple(warnings[:WARNINGS_KEPT])
+        {"messages": messages},
+        CHAT,
+        conversation or conversation_of(record),
+        split_of(record),
+        tuple(warnings[:WARNINGS_KEPT]),
     )
 
 
-def _join(texts: list[str], text: str, role: str, number: int) -> tuple[str, str]:
+def _join(texts: list[str], text: str, role: str, number: int) -> BadRow:
     """Adds `text` to the texts of one message, unless it repeats the last of them; the warning about it."""
     who = "questions" if role == "user" else "answers"
     mend = "Let person and assistant take turns."
     if texts[-1].strip() == text.strip():
         texts[-1] = min(texts[-1], text, key=len)  # so that white space at its ends is looked at once
-        return f"Message {number} says the same as the one before it and was left out.", mend
+        problem = f"Message {number} says the same as the one before it and was left out."
+        return BadRow(problem, mend, code="repeated_turn")
     texts.append(text)
-    return f"Two {who} in a row (message {number} is the second) were joined into one.", mend
+    problem = f"Two {who} in a row (message {number} is the second) were joined into one."
+    return BadRow(problem, mend, code="role_order")
 
 
 def _refuse_incomplete(messages: list[Message]) -> None:

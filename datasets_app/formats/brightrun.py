@@ -11,6 +11,7 @@ Comes as one JSON object (conversations → training_pairs), as the file of a si
 """
 
 import re
+from dataclasses import replace
 from typing import Any
 
 from .base import BadRow, Example, Skipped, Turn, excerpt, kind_of, make_example, text_of
@@ -54,10 +55,10 @@ def version_warning(metadata: Any) -> tuple[str, str] | None:
     )
 
 
-def to_example(record: dict[str, Any], conversation: str | None = None) -> Example:
+def to_examples(record: dict[str, Any], key: str | None = None) -> list[Example]:
     """A training pair as system, history, the person's turn once, and the answer.
 
-    `conversation` is the uuid from around the pair, where there is one. Raises Skipped for a pair without
+    `key` is the uuid from around the pair, where there is one. Raises Skipped for a pair without
     a target, BadRow for a broken one.
     """
     target = record.get("target_response")
@@ -76,10 +77,8 @@ def to_example(record: dict[str, Any], conversation: str | None = None) -> Examp
     turns: list[Turn] = []
     if system is not None:
         turns.append(Turn("system", text_of(system, "“system_prompt”").strip()))
-    example = make_example(
-        [*turns, *history, Turn("user", asked), Turn("assistant", answer)], record, conversation
-    )
-    return Example(example.messages, example.conversation, example.split, example.warnings + _damage(answer))
+    example = make_example([*turns, *history, Turn("user", asked), Turn("assistant", answer)], record, key)
+    return [replace(example, warnings=example.warnings + _damage(answer))]
 
 
 def _history(history: Any) -> list[Turn]:
@@ -111,23 +110,25 @@ def _history(history: Any) -> list[Turn]:
     return turns
 
 
-def _damage(answer: str) -> tuple[tuple[str, str], ...]:
+def _damage(answer: str) -> tuple[BadRow, ...]:
     """Traces of a careless export that real files carry."""
     found = []
     if re.search(r"(?<!\\)\\$", answer):
         found.append(
-            (
+            BadRow(
                 "The answer stops in the middle: it ends in a lone backslash, and the text after a quotation "
                 f"mark was lost: {excerpt(answer[-60:])}",
                 "Finish the answer, or end it at the last whole sentence.",
+                code="cut_text",
             )
         )
     if "\\n" in answer:
         found.append(
-            (
+            BadRow(
                 "A line break became the two characters \\n; it would learn to write them to people: "
                 + excerpt(answer, answer.index("\\n"), 60),
                 "Replace \\n by a real line break.",
+                code="literal_line_break",
             )
         )
     return tuple(found)

@@ -30,15 +30,15 @@ def fits(record: dict[str, Any]) -> bool:
     return isinstance(turns, list) and bool(turns) and all(isinstance(t, dict) and "role" in t for t in turns)
 
 
-def to_example(record: dict[str, Any]) -> Example:
+def to_examples(record: dict[str, Any], key: str | None = None) -> list[Example]:
     """The record as an example; raises BadRow."""
-    key = "messages" if "messages" in record else "turns"
-    messages = record[key]
+    name = "messages" if "messages" in record else "turns"
+    messages = record[name]
     if not isinstance(messages, list):
-        raise BadRow(f"“{key}” is {kind_of(messages)}, expected a list.", f"Write it as {SHAPE}.")
+        raise BadRow(f"“{name}” is {kind_of(messages)}, expected a list.", f"Write it as {SHAPE}.")
     if not messages:
-        raise BadRow(f"“{key}” is an empty list.", "Add a question and its answer, or leave out this line.")
-    return make_example(read_messages(messages), record)
+        raise BadRow(f"“{name}” is an empty list.", "Add a question and its answer, or leave out this line.")
+    return [make_example(read_messages(messages), record)]
 
 
 def read_messages(messages: list[Any]) -> list[Turn]:

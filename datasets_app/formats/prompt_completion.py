@@ -29,7 +29,7 @@ def fits(record: dict[str, Any]) -> bool:
     return _pair(record) is not None
 
 
-def to_example(record: dict[str, Any]) -> Example:
+def to_examples(record: dict[str, Any], key: str | None = None) -> list[Example]:
     """The record as an example; raises BadRow, or Skipped for a disliked answer."""
     pair = _pair(record)
     if pair is None:
@@ -40,7 +40,7 @@ def to_example(record: dict[str, Any]) -> Example:
     turns = _turns(record[asked], "user", asked) + _turns(record[answered], "assistant", answered)
     if record.get("system"):
         turns.insert(0, Turn("system", text_of(record["system"], "“system”").strip()))
-    return make_example(turns, record)
+    return [make_example(turns, record)]
 
 
 def _pair(record: dict[str, Any]) -> tuple[str, str] | None:

@@ -36,13 +36,13 @@ def fits(record: dict[str, Any]) -> bool:
     return not isinstance(first, dict) or bool({"from", "value", "role", "content"} & first.keys())
 
 
-def to_example(record: dict[str, Any]) -> Example:
+def to_examples(record: dict[str, Any], key: str | None = None) -> list[Example]:
     """The record as an example; raises BadRow."""
     turns = record["conversations"]
     system = [Turn("system", record["system"])] if isinstance(record.get("system"), str) else []
     if isinstance(turns[0], dict) and "role" in turns[0]:
-        return make_example(system + read_messages(turns), record)
-    return make_example(system + [_turn(number, turn) for number, turn in enumerate(turns, 1)], record)
+        return [make_example(system + read_messages(turns), record)]
+    return [make_example(system + [_turn(number, turn) for number, turn in enumerate(turns, 1)], record)]
 
 
 def _turn(number: int, turn: Any) -> Turn:

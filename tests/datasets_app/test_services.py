@@ -43,7 +43,7 @@ def test_typed_text_keeps_its_warnings(alice):
     assert (version.made_by, version.row_count, version.fault_count) == ("typed", 2, 1)
     assert version.made_from == {"left_out": 1, "warnings": 0}
     assert version.faults[0]["line"] == 2
-    assert set(version.faults[0]) == {"line", "problem", "mend", "severity", "found"}
+    assert set(version.faults[0]) == {"line", "problem", "mend", "severity", "found", "code"}
 
 
 @pytest.mark.parametrize("text", ["", "   ", "hello", "[]", "\x00\x01", '{"text": "a"}'])
@@ -130,7 +130,7 @@ def test_bytes_that_are_deleted_while_the_same_are_brought_are_stored_again(
     mallory, dataset, version, monkeypatch, django_capture_on_commit_callbacks, is_new
 ):
     hers = services.create_dataset(owner=mallory, name="Hers", text=chats(3)).dataset
-    add_row = services.add_row
+    add_row = services.bringing.add_row
 
     def add_row_after_a_deletion(*given):
         with django_capture_on_commit_callbacks(execute=True):
@@ -139,7 +139,7 @@ def test_bytes_that_are_deleted_while_the_same_are_brought_are_stored_again(
             files.open_stored(version.source_sha256)
         return add_row(*given)
 
-    monkeypatch.setattr(services, "add_row", add_row_after_a_deletion)
+    monkeypatch.setattr(services.bringing, "add_row", add_row_after_a_deletion)
     if is_new:
         brought = services.create_dataset(owner=mallory, name="Same", text=chats(10))
     else:
@@ -152,7 +152,7 @@ def test_bytes_that_are_deleted_while_the_same_are_brought_are_stored_again(
 def test_bytes_that_are_brought_while_the_same_are_deleted_are_put_back(alice, own_storage, monkeypatch):
     kept = files.put_bytes(b"the same bytes")
     answers = iter([False, True])
-    monkeypatch.setattr(services, "is_used", lambda sha256: next(answers))
+    monkeypatch.setattr(services.bringing, "is_used", lambda sha256: next(answers))
     services.delete_unused_files({kept.sha256})
     assert files.local_path(kept.sha256).read_bytes() == b"the same bytes"
 
@@ -176,7 +176,7 @@ def test_the_example_set_is_made_once_per_owner(alice, mallory, tmp_path, monkey
     folder = tmp_path / "demo"
     folder.mkdir()
     (folder / "persona.jsonl").write_text(json_lines(chat(), chat("Held out?", split="held_out")))
-    monkeypatch.setattr(services, "DEMO_DIR", folder)
+    monkeypatch.setattr(services.bringing, "DEMO_DIR", folder)
     version = services.demo_dataset(owner=alice)
     assert (version.made_by, version.train_count, version.held_out_count) == ("demo", 1, 1)
     assert services.demo_dataset(owner=alice) == version
@@ -184,7 +184,7 @@ def test_the_example_set_is_made_once_per_owner(alice, mallory, tmp_path, monkey
 
 
 def test_a_missing_example_set_is_said_in_words(alice, tmp_path, monkeypatch):
-    monkeypatch.setattr(services, "DEMO_DIR", tmp_path)
+    monkeypatch.setattr(services.bringing, "DEMO_DIR", tmp_path)
     with pytest.raises(services.DatasetRefused, match="not on this machine"):
         services.demo_dataset(owner=alice)
 

@@ -1,0 +1,8 @@
+"""What is looked for across rows and inside their texts: one module a check, named in one dict. No Django inside."""
+
+from collections.abc import Callable
+
+from .base import Check
+
+# name → what makes the check for one file. All of these run by default.
+CHECKS: dict[str, Callable[[], Check]] = {}

@@ -1,0 +1,1 @@
+"""The Data pages, a module for each."""

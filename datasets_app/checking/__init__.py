@@ -3,6 +3,11 @@
 from collections.abc import Callable
 
 from .base import Check
+from .contamination import Contamination
+from .privacy import Privacy
 
 # name → what makes the check for one file. All of these run by default.
-CHECKS: dict[str, Callable[[], Check]] = {}
+CHECKS: dict[str, Callable[[], Check]] = {
+    "privacy": Privacy,
+    "contamination": Contamination,
+}

@@ -5,7 +5,10 @@ import pytest
 from datasets_app.checking.contamination import Contamination, beginnings, fingerprint, known_items
 
 # The first question of HumanEval begins with these words, which is all that is needed.
-HUMAN_EVAL_0 = "from typing import List\n\n\ndef has_close_elements(numbers: List[float], threshold: float) -> bool:\n    …"
+HUMAN_EVAL_0 = (
+    "from typing import List\n\n\n"
+    "def has_close_elements(numbers: List[float], threshold: float) -> bool:\n    …"
+)
 
 
 def row(text, role="user"):

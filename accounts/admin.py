@@ -20,7 +20,7 @@ class UserAdmin(DjangoUserAdmin, ModelAdmin):
     change_password_form = AdminPasswordChangeForm
     list_display = ["username", "email", "is_active", "is_superuser", "last_login", "date_joined"]
     list_filter = ["is_active", "is_superuser", "date_joined"]
-    fieldsets = (*DjangoUserAdmin.fieldsets, (_("Preferences"), {"fields": ["time_zone"]}))
+    fieldsets = (*DjangoUserAdmin.fieldsets, (_("Preferences"), {"fields": ["time_zone", "upload_limit_mb"]}))
 
 
 @admin.register(Group)

@@ -1,7 +1,6 @@
 """`/api/v1/datasets/`."""
 
 import django_filters
-from django.conf import settings
 from django.http import Http404
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiParameter, extend_schema
@@ -87,8 +86,9 @@ class DatasetViewSet(mixins.ListModelMixin, viewsets.GenericViewSet):
     def initial(self, request, *args, **kwargs):
         super().initial(request, *args, **kwargs)
         # Before the body is parsed, which would write it to disk once more.
-        if int(request.META.get("CONTENT_LENGTH") or 0) > settings.UPLOAD_LIMIT_BYTES + BODY_SLACK:
-            raise PayloadTooLarge(str(services.too_large()), code="too_large", field="file")
+        limit = services.upload_limit(request.user)
+        if int(request.META.get("CONTENT_LENGTH") or 0) > limit + BODY_SLACK:
+            raise PayloadTooLarge(str(services.too_large(limit)), code="too_large", field="file")
 
     def paginate_queryset(self, queryset):
         page = super().paginate_queryset(queryset)

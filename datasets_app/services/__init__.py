@@ -13,6 +13,7 @@ from .bringing import (
     free_name,
     rename_dataset,
     too_large,
+    upload_limit,
 )
 
 __all__ = [
@@ -28,4 +29,5 @@ __all__ = [
     "free_name",
     "rename_dataset",
     "too_large",
+    "upload_limit",
 ]

@@ -20,6 +20,7 @@ from datasets_app.importing import Imported, import_rows
 from datasets_app.models import Dataset, DatasetVersion, MadeBy
 
 NAME_LENGTH = 120
+MEGABYTE = 1024 * 1024
 KNOWN_ENDINGS = {".json", ".jsonl", ".ndjson", ".csv", ".tsv", ".txt"}
 DEMO_DIR = settings.BASE_DIR / "datasets_app" / "demo"
 
@@ -37,7 +38,7 @@ class NameTaken(DatasetRefused):
 
 
 class TooLarge(DatasetRefused):
-    """More bytes than UPLOAD_LIMIT_BYTES."""
+    """More bytes than the person may bring (`upload_limit`)."""
 
 
 class DatasetInUse(Exception):
@@ -87,7 +88,7 @@ def create_dataset(
         raise NameTaken(_("The set needs a name."))
     if Dataset.objects.for_user(owner).filter(name=name).exists():
         raise name_taken(name)
-    with brought(file, text, file_name) as (imported, kept):
+    with brought(file, text, file_name, limit=upload_limit(owner)) as (imported, kept):
         return add_dataset(owner, name, description, imported, kept, made_by or how(file))
 
 
@@ -100,7 +101,8 @@ def add_version(
     made_by: str | None = None,
 ) -> DatasetVersion:
     """The next version of a dataset; the earlier ones stay as they are. Raises DatasetRefused, TooLarge."""
-    with brought(file, text, file_name) as (imported, kept), transaction.atomic():
+    limit = upload_limit(dataset.owner)
+    with brought(file, text, file_name, limit=limit) as (imported, kept), transaction.atomic():
         # Two at once get two numbers: the second waits for the first.
         dataset = Dataset.objects.select_for_update().get(pk=dataset.pk)
         parent = dataset.latest
@@ -111,11 +113,17 @@ def add_version(
 
 
 @contextmanager
-def brought(file: File | Path | None, text: str | None, file_name: str):
-    """What came, read and kept: (imported, the two stored files). The row is to be committed inside."""
+def brought(file: File | Path | None, text: str | None, file_name: str, *, limit: int = 0):
+    """What came, read and kept: (imported, the two stored files). The row is to be committed inside.
+
+    A path is a file of our own: it is read where it is, and `limit` (bytes) is not asked.
+    """
     with tempfile.TemporaryDirectory(dir=settings.FILE_UPLOAD_TEMP_DIR) as folder:
         source, rows = Path(folder) / "source", Path(folder) / "rows.jsonl"
-        write_source(source, file, text)
+        if isinstance(file, Path):
+            source = file
+        else:
+            write_source(source, file, text, limit)
         yield import_source(source, rows, file_name)
         # Before the row was there, somebody may have deleted a set of the same bytes, and with it these files.
         files.put_file(source)
@@ -130,35 +138,37 @@ def name_taken(name: str) -> NameTaken:
     return NameTaken(_("You already have a set named “%(name)s”. Choose another name.") % {"name": name})
 
 
-def write_source(target: Path, file: File | Path | None, text: str | None) -> None:
+def upload_limit(user) -> int:
+    """The largest file that this person may bring, in bytes."""
+    return user.upload_limit_mb * MEGABYTE if user.upload_limit_mb else settings.UPLOAD_LIMIT_BYTES
+
+
+def write_source(target: Path, file: File | None, text: str | None, limit: int) -> None:
     """Writes what came to `target`; raises TooLarge as soon as it is known to be."""
     written = 0
     with open(target, "wb") as out:
-        for chunk in chunks_of(file, text):
+        for chunk in chunks_of(file, text, limit):
             written += len(chunk)
-            if written > settings.UPLOAD_LIMIT_BYTES:
-                raise too_large()
+            if written > limit:
+                raise too_large(limit)
             out.write(chunk)
 
 
-def chunks_of(file: File | Path | None, text: str | None):
-    if isinstance(file, Path):
-        with open(file, "rb") as opened:
-            yield from File(opened).chunks()
-    elif file is not None:
-        if file.size and file.size > settings.UPLOAD_LIMIT_BYTES:
-            raise too_large()
+def chunks_of(file: File | None, text: str | None, limit: int):
+    if file is not None:
+        if file.size and file.size > limit:
+            raise too_large(limit)
         yield from file.chunks()
     else:
         # A lone surrogate cannot come from a browser, but can from a program; the reader names its line.
         yield (text or "").encode("utf-8", "surrogatepass")
 
 
-def too_large() -> TooLarge:
-    limit = settings.UPLOAD_LIMIT_BYTES // (1024 * 1024)
+def too_large(limit: int) -> TooLarge:
+    """`limit`: in bytes."""
     return TooLarge(
         _("More than %(limit)s MB came; up to %(limit)s MB can be read. Split it, or bring fewer examples.")
-        % {"limit": limit}
+        % {"limit": limit // MEGABYTE}
     )
 
 

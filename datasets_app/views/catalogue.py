@@ -1,6 +1,5 @@
 """The Data pages: one's examples, one set with its verdict and preview, and bringing more."""
 
-from django.conf import settings
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
 from django.core.paginator import Paginator
@@ -44,7 +43,8 @@ def dataset_list(request: HttpRequest) -> HttpResponse:
 
 
 def body_is_too_large(request: HttpRequest) -> bool:
-    return int(request.META.get("CONTENT_LENGTH") or 0) > settings.UPLOAD_LIMIT_BYTES + BODY_SLACK
+    limit = services.upload_limit(request.user)
+    return int(request.META.get("CONTENT_LENGTH") or 0) > limit + BODY_SLACK
 
 
 # The size is looked at before anything parses the body, and the CSRF check parses it.
@@ -53,7 +53,8 @@ def body_is_too_large(request: HttpRequest) -> bool:
 @require_http_methods(["GET", "POST"])
 def dataset_add(request: HttpRequest) -> HttpResponse:
     if request.method == "POST" and body_is_too_large(request):
-        context = {"source": "file", "form": FileForm(), "refused": str(services.too_large())}
+        refused = str(services.too_large(services.upload_limit(request.user)))
+        context = {"source": "file", "form": FileForm(), "refused": refused}
         return render(request, "datasets_app/dataset_add.html", context, status=413)
     return take_dataset(request)
 
@@ -138,7 +139,7 @@ def dataset_detail(request: HttpRequest, dataset_id) -> HttpResponse:
 def version_add(request: HttpRequest, dataset_id) -> HttpResponse:
     dataset = owned_or_404(Dataset, request.user, pk=dataset_id)
     if body_is_too_large(request):
-        messages.error(request, str(services.too_large()))
+        messages.error(request, str(services.too_large(services.upload_limit(request.user))))
         return redirect("datasets:dataset-detail", dataset_id=dataset.pk)
     return take_version(request, dataset)
 

@@ -8,7 +8,8 @@ from django.utils.translation import gettext_lazy as _
 from unfold.admin import ModelAdmin
 from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationForm
 
-from accounts.models import ApiToken, Notice, User
+from accounts.forms import AllowedPlaceForm
+from accounts.models import AllowedPlace, ApiToken, Notice, User
 
 admin.site.unregister(Group)
 
@@ -45,3 +46,23 @@ class NoticeAdmin(ModelAdmin):
     list_display = ["text", "owner", "kind", "created_at", "read_at"]
     list_filter = ["kind"]
     search_fields = ["text", "owner__username"]
+
+
+@admin.register(AllowedPlace)
+class AllowedPlaceAdmin(ModelAdmin):
+    """Opens the house: superusers only, whatever permissions a group was given."""
+
+    form = AllowedPlaceForm
+    list_display = ["place", "what", "note", "created_at"]
+    list_filter = ["what"]
+    search_fields = ["place", "note"]
+
+    def has_module_permission(self, request):
+        return request.user.is_active and request.user.is_superuser
+
+    has_view_permission = has_change_permission = has_delete_permission = lambda self, request, obj=None: (
+        self.has_module_permission(request)
+    )
+
+    def has_add_permission(self, request):
+        return self.has_module_permission(request)

@@ -1,13 +1,17 @@
 """Forms for people: an account, a profile, an API token."""
 
+from pathlib import Path
 from zoneinfo import available_timezones
 
 from allauth.account.forms import SignupForm as BaseSignupForm
 from django import forms
+from django.core.exceptions import ValidationError
 from django.utils.translation import gettext_lazy as _
 
-from accounts.models import Scope, User
+from accounts.models import AllowedPlace, Scope, User
 from accounts.services import ALL_SCOPES
+from apex.common.fetch import FetchRefused
+from apex.common.fetch.places import clean_host, network_of, split_host
 
 
 class SignupForm(BaseSignupForm):
@@ -76,3 +80,47 @@ class TokenForm(forms.Form):
         initial=ALL_SCOPES,
         widget=forms.CheckboxSelectMultiple,
     )
+
+
+class AllowedPlaceForm(forms.ModelForm):
+    """A place as it will be compared: a typing error here would open nothing, or too much."""
+
+    class Meta:
+        model = AllowedPlace
+        fields = ["what", "place", "note"]
+        help_texts = {
+            "place": _(
+                "minio.internal, minio.internal:9000, 10.1.2.0/24, or a directory such as /srv/datasets. Everybody "
+                "with an account can read what is there and needs no password."
+            )
+        }
+
+    def clean(self):
+        asked = super().clean()
+        place = (asked.get("place") or "").strip()
+        if place and asked.get("what") == AllowedPlace.What.HOST:
+            asked["place"] = clean_allowed_host(place)
+        elif place and asked.get("what") == AllowedPlace.What.DIRECTORY:
+            asked["place"] = clean_allowed_directory(place)
+        return asked
+
+
+def clean_allowed_host(place: str) -> str:
+    if "://" in place:
+        raise ValidationError({"place": _("Leave out %(scheme)s://.") % {"scheme": place.split("://")[0]}})
+    network, port = network_of(place)
+    if network is not None:
+        return str(network) if port is None and network.num_addresses > 1 else place.lower()
+    host, port = split_host(place)
+    try:
+        clean_host(host)
+    except FetchRefused as problem:
+        raise ValidationError({"place": str(problem)}) from problem
+    return host if port is None else f"{host}:{port}"
+
+
+def clean_allowed_directory(place: str) -> str:
+    path = Path(place)
+    if not path.is_absolute() or path == Path("/"):
+        raise ValidationError({"place": _("Give a whole path, and not the whole machine.")})
+    return str(path)

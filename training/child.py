@@ -37,7 +37,13 @@ class EngineChild:
     def __enter__(self) -> "EngineChild":
         environment = {**os.environ, "CUDA_VISIBLE_DEVICES": self.devices, "PYTHONUNBUFFERED": "1"}
         # The engine needs neither the database nor a secret, and never talks to a hub.
-        for name in ("DATABASE_URL", "APEX_SECRET_KEY", "APEX_ADMIN_PASSWORD", "APEX_REDIS_URL"):
+        for name in (
+            "DATABASE_URL",
+            "APEX_SECRET_KEY",
+            "APEX_SECRET_KEYS",
+            "APEX_ADMIN_PASSWORD",
+            "APEX_REDIS_URL",
+        ):
             environment.pop(name, None)
         environment |= {"HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false"}
         # Idle threads of torch sleep: spinning, they would take the processors from the site and the serving.

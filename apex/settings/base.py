@@ -153,6 +153,10 @@ DATA_UPLOAD_MAX_MEMORY_SIZE = UPLOAD_LIMIT_BYTES + 1024 * 1024
 FILE_UPLOAD_MAX_MEMORY_SIZE = 1024 * 1024
 FILE_UPLOAD_TEMP_DIR = DATA_DIR / "uploads"
 FILE_UPLOAD_TEMP_DIR.mkdir(exist_ok=True)
+# Larger files that come by a form are checked by a worker; smaller ones while the browser waits.
+CHECK_AT_ONCE_BYTES = 2 * 1024 * 1024
+UPLOAD_KEEP_HOURS = float(os.environ.get("APEX_UPLOAD_HOURS", "24"))
+OPEN_UPLOADS = 20  # of one person
 
 # --- Broker, cache, channel layer: one server, four databases ----------------------------------------------
 REDIS_URL = os.environ.get("APEX_REDIS_URL") or broker.redis_url(DATA_DIR)
@@ -187,13 +191,30 @@ CELERY_TIMEZONE = "UTC"
 CELERY_WORKER_HIJACK_ROOT_LOGGER = False
 CELERY_BEAT_SCHEDULE = {
     "sweep-jobs": {"task": "training.tasks.sweep_jobs", "schedule": 10.0, "options": {"expires": 10}},
+    "sweep-imports": {"task": "datasets_app.tasks.sweep_imports", "schedule": 15.0, "options": {"expires": 15}},
 }
 TRAINING_HEARTBEAT_SECONDS = 3
 TRAINING_LEASE_SECONDS = 20
 TRAINING_RESEND_SECONDS = 120
+IMPORTS_AT_ONCE = 2  # worker-default has one hand more, so that the sweeps go on
+IMPORT_SECONDS = 3600
+IMPORT_MEMORY_BYTES = int(os.environ.get("APEX_IMPORT_MEMORY_MB", "2048")) * 1024 * 1024
+IMPORT_SILENT_SECONDS = 30  # then its worker is taken for gone
+IMPORT_TRIES = 3
+IMPORT_KEEP_DAYS = 30
 EMBEDDED_URL = os.environ.get("APEX_EMBEDDED_URL") or broker.socket_url(DATA_DIR, "serving")
 
 HUB_ENDPOINT = os.environ.get("HF_ENDPOINT")  # None: the hub itself
+
+# --- Ways out, and other people's credentials ----------------------------------------------------------------
+# Who says which private hosts and which directories users may name; apex.common imports no app.
+ALLOWED_PLACES = "accounts.places.allowed_places"
+ALLOWED_HOSTS_OUT = [place for place in os.environ.get("APEX_ALLOWED_HOSTS_OUT", "").split(",") if place]
+ALLOWED_DIRECTORIES = [place for place in os.environ.get("APEX_ALLOWED_DIRECTORIES", "").split(":") if place]
+SECRET_KEYS = os.environ.get("APEX_SECRET_KEYS", "")  # newest first; none: a file in the data directory
+SEALED_FIELDS = [("datasets_app.Connection", "sealed")]  # what rotate_secrets goes through
+REFERENCE_LIMIT_BYTES = int(os.environ.get("APEX_REFERENCE_LIMIT_GB", "0")) * 1024**3  # 0: no limit
+REFERENCE_ROWS_SHOWN = 1000
 
 # --- People -------------------------------------------------------------------------------------------------
 AUTH_USER_MODEL = "accounts.User"
@@ -294,5 +315,11 @@ LOGGING = {
     "formatters": {"plain": {"format": "{asctime} {levelname} {name}: {message}", "style": "{"}},
     "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "plain"}},
     "root": {"handlers": ["console"], "level": os.environ.get("APEX_LOG_LEVEL", "INFO")},
-    "loggers": {"django.request": {"level": "ERROR"}},
+    "loggers": {
+        "django.request": {"level": "ERROR"},
+        # At DEBUG they write whole addresses and headers, and those may be signed.
+        "httpcore2": {"level": "INFO"},
+        "httpx2": {"level": "WARNING"},
+        "botocore": {"level": "INFO"},
+    },
 }

@@ -12,7 +12,9 @@ from channels.routing import ProtocolTypeRouter  # noqa: E402
 from django.conf import settings  # noqa: E402
 
 from apex.common.limits import BodyLimit  # noqa: E402
+from apex.common.partial_bodies import KeepWhatCame  # noqa: E402
 from apex.sockets import sockets  # noqa: E402
 
+http = KeepWhatCame(http, prefix="/api/v1/uploads/")
 http = BodyLimit(http, limit=settings.DATA_UPLOAD_MAX_MEMORY_SIZE)
 application = ProtocolTypeRouter({"http": http, "websocket": sockets})

@@ -6,10 +6,12 @@ from channels.security.websocket import AllowedHostsOriginValidator
 from django.urls import path
 
 from accounts.consumers import NoticesConsumer
+from datasets_app.consumers import ImportConsumer
 from training.consumers import JobConsumer
 
 socket_routes = [
     path("ws/notices/", NoticesConsumer.as_asgi(), name="notices"),
+    path("ws/data/imports/<uuid:import_id>/", ImportConsumer.as_asgi(), name="import"),
     path("ws/training/jobs/<uuid:job_id>/", JobConsumer.as_asgi(), name="job"),
 ]
 

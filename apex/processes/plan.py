@@ -53,7 +53,7 @@ def site_processes(
     """Return everything but the broker: web, workers, scheduler, serving."""
     return [
         web(host, port, host_header),
-        worker("default", concurrency=2),
+        worker("default", concurrency=3),
         *(worker(queue) for queue in training_queues),
         scheduler(data),
         serving(serving_url),

@@ -191,7 +191,11 @@ CELERY_TIMEZONE = "UTC"
 CELERY_WORKER_HIJACK_ROOT_LOGGER = False
 CELERY_BEAT_SCHEDULE = {
     "sweep-jobs": {"task": "training.tasks.sweep_jobs", "schedule": 10.0, "options": {"expires": 10}},
-    "sweep-imports": {"task": "datasets_app.tasks.sweep_imports", "schedule": 15.0, "options": {"expires": 15}},
+    "sweep-imports": {
+        "task": "datasets_app.tasks.sweep_imports",
+        "schedule": 15.0,
+        "options": {"expires": 15},
+    },
 }
 TRAINING_HEARTBEAT_SECONDS = 3
 TRAINING_LEASE_SECONDS = 20

@@ -11,6 +11,7 @@ from accounts.models import Notice
 from accounts.services import create_token
 from apex.sockets import socket_routes
 from base_models.models import BaseModel
+from datasets_app.services import begin_upload
 from tests.common.routes import Route, routes
 from tests.training.factories import make_adapter, make_version
 from training import queueing, services
@@ -36,6 +37,7 @@ def house(alice, monkeypatch, tmp_path):
     job = services.start_job(owner=alice, name=SECRET, dataset_version=version, base_model=base_model)
     adapter = make_adapter(job, tmp_path)
     notice = Notice.objects.create(owner=alice, text=SECRET, url="/")
+    imported = begin_upload(owner=alice, length=10, file_name=SECRET)
     token, _plain = create_token(user=alice, name=SECRET, scopes=["read"])
     return {
         "job_id": job.pk, "plan_id": plan.pk, "dataset_id": version.dataset_id, "version_id": version.pk,
@@ -43,6 +45,7 @@ def house(alice, monkeypatch, tmp_path):
         "number": version.number, "model_id": adapter.model_id, "name": "tiny", "format": "json", "key": "x",
         "uidb36": "x", "path": "x", "file_path": "x",
         "api-job": job.pk, "api-adapter": adapter.pk, "api-dataset": version.dataset_id,
+        "import_id": imported.pk, "api-import": imported.pk, "api-upload": imported.pk,
         "api-base-model": "tiny", "api-version": version.pk,
     }  # fmt: skip
 

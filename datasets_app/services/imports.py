@@ -1,0 +1,165 @@
+"""Imports: queued, cancelled, begun again with named columns or after a crash, and how an upload becomes a version."""
+
+import os
+from datetime import timedelta
+from functools import partial
+
+import msgspec
+from django.conf import settings
+from django.core.files.base import File
+from django.db import transaction
+from django.utils import timezone
+from django.utils.translation import gettext as _
+
+from apex.common import files
+from apex.common.states import move
+from datasets_app import events
+from datasets_app.models import (
+    IMPORT_MOVES,
+    Dataset,
+    DatasetImport,
+    DatasetVersion,
+    ImportSource,
+    ImportStatus,
+)
+from datasets_app.parts import part_path
+from datasets_app.queueing import send_import
+
+from .bringing import (
+    NAME_LENGTH,
+    DatasetRefused,
+    add_version,
+    clean_file_name,
+    create_dataset,
+    delete_unused_files,
+    free_name,
+)
+
+ENDED_BADLY = (ImportStatus.REFUSED, ImportStatus.CRASHED)
+
+
+class CannotGoAgain(Exception):
+    """The bytes are no longer here; `str()` says what to do."""
+
+
+def next_expiry():
+    return timezone.now() + timedelta(hours=settings.UPLOAD_KEEP_HOURS)
+
+
+def queue_import(*, imported: DatasetImport) -> bool:
+    """Lets a worker check it. False if somebody else has queued or cancelled it."""
+    with transaction.atomic():
+        won = move(
+            imported, ImportStatus.QUEUED, moves={ImportStatus.RECEIVING: {ImportStatus.QUEUED}},
+            updated_at=timezone.now(), expires_at=None,
+        )  # fmt: skip
+        if won:
+            events.import_changed(imported)
+            transaction.on_commit(partial(send_import, imported.pk))
+    return won
+
+
+def cancel_import(*, imported: DatasetImport) -> bool:
+    """Ends it and throws its bytes away. False if it had ended."""
+    with transaction.atomic():
+        won = move(
+            imported, ImportStatus.CANCELLED, moves=IMPORT_MOVES,
+            expires_at=timezone.now(), message=_("You cancelled it."), updated_at=timezone.now(),
+        )  # fmt: skip
+        if won:
+            events.import_changed(imported)
+    if won:
+        throw_away_bytes(imported)
+    return won
+
+
+def throw_away_bytes(imported: DatasetImport) -> None:
+    part_path(imported.pk).unlink(missing_ok=True)
+
+
+def import_file(*, owner, file: File, name: str = "", dataset: Dataset | None = None) -> DatasetImport:
+    """A file that came whole, by a form, and is too large to be checked while its sender waits."""
+    imported = DatasetImport.objects.create(
+        owner=owner,
+        source=ImportSource.UPLOAD,
+        file_name=clean_file_name(file.name),
+        name=name.strip()[:NAME_LENGTH],
+        dataset=dataset,
+        length=file.size,
+        offset=file.size,
+        expires_at=next_expiry(),
+    )
+    with open(part_path(imported.pk), "xb") as part:
+        for piece in file.chunks():
+            part.write(piece)
+    queue_import(imported=imported)
+    return imported
+
+
+def import_again(*, imported: DatasetImport, mapping: dict | None = None) -> DatasetImport:
+    """The same bytes once more, with the columns that `mapping` names. Raises CannotGoAgain."""
+    part = part_path(imported.pk)
+    again = DatasetImport(
+        owner=imported.owner,
+        source=imported.source,
+        file_name=imported.file_name,
+        name=imported.name,
+        dataset=imported.dataset,
+        connection=imported.connection,
+        length=imported.length,
+        offset=imported.offset,
+        recipe={key: value for key, value in imported.recipe.items() if key != "tries"},
+        mapping=mapping if mapping is not None else imported.mapping,
+    )
+    if imported.source == ImportSource.UPLOAD:
+        try:
+            os.link(part, part_path(again.pk))
+        except FileNotFoundError as problem:
+            raise CannotGoAgain(_("This file is no longer here; bring it once more.")) from problem
+    again.save()
+    queue_import(imported=again)
+    return again
+
+
+def can_go_again(imported: DatasetImport) -> bool:
+    if imported.status not in ENDED_BADLY:
+        return False
+    return imported.source != ImportSource.UPLOAD or part_path(imported.pk).exists()
+
+
+def run_upload(imported: DatasetImport, report_progress) -> DatasetVersion:
+    """The version that an upload becomes. Raises DatasetRefused."""
+    source = part_path(imported.pk)
+    if not source.exists():
+        raise DatasetRefused(_("The file that was sent is no longer here; bring it once more."))
+    report_progress(0.0)
+    if imported.dataset:
+        return add_version(dataset=imported.dataset, file=source, file_name=imported.file_name)
+    # The name was free when the upload began; a set of this name may have come since.
+    name = free_name(owner=imported.owner, wanted=imported.name or imported.file_name)
+    return create_dataset(owner=imported.owner, name=name, file=source, file_name=imported.file_name)
+
+
+def keep_report(imported: DatasetImport, problem: DatasetRefused) -> str:
+    """Stores why nothing could be made, as JSON; returns its hash."""
+    report = getattr(problem, "report", None)
+    content = report.as_dict() if report else {
+        "file": imported.file_name,
+        "verdict": "reject",
+        "format": None,
+        "rows": 0,
+        "errors": problem.faults or [{"line": None, "problem": str(problem), "mend": "", "code": "refused"}],
+        "warnings": [],
+    }  # fmt: skip
+    return files.put_bytes(msgspec.json.encode(content)).sha256
+
+
+def take_back(version: DatasetVersion, *, with_dataset: bool) -> None:
+    """Removes a version that was made for an import that was cancelled meanwhile."""
+    hashes = {version.source_sha256, version.rows_sha256} - {""}
+    with transaction.atomic():
+        if with_dataset:
+            version.dataset.delete()
+        else:
+            version.delete()
+        transaction.on_commit(partial(delete_unused_files, hashes))

@@ -6,6 +6,8 @@ from pathlib import Path
 from django.db import models
 from django.utils.translation import gettext_lazy as _
 
+from rendering.lengths import DEFAULT_MAX_LENGTH
+
 
 class Source(models.TextChoices):
     BUILT_IN = "built_in", _("comes with Apex")
@@ -61,3 +63,9 @@ class BaseModel(models.Model):
     @property
     def path(self) -> Path:
         return Path(self.directory)
+
+    @property
+    def usual_length(self) -> int:
+        """Tokens of an example that a training of this model reads, unless told otherwise."""
+        wanted = self.recommended_config.get("max_length", DEFAULT_MAX_LENGTH)
+        return min(wanted, self.context)

@@ -2,6 +2,7 @@ from django.urls import path
 from rest_framework.routers import SimpleRouter
 
 from datasets_app.api.imports import ImportViewSet
+from datasets_app.api.profile import RenderedRowView
 from datasets_app.api.uploads import UploadsView, UploadView
 from datasets_app.api.views import DatasetViewSet
 
@@ -11,5 +12,10 @@ router.register("imports", ImportViewSet, basename="api-import")
 urlpatterns = [
     path("uploads/", UploadsView.as_view(), name="api-upload-list"),
     path("uploads/<uuid:pk>/", UploadView.as_view(), name="api-upload-detail"),
+    path(
+        "datasets/<uuid:dataset_id>/rows/<int:index>/rendered/",
+        RenderedRowView.as_view(),
+        name="api-dataset-row-rendered",
+    ),
     *router.urls,
 ]

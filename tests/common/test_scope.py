@@ -43,7 +43,7 @@ def house(alice, monkeypatch, tmp_path):
         "job_id": job.pk, "plan_id": plan.pk, "dataset_id": version.dataset_id, "version_id": version.pk,
         "adapter_id": adapter.pk, "notice_id": notice.pk, "token_id": token.public_id, "public_id": token.public_id,
         "number": version.number, "model_id": adapter.model_id, "name": "tiny", "format": "json", "key": "x",
-        "uidb36": "x", "path": "x", "file_path": "x",
+        "uidb36": "x", "path": "x", "file_path": "x", "index": 0,
         "api-job": job.pk, "api-adapter": adapter.pk, "api-dataset": version.dataset_id,
         "import_id": imported.pk, "api-import": imported.pk, "api-upload": imported.pk,
         "api-base-model": "tiny", "api-version": version.pk,

@@ -7,6 +7,8 @@ import sys
 from dataclasses import dataclass, field
 from typing import Any
 
+from rendering.lengths import DEFAULT_MAX_LENGTH, LONGEST_MAX_LENGTH, SHORTEST_MAX_LENGTH
+
 SCHEDULERS = ("cosine", "linear", "constant", "constant_with_warmup")
 PRECISIONS = ("auto", "fp32", "bf16")
 MODULE_NAME = re.compile(r"[A-Za-z0-9_.]{1,100}")
@@ -62,12 +64,12 @@ class SftConfig:
         basic=True,
     )
     max_length: int = setting(
-        2048,
+        DEFAULT_MAX_LENGTH,
         "Longest example",
         "maximum length, tokens",
         "Longer conversations lose their oldest turns, never the answer to learn. Never above the model's context.",
-        minimum=16,
-        maximum=131072,
+        minimum=SHORTEST_MAX_LENGTH,
+        maximum=LONGEST_MAX_LENGTH,
         basic=True,
     )
     batch_size: int = setting(

@@ -1,0 +1,73 @@
+"""What the model sees: one example token by token, and the whole version in plots."""
+
+from django.contrib.auth.decorators import login_required
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import render
+from django.urls import reverse
+from django.views.decorators.http import require_GET
+
+from apex.common.access import owned_or_404
+from base_models.models import BaseModel
+from datasets_app.models import Dataset, DatasetVersion
+from datasets_app.selectors import profile
+from datasets_app.views.catalogue import number_in
+
+
+@login_required
+@require_GET
+def dataset_profile(request: HttpRequest, dataset_id) -> HttpResponse:
+    """The page; asked by htmx for the example alone, that part of it."""
+    dataset = owned_or_404(Dataset, request.user, pk=dataset_id)
+    context = {"dataset": dataset} | choices(request, dataset)
+    if context["version"] and context["base_model"]:
+        context |= row_context(request, context["version"], context["base_model"], context["max_length"])
+        context["api_curl"] = curl(request, dataset, context)
+    part = "#example" if request.htmx and request.htmx.target == "example" else ""
+    return render(request, f"datasets_app/profile.html{part}", context)
+
+
+def choices(request: HttpRequest, dataset: Dataset) -> dict:
+    """Version, base model and max length that the address asks for; what it cannot have is told in `refused`."""
+    found = {"base_models": profile.usable_base_models(), "refused": ""}
+    found["version"] = profile.chosen_version(dataset, request.GET.get("version", "")) or dataset.latest
+    try:
+        found["base_model"] = profile.chosen_base_model(request.GET.get("base_model", ""))
+    except profile.BadChoice as problem:
+        found |= {"refused": str(problem), "base_model": profile.chosen_base_model("")}
+    if found["base_model"] is None:
+        return found
+    try:
+        found["max_length"] = profile.chosen_max_length(
+            request.GET.get("max_length", "").strip(), found["base_model"]
+        )
+    except profile.BadChoice as problem:
+        found |= {"refused": str(problem), "max_length": found["base_model"].usual_length}
+    return found
+
+
+def row_context(
+    request: HttpRequest, version: DatasetVersion, base_model: BaseModel, max_length: int
+) -> dict:
+    """One example as the model reads it. `example` in the address counts from 1, as people do."""
+    total = version.row_count
+    number = max(1, min(number_in(request, "example", 1), total))
+    row = profile.row_at(version, number - 1)
+    context = {"number": number, "total": total, "row": row, "readings": []}
+    context["previous"] = number - 1 if number > 1 else None
+    context["next"] = number + 1 if number < total else None
+    if row is None:
+        return context
+    try:
+        readings = profile.readings_of(row, version.kind, base_model, max_length)
+        context["readings"] = [profile.shown(reading) for reading in readings]
+    except profile.NotRendered as problem:
+        context |= {"problem": str(problem), "advice": problem.advice}
+    return context
+
+
+def curl(request: HttpRequest, dataset: Dataset, context: dict) -> str:
+    address = request.build_absolute_uri(
+        reverse("api-dataset-row-rendered", args=[dataset.pk, context["number"] - 1])
+    )
+    asked = f"base_model={context['base_model'].name}&max_length={context['max_length']}"
+    return f'curl "{address}?{asked}" \\\n  -H "Authorization: Bearer $APEX_TOKEN"'

@@ -4,10 +4,14 @@ from collections.abc import Callable
 
 from .base import Check
 from .contamination import Contamination
+from .duplicates import Duplicates
 from .privacy import Privacy
+from .profile import Profile
 
 # name → what makes the check for one file. All of these run by default.
 CHECKS: dict[str, Callable[[], Check]] = {
+    "profile": Profile,
+    "duplicates": Duplicates,
     "privacy": Privacy,
     "contamination": Contamination,
 }

@@ -1,0 +1,57 @@
+"""Records on disk, by bucket."""
+
+import os
+import tempfile
+from collections.abc import Iterator
+
+import numpy as np
+
+from .grouping import RECORD
+
+BUCKETS = 256
+BUCKET_SHIFT = 64 - 8  # the first bits of what is asked choose the bucket
+
+
+class Spill:
+    """Records in a temporary file (24 bytes each), every write sorted into buckets."""
+
+    def __init__(self) -> None:
+        self._file = None
+        self._writes: list[tuple[int, np.ndarray]] = []  # where it begins, and the start of each bucket in it
+        self._end = 0
+
+    @property
+    def is_empty(self) -> bool:
+        return not self._writes
+
+    def write(self, rows: np.ndarray) -> None:
+        """Raises OSError when the disk is full."""
+        if self._file is None:
+            self._file = tempfile.TemporaryFile(buffering=0)  # noqa: SIM115 – `close` closes it
+        bucket = (rows["asked"] >> np.uint64(BUCKET_SHIFT)).astype(np.uint8)
+        order = np.argsort(bucket, kind="stable")
+        left = memoryview(rows[order].view(np.uint8))
+        self._writes.append((self._end, np.searchsorted(bucket[order], np.arange(BUCKETS + 1))))
+        self._end += left.nbytes
+        while left:
+            left = left[self._file.write(left) :]
+
+    def parts(self, bucket: int, most: int) -> Iterator[np.ndarray]:
+        """The records of a bucket, in parts of about `most` at the most; equal rows are in the same part."""
+        total = sum(int(starts[bucket + 1] - starts[bucket]) for _, starts in self._writes)
+        count = -(-total // most)
+        for number in range(count):
+            pieces = [
+                self._read(at, int(starts[bucket]), int(starts[bucket + 1])) for at, starts in self._writes
+            ]
+            if count > 1:
+                pieces = [piece[piece["row"] % np.uint64(count) == number] for piece in pieces]
+            yield np.concatenate(pieces)
+
+    def _read(self, at: int, start: int, stop: int) -> np.ndarray:
+        size = (stop - start) * RECORD.itemsize
+        return np.frombuffer(os.pread(self._file.fileno(), size, at + start * RECORD.itemsize), RECORD)
+
+    def close(self) -> None:
+        if self._file is not None:
+            self._file.close()

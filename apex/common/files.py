@@ -92,6 +92,12 @@ def delete_stored(sha256: str) -> None:
     storage().delete(storage_name(sha256))
     (Path(settings.ARTIFACT_CACHE) / storage_name(sha256)).unlink(missing_ok=True)
     shutil.rmtree(Path(settings.ARTIFACT_CACHE) / "directories" / sha256, ignore_errors=True)
+    shutil.rmtree(Path(settings.ARTIFACT_CACHE) / "derived" / sha256, ignore_errors=True)
+
+
+def derived_path(sha256: str, name: str) -> Path:
+    """Where this machine keeps something that was made of stored bytes and can be made again; it goes with them."""
+    return Path(settings.ARTIFACT_CACHE) / "derived" / sha256 / name
 
 
 def local_path(sha256: str) -> Path:

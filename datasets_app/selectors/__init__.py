@@ -11,19 +11,49 @@ from .catalogue import (
     totals,
     versions_of,
 )
+from .curation import (
+    QueueFilter,
+    fault_codes,
+    inbox,
+    queue,
+    reviews_by,
+    tags_of,
+)
+from .gold_stars import (
+    StarFilter,
+    gold_stars,
+    name_of,
+    raters_of_stars,
+)
 from .imports import imports_for_list, imports_under_way, report_of
+from .sharing import (
+    agreement,
+    share_links_of,
+)
 
 __all__ = [
     "FORMAT_WORDS",
     "SORTS",
+    "QueueFilter",
+    "StarFilter",
+    "agreement",
     "attach_latest",
     "datasets_for_list",
+    "fault_codes",
+    "gold_stars",
     "imports_for_list",
     "imports_under_way",
+    "inbox",
     "is_learned",
+    "name_of",
     "preview",
+    "queue",
+    "raters_of_stars",
     "report_of",
+    "reviews_by",
     "rows_of",
+    "share_links_of",
+    "tags_of",
     "totals",
     "versions_of",
 ]

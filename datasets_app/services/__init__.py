@@ -15,6 +15,20 @@ from .bringing import (
     too_large,
     upload_limit,
 )
+from .curation import (
+    BadReview,
+    NoSuchRow,
+    offer_rows,
+    record_review,
+    remove_star,
+    review_row,
+)
+from .gold_stars import (
+    NothingToExport,
+    dataset_from_gold_stars,
+    export_gold_stars,
+    reviews_csv,
+)
 from .imports import (
     CannotGoAgain,
     can_go_again,
@@ -26,6 +40,20 @@ from .imports import (
     run_upload,
     take_back,
     throw_away_bytes,
+)
+from .label_studio import (
+    BadTasks,
+    import_label_studio,
+    label_studio_tasks,
+)
+from .sharing import (
+    BadLink,
+    Guest,
+    link_of,
+    make_share_link,
+    new_guest,
+    rate_by_link,
+    revoke_share_link,
 )
 from .uploads import (
     CHECKSUMS,
@@ -43,12 +71,18 @@ from .uploads import (
 
 __all__ = [
     "CHECKSUMS",
+    "BadLink",
+    "BadReview",
+    "BadTasks",
     "CannotGoAgain",
     "ChecksumMismatch",
     "DatasetInUse",
     "DatasetRefused",
     "DiskFull",
+    "Guest",
     "NameTaken",
+    "NoSuchRow",
+    "NothingToExport",
     "TooLarge",
     "TooManyUploads",
     "UploadBusy",
@@ -62,15 +96,29 @@ __all__ = [
     "can_go_again",
     "cancel_import",
     "create_dataset",
+    "dataset_from_gold_stars",
     "delete_dataset",
     "delete_unused_files",
     "demo_dataset",
+    "export_gold_stars",
     "free_name",
     "import_again",
     "import_file",
+    "import_label_studio",
     "keep_report",
+    "label_studio_tasks",
+    "link_of",
+    "make_share_link",
+    "new_guest",
+    "offer_rows",
     "queue_import",
+    "rate_by_link",
+    "record_review",
+    "remove_star",
     "rename_dataset",
+    "review_row",
+    "reviews_csv",
+    "revoke_share_link",
     "run_upload",
     "take_back",
     "throw_away_bytes",

@@ -1,0 +1,45 @@
+"""What a row is, apart from where it stands: the key by which a review finds it again in any version."""
+
+import hashlib
+from typing import Any
+
+import msgspec
+
+from datasets_app.formats.base import CHAT, PREFERENCE, TEXT, UNPAIRED
+
+# What a row holds beside conversation, line and split, by its kind (docs/architecture.md, "Rows").
+CONTENT: dict[str, tuple[str, ...]] = {
+    CHAT: ("messages", "tools"),
+    TEXT: ("text",),
+    PREFERENCE: ("prompt", "chosen", "rejected", "tools"),
+    UNPAIRED: ("prompt", "completion", "label", "tools"),
+}
+# The field that only this kind has.
+MARKS = {CHAT: "messages", TEXT: "text", PREFERENCE: "chosen", UNPAIRED: "completion"}
+_encode = msgspec.json.Encoder(order="sorted").encode
+
+
+def kind_of_content(row: dict[str, Any]) -> str:
+    """`"chat"`, `"text"`, `"preference"` or `"unpaired"`. Raises ValueError that names what the row holds."""
+    for kind, mark in MARKS.items():
+        if mark in row:
+            return kind
+    names = ", ".join(str(name)[:40] for name in list(row)[:5]) or "nothing"
+    raise ValueError(f"This is no row of a known kind: it holds {names}.")
+
+
+def content_of(row: dict[str, Any]) -> dict[str, Any]:
+    """The row without line, split, conversation and whatever else says where it came from.
+
+    An empty list of tools and a weight of 1 say nothing, so they are left out.
+    """
+    kept = {name: row[name] for name in CONTENT[kind_of_content(row)] if row.get(name) not in (None, [])}
+    messages = kept.get("messages")
+    if messages and any(message.get("weight") == 1 for message in messages):
+        kept["messages"] = [{k: v for k, v in each.items() if k != "weight" or v != 1} for each in messages]
+    return kept
+
+
+def row_key(row: dict[str, Any]) -> str:
+    """sha256 (64 hex digits) of the row's content, the same in every version that holds it."""
+    return hashlib.sha256(_encode(content_of(row))).hexdigest()

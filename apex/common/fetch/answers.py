@@ -31,14 +31,20 @@ class Limits:
 
 class Answer:
     """What a server says: `status`, `headers` (names in lower case), and the bytes as they were sent, unpacked by
-    nobody. `host` is the last one asked, `url` the address without its query."""
+    nobody. `host` is the last one asked, `url` the address without its query, `passed` the headers of the answers
+    that passed us on, first to last."""
 
-    def __init__(self, place: places.Place, response: httpcore2.Response, max_bytes: int | None) -> None:
+    def __init__(
+        self,
+        place: places.Place,
+        response: httpcore2.Response,
+        max_bytes: int | None,
+        passed: list[dict[str, str]] | None = None,
+    ) -> None:
         self.place = place
         self.status = response.status
-        self.headers = {
-            name.decode("latin-1").lower(): value.decode("latin-1") for name, value in response.headers
-        }
+        self.headers = headers_of(response)
+        self.passed = passed or []
         self.max_bytes = max_bytes
         self._response = response
 
@@ -118,13 +124,15 @@ def open_url(
         sent["Range"] = f"bytes={first}-{'' if last is None else last}"
     place = places.check_url(url)
     clock = network.Clock(place.host, limits.total)
+    passed: list[dict[str, str]] = []
     for _hop in range(HOPS + 1):
         clock.host = place.host
         with asked(place, method, sent, limits, clock) as response:
-            location = header(response, b"location")
+            location = headers_of(response).get("location", "")
             if response.status not in REDIRECTS or not location:
-                yield Answer(place, response, max_bytes)
+                yield Answer(place, response, max_bytes, passed)
                 return
+            passed.append(headers_of(response))
         onward = next_place(place, location)
         if onward.origin != place.origin:
             sent = {name: value for name, value in sent.items() if name.lower() in HARMLESS} | {
@@ -175,8 +183,9 @@ def trusted() -> ssl.SSLContext:
     return context
 
 
-def header(response: httpcore2.Response, name: bytes) -> str:
-    return next((value.decode("latin-1") for key, value in response.headers if key.lower() == name), "")
+def headers_of(response: httpcore2.Response) -> dict[str, str]:
+    """Names in lower case; of a name that comes twice, the last."""
+    return {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in response.headers}
 
 
 def next_place(place: places.Place, location: str) -> places.Place:

@@ -23,6 +23,7 @@ from .curation import (
     remove_star,
     review_row,
 )
+from .deriving import CannotDerive, derive_version, stored_rows
 from .gold_stars import (
     NothingToExport,
     dataset_from_gold_stars,
@@ -35,6 +36,7 @@ from .imports import (
     cancel_import,
     import_again,
     import_file,
+    is_for_a_worker,
     keep_report,
     queue_import,
     run_upload,
@@ -70,10 +72,11 @@ from .uploads import (
 )
 
 __all__ = [
-    "CHECKSUMS",
     "BadLink",
     "BadReview",
     "BadTasks",
+    "CHECKSUMS",
+    "CannotDerive",
     "CannotGoAgain",
     "ChecksumMismatch",
     "DatasetInUse",
@@ -100,10 +103,12 @@ __all__ = [
     "delete_dataset",
     "delete_unused_files",
     "demo_dataset",
+    "derive_version",
     "export_gold_stars",
     "free_name",
     "import_again",
     "import_file",
+    "is_for_a_worker",
     "import_label_studio",
     "keep_report",
     "label_studio_tasks",
@@ -120,6 +125,7 @@ __all__ = [
     "reviews_csv",
     "revoke_share_link",
     "run_upload",
+    "stored_rows",
     "take_back",
     "throw_away_bytes",
     "too_large",

@@ -1,12 +1,18 @@
 from django.urls import path
 
-from datasets_app.views import catalogue, profile
+from datasets_app.views import catalogue, imports, profile
 
 app_name = "datasets"
 urlpatterns = [
     path("", catalogue.dataset_list, name="dataset-list"),
     path("add/", catalogue.dataset_add, name="dataset-add"),
     path("demo/", catalogue.dataset_demo, name="dataset-demo"),
+    path("imports/<uuid:import_id>/", imports.import_detail, name="import-detail"),
+    path("imports/<uuid:import_id>/status/", imports.import_status, name="import-status"),
+    path("imports/<uuid:import_id>/columns/", imports.import_columns, name="import-columns"),
+    path("imports/<uuid:import_id>/again/", imports.import_again, name="import-again"),
+    path("imports/<uuid:import_id>/cancel/", imports.import_cancel, name="import-cancel"),
+    path("imports/<uuid:import_id>/report/", imports.import_report, name="import-report"),
     path("<uuid:dataset_id>/", catalogue.dataset_detail, name="dataset-detail"),
     path("<uuid:dataset_id>/profile/", profile.dataset_profile, name="dataset-profile"),
     path("<uuid:dataset_id>/add/", catalogue.version_add, name="version-add"),

@@ -23,9 +23,8 @@ from .gold_stars import (
     StarFilter,
     gold_stars,
     name_of,
-    raters_of_stars,
 )
-from .imports import imports_for_list, imports_under_way, report_of
+from .imports import UNDER_WAY, imports_for_list, imports_under_way, report_of
 from .sharing import (
     agreement,
     share_links_of,
@@ -33,27 +32,27 @@ from .sharing import (
 
 __all__ = [
     "FORMAT_WORDS",
-    "SORTS",
     "QueueFilter",
+    "SORTS",
+    "UNDER_WAY",
     "StarFilter",
     "agreement",
     "attach_latest",
     "datasets_for_list",
-    "fault_codes",
     "gold_stars",
     "imports_for_list",
     "imports_under_way",
     "inbox",
+    "fault_codes",
     "is_learned",
+    "tags_of",
     "name_of",
     "preview",
     "queue",
-    "raters_of_stars",
     "report_of",
     "reviews_by",
     "rows_of",
     "share_links_of",
-    "tags_of",
     "totals",
     "versions_of",
 ]

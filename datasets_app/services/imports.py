@@ -33,6 +33,8 @@ from .bringing import (
     create_dataset,
     delete_unused_files,
     free_name,
+    too_large,
+    upload_limit,
 )
 
 ENDED_BADLY = (ImportStatus.REFUSED, ImportStatus.CRASHED)
@@ -77,8 +79,17 @@ def throw_away_bytes(imported: DatasetImport) -> None:
     part_path(imported.pk).unlink(missing_ok=True)
 
 
-def import_file(*, owner, file: File, name: str = "", dataset: Dataset | None = None) -> DatasetImport:
-    """A file that came whole, by a form, and is too large to be checked while its sender waits."""
+def is_for_a_worker(file: File | None) -> bool:
+    """Whether a file that came by a form is too large to be checked while its sender waits."""
+    return file is not None and bool(file.size) and file.size > settings.CHECK_AT_ONCE_BYTES
+
+
+def import_file(
+    *, owner, file: File, name: str = "", dataset: Dataset | None = None, next_url: str = ""
+) -> DatasetImport:
+    """A file that came whole, by a form, for a worker to check. Raises TooLarge."""
+    if file.size > upload_limit(owner):
+        raise too_large(upload_limit(owner))
     imported = DatasetImport.objects.create(
         owner=owner,
         source=ImportSource.UPLOAD,
@@ -87,6 +98,7 @@ def import_file(*, owner, file: File, name: str = "", dataset: Dataset | None = 
         dataset=dataset,
         length=file.size,
         offset=file.size,
+        recipe={"next": next_url} if next_url else {},
         expires_at=next_expiry(),
     )
     with open(part_path(imported.pk), "xb") as part:

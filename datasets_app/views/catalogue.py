@@ -31,7 +31,8 @@ def dataset_list(request: HttpRequest) -> HttpResponse:
         request.GET.get("page")
     )
     page.object_list = selectors.attach_latest(list(page.object_list))
-    context = {"page": page, "query": query, "sort": sort, "totals": selectors.totals(request.user)}
+    context = {"page": page, "query": query, "sort": sort, "totals": selectors.totals(request.user),
+               "imports": selectors.imports_under_way(request.user)}  # fmt: skip
     address = request.build_absolute_uri(reverse("api-dataset-list"))
     context["api_curl"] = (
         f'curl {address} \\\n  -H "Authorization: Bearer $APEX_TOKEN" \\\n  -F name=Letters -F file=@letters.jsonl'
@@ -73,6 +74,9 @@ def take_dataset(request: HttpRequest) -> HttpResponse:
         asked = form.cleaned_data
         file = asked.get("file")
         file_name = file.name if file else ""
+        if services.is_for_a_worker(file):
+            imported = services.import_file(owner=request.user, file=file, name=asked["name"])
+            return redirect("datasets:import-detail", import_id=imported.pk)
         try:
             version = services.create_dataset(
                 owner=request.user,
@@ -149,6 +153,9 @@ def take_version(request: HttpRequest, dataset: Dataset) -> HttpResponse:
     """The next version from a file."""
     refused, faults = _("No file came. Choose one, or drop it on the field."), []
     file = request.FILES.get("file")
+    if services.is_for_a_worker(file):
+        imported = services.import_file(owner=request.user, file=file, dataset=dataset)
+        return redirect("datasets:import-detail", import_id=imported.pk)
     if file is not None:
         try:
             services.add_version(dataset=dataset, file=file, file_name=file.name)

@@ -1,6 +1,7 @@
 // Forms that are sent once, files with a progress bar, drop zones, half-filled forms that save themselves,
 // and the browser's time zone for a new account.
 import { csrfToken, toast, word } from "./page.js";
+import { largeFile, sendInPieces } from "./upload.js";
 
 // --- A double click never posts twice ---------------------------------------------------------------------------
 /** Marks the form as under way; the pressed button, which may stand outside the form, shows it. */
@@ -30,7 +31,9 @@ document.addEventListener("submit", (event) => {
   setBusy(form, event.submitter);
   if (form.hasAttribute("data-upload")) {
     event.preventDefault();
-    send(form, event.submitter);
+    const file = largeFile(form);
+    if (file) sendInPieces(form, file, () => free(form));
+    else send(form, event.submitter);
   } else if (form.hasAttribute("data-downloads")) {
     setTimeout(() => free(form), 2000); // the answer is a file; the page stays
   }
@@ -154,6 +157,9 @@ document.addEventListener("change", (event) => {
   // A form that has nothing else to say is sent as soon as its file is chosen.
   if (event.target.hasAttribute("data-sends") && event.target.files.length) event.target.form.requestSubmit();
 });
+
+// --- A form whose answer is known already is sent by itself; its button is for browsers without scripts ------------
+document.querySelector("form[data-submits-itself]")?.requestSubmit();
 
 // --- Half-filled forms save themselves ----------------------------------------------------------------------------
 // <form data-autosave="URL">: posts its fields (not its files) to URL, or to its action, soon after each change.

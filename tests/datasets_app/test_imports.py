@@ -8,6 +8,7 @@ from datetime import timedelta
 import pytest
 from asgiref.testing import ApplicationCommunicator
 from django.db import connection
+from django.urls import reverse
 from django.utils import timezone
 
 from accounts.models import Notice
@@ -360,3 +361,188 @@ async def test_the_owner_hears_of_changes_and_nobody_else(alice, mallory):
     for user, key in [(mallory, imported.pk), (alice, uuid.uuid4())]:
         _socket, answer = await connect_as(user, key)
         assert answer["type"] == "websocket.close"
+
+
+# --- The pages ----------------------------------------------------------------------------------------------
+
+
+def page_of(client, imported, name="import-detail", **query):
+    return client.get(reverse(f"datasets:{name}", args=[imported.pk]), query)
+
+
+def text_of(response) -> str:
+    return " ".join(response.content.decode().split())
+
+
+def test_a_large_file_by_a_plain_form_is_checked_by_a_worker(alice_client, settings, upload, sent, dataset):
+    settings.CHECK_AT_ONCE_BYTES = 10
+    answer = alice_client.post(
+        reverse("datasets:dataset-add"), {"source": "file", "name": "Large", "file": upload()}
+    )
+    imported = DatasetImport.objects.get()
+    assert answer.url == reverse("datasets:import-detail", args=[imported.pk])
+    assert (imported.status, imported.name, sent) == (ImportStatus.QUEUED, "Large", sent)
+    answer = alice_client.post(reverse("datasets:version-add", args=[dataset.pk]), {"file": upload(chats(3))})
+    assert DatasetImport.objects.get(dataset=dataset).length == len(chats(3))
+    assert answer.status_code == 302
+
+
+def test_the_page_follows_an_import_to_its_version(alice, alice_client, here):
+    imported = brought(alice)
+    page = text_of(page_of(alice_client, imported))
+    assert "waiting for its turn" in page and f"/ws/data/imports/{imported.pk}/" in page
+    assert "On their way in" in text_of(alice_client.get(reverse("datasets:dataset-list")))
+    leases.claim(str(imported.pk))
+    DatasetImport.objects.filter(pk=imported.pk).update(progress=0.417)
+    part = page_of(alice_client, imported, "import-status")
+    assert "42 % of it is read" in text_of(part) and "HX-Refresh" not in part
+    DatasetImport.objects.filter(pk=imported.pk).update(status=ImportStatus.QUEUED)
+    run(imported)
+    assert page_of(alice_client, imported, "import-status")["HX-Refresh"] == "true"
+    assert str(imported.version.dataset_id) in page_of(alice_client, imported).url
+    assert "On their way in" not in text_of(alice_client.get(reverse("datasets:dataset-list")))
+
+
+def test_an_unfinished_upload_can_go_on_from_its_page(alice, alice_client):
+    imported = services.begin_upload(owner=alice, length=2_000_000, file_name="letters.jsonl")
+    page = text_of(page_of(alice_client, imported))
+    assert "Choose the same file" in page and f'data-resume="/api/v1/uploads/{imported.pk}/"' in page
+    assert 'data-length="2000000"' in page
+
+
+def test_a_refused_file_shows_its_faults_its_report_and_the_way_on(alice, alice_client, here):
+    imported = run(brought(alice, BAD * 3, name="Letters"))
+    page = text_of(page_of(alice_client, imported))
+    assert imported.message.split(".")[0] in page.replace("&quot;", '"')
+    assert "Bring the mended file" in page and 'value="Letters"' in page
+    report = page_of(alice_client, imported, "import-report")
+    assert report.json()["verdict"] == "reject" and "attachment" in report["Content-Disposition"]
+    table = page_of(alice_client, imported, "import-report", **{"as": "csv"}).content.decode()
+    assert table.startswith("line,severity,code,problem,mend,found")
+
+
+def test_cells_of_the_report_are_no_formulas(alice, alice_client):
+    imported = brought(alice)
+    problem = services.DatasetRefused(
+        "No.", [{"line": 1, "problem": "=cmd()", "mend": "-1", "code": "x", "severity": "error"}]
+    )
+    DatasetImport.objects.filter(pk=imported.pk).update(
+        status=ImportStatus.REFUSED, report_sha256=services.keep_report(imported, problem)
+    )
+    table = page_of(alice_client, imported, "import-report", **{"as": "csv"}).content.decode()
+    assert "'=cmd()" in table and "'-1" in table
+
+
+def test_a_crash_is_said_to_be_ours_and_can_be_tried_again(alice, alice_client, child_says):
+    child_says("sys.exit(1)")
+    imported = run(brought(alice))
+    page = text_of(page_of(alice_client, imported))
+    assert "our fault" in page and "Try again" in page
+    answer = alice_client.post(reverse("datasets:import-again", args=[imported.pk]))
+    again = DatasetImport.objects.exclude(pk=imported.pk).get()
+    assert answer.url == reverse("datasets:import-detail", args=[again.pk])
+    assert again.status == ImportStatus.QUEUED and part_path(again.pk).exists()
+
+
+def test_an_import_is_cancelled_from_its_page(alice, alice_client):
+    imported = brought(alice)
+    alice_client.post(reverse("datasets:import-cancel", args=[imported.pk]))
+    imported.refresh_from_db()
+    assert imported.status == ImportStatus.CANCELLED
+    assert "nothing of it is kept" in text_of(page_of(alice_client, imported))
+
+
+def test_a_version_deleted_since_is_said(alice, alice_client, here):
+    imported = run(brought(alice))
+    imported.version.dataset.delete()
+    assert "deleted since" in text_of(page_of(alice_client, imported))
+
+
+# --- Which column is what -----------------------------------------------------------------------------------
+
+COLUMNS = {"Frage": ["Wann?", "Wo?"], "Antwort": ["Um 9.", "Hier."], "Nr": ["1", "2"]}
+
+
+@pytest.fixture
+def unknown(alice):
+    """An import that was refused since no format fits; its report names the columns."""
+    imported = brought(alice, "Nr;Frage;Antwort\n1;Wann?;Um 9.\n2;Wo?;Hier.\n")
+    report = {"verdict": "reject", "errors": [], "warnings": [], "columns": COLUMNS}
+    DatasetImport.objects.filter(pk=imported.pk).update(
+        status=ImportStatus.REFUSED,
+        message="No known format.",
+        report_sha256=services.imports.files.put_bytes(json.dumps(report).encode()).sha256,
+    )
+    imported.refresh_from_db()
+    return imported
+
+
+def test_the_page_asks_which_column_is_what_and_guesses_well(alice_client, unknown):
+    page = text_of(page_of(alice_client, unknown))
+    assert "Which column is the question" in page
+    assert '<option value="Frage" selected>' in page and '<option value="Antwort" selected>' in page
+    assert (
+        '<li class="learned"><span class="who">It learns this answer</span><p class="says pre">Um 9.' in page
+    )
+
+
+def test_the_first_rows_are_shown_as_they_would_be_read(alice_client, mallory_client, unknown):
+    part = page_of(
+        alice_client, unknown, "import-columns", **{"as": "chat", "question": "Nr", "answer": "Frage"}
+    )
+    assert '<p class="says pre">1</p>' in text_of(part) and '<p class="says pre">Wann?</p>' in text_of(part)
+    part = page_of(alice_client, unknown, "import-columns", **{"as": "preference", "question": "Nr"})
+    assert 'name="rejected"' in text_of(part) and "avoid" in text_of(part)
+    part = page_of(
+        alice_client, unknown, "import-columns", **{"as": "chat", "question": "Nr", "answer": "Nr"}
+    )
+    assert "named for two things" in text_of(part)
+    assert page_of(mallory_client, unknown, "import-columns").status_code == 404
+
+
+def test_named_columns_are_read_again_from_the_same_bytes(alice_client, unknown):
+    address = reverse("datasets:import-again", args=[unknown.pk])
+    alice_client.post(address, {"as": "chat", "question": "Frage", "answer": "nonsense"})
+    assert DatasetImport.objects.count() == 1
+    answer = alice_client.post(
+        address, {"as": "chat", "question": "Frage", "answer": "Antwort", "system": ""}
+    )
+    again = DatasetImport.objects.exclude(pk=unknown.pk).get()
+    assert again.mapping == {"question": "Frage", "answer": "Antwort"}
+    assert answer.url == reverse("datasets:import-detail", args=[again.pk])
+    assert part_path(again.pk).read_bytes() == part_path(unknown.pk).read_bytes()
+
+
+# --- The wizard ---------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def plan(alice):
+    from training.models import Plan
+
+    return Plan.objects.create(owner=alice, name="Coach")
+
+
+def test_the_wizard_waits_for_a_large_file_and_then_uses_it(alice_client, plan, settings, upload, here):
+    settings.CHECK_AT_ONCE_BYTES = 10
+    address = reverse("training:plan-examples", args=[plan.pk])
+    answer = alice_client.post(address, {"source": "file", "file": upload()})
+    imported = DatasetImport.objects.get()
+    assert answer.url == f"{address}?import={imported.pk}"
+    assert "waiting for its turn" in text_of(alice_client.get(answer.url))
+    run(imported)
+    assert page_of(alice_client, imported).url == answer.url
+    assert "data-submits-itself" in text_of(alice_client.get(answer.url))
+    alice_client.post(address, {"source": "import", "import": str(imported.pk)})
+    plan.refresh_from_db()
+    assert plan.dataset_version == imported.version
+    assert "data-submits-itself" not in text_of(alice_client.get(answer.url))
+
+
+def test_the_wizard_says_why_a_large_file_was_refused(alice, alice_client, mallory_client, plan, here):
+    imported = run(brought(alice, BAD))
+    address = reverse("training:plan-examples", args=[plan.pk])
+    page = text_of(alice_client.get(address, {"import": str(imported.pk)}))
+    assert "See what is wrong" in page
+    assert alice_client.post(address, {"source": "import", "import": str(imported.pk)}).status_code == 422
+    assert alice_client.get(address, {"import": str(uuid.uuid4())}).status_code == 404

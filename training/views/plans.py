@@ -4,6 +4,7 @@ from django.contrib import messages
 from django.contrib.auth.decorators import login_required
 from django.http import Http404
 from django.shortcuts import redirect, render
+from django.urls import reverse
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_POST
 
@@ -11,7 +12,7 @@ from apex.common.access import owned_or_404
 from base_models.models import BaseModel
 from datasets_app import selectors as dataset_selectors
 from datasets_app import services as dataset_services
-from datasets_app.models import Dataset
+from datasets_app.models import Dataset, DatasetImport
 from training import estimating, selectors, services
 from training.forms import AdvancedForm, GoalForm, TypedExamplesForm
 from training.models import Plan
@@ -83,9 +84,13 @@ def plan_examples(request, plan_id):
     source = request.GET.get("from", "file")
     context = {"plan": plan, "step": 2, "source": source if source in SOURCES else "file",
                "typed_form": TypedExamplesForm(initial={"name": plan.name}), "faults": []}  # fmt: skip
+    context |= import_context(request, plan)
     status = 200
     if request.method == "POST":
+        file = request.FILES.get("file")
         try:
+            if dataset_services.is_for_a_worker(file):
+                return check_in_peace(request, plan, file)
             if take_examples(request, plan, context):
                 return redirect("training:plan-examples", plan_id=plan.pk)
         except dataset_services.DatasetRefused as problem:
@@ -96,6 +101,26 @@ def plan_examples(request, plan_id):
     if context["source"] == "mine":
         context["versions"] = selectors.usable_versions(request.user)
     return render(request, "training/plan_examples.html", context, status=status)
+
+
+def check_in_peace(request, plan: Plan, file):
+    """A large file is checked by a worker; the step shows how far it is."""
+    address = reverse("training:plan-examples", args=[plan.pk])
+    imported = dataset_services.import_file(owner=request.user, file=file, next_url=address)
+    return redirect(f"{address}?import={imported.pk}")
+
+
+def import_context(request, plan: Plan) -> dict:
+    """Of `?import=`, the examples on their way into this plan: at work, refused, or ready to be used."""
+    key = request.GET.get("import")
+    if not key:
+        return {}
+    imported = owned_or_404(DatasetImport, request.user, pk=key)
+    if imported.status in dataset_selectors.UNDER_WAY:
+        return {"imported": imported}
+    if imported.version and imported.version_id != plan.dataset_version_id:
+        return {"ready": imported}
+    return {} if imported.version else {"ended_import": imported, "refused": imported.message}
 
 
 def take_examples(request, plan: Plan, context: dict) -> bool:
@@ -120,6 +145,11 @@ def take_examples(request, plan: Plan, context: dict) -> bool:
         )
     elif source == "mine":
         version = owned_or_404(Dataset, request.user, pk=request.POST.get("dataset")).latest
+    elif source == "import":
+        version = owned_or_404(DatasetImport, request.user, pk=request.POST.get("import")).version
+        if version is None:
+            context["refused"] = _("These examples are not ready, or have been deleted since.")
+            return False
     elif source == "demo":
         version = dataset_services.demo_dataset(owner=request.user)
     else:

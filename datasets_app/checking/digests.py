@@ -29,7 +29,7 @@ def digests_of(row: dict[str, Any], kind: str) -> Digests:
     if kind == TEXT:
         return _of_two(row["text"], None)
     if kind == PREFERENCE:
-        both = sorted(msgspec.json.encode(row[name]) for name in ("chosen", "rejected"))
+        both = sorted(msgspec.json.encode(row[name], order="sorted") for name in ("chosen", "rejected"))
         return _of_two([row.get("prompt"), [each.decode() for each in both], row.get("tools")], row["chosen"])
     if kind == UNPAIRED:
         return _of_two([row.get("prompt"), row["completion"], row.get("tools")], row["label"])

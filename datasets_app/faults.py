@@ -32,6 +32,7 @@ class Fault:
 CODES: dict[str, str] = {
     # The file as a whole
     "empty_file": "nothing in it, or white space only",
+    "unreadable": "a file that is not there, is a directory, or may not be read",
     "not_text": "a picture, a program, a document: no text with examples",
     "archive": "several files packed into one (zip, tar, 7z, rar)",
     "office_file": "an Excel or Word file, whatever its name",

@@ -2,14 +2,15 @@
 
 import hashlib
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
-from .reading import Reading, read_examples
+from .checking import CHECKS
+from .reading import ROWS_MOST, Reading, read_examples
 from .splitting import HELD_OUT, TRAIN, Conversation, choose_held_out
 
 
@@ -29,21 +30,34 @@ class Imported:
         return self.train_count + self.held_out_count
 
 
-def import_rows(source: Path, target: Path, file_name: str = "") -> Imported:
-    """Writes the chat rows of `source` to `target`, one JSON object a line, each with its split.
+def import_rows(
+    source: Path,
+    target: Path,
+    file_name: str = "",
+    *,
+    format: str | None = None,
+    mapping: Mapping[str, str] | None = None,
+    keep_good_rows: bool = True,
+) -> Imported:
+    """Writes the rows of `source` to `target`, one JSON object a line, each with its split.
 
     Rows go by way of a temporary file, so memory holds one row and one entry a conversation. When the
-    reading has a `refusal`, `target` is not written.
+    reading has a `refusal`, `target` is not written. Rows with errors are left out; without `keep_good_rows` one
+    of them refuses the file.
     """
     with open(source, "rb") as file:
         sha256 = hashlib.file_digest(file, "sha256").hexdigest()
-    reading = read_examples(source, file_name)
+    reading = read_examples(
+        source, file_name, format=format, mapping=mapping, checks=CHECKS, rows_most=ROWS_MOST
+    )
     conversations: dict[str, Conversation] = {}
     encoder = msgspec.json.Encoder()
     with tempfile.TemporaryFile(dir=target.parent) as unsplit:
         for row in reading:
             conversations.setdefault(row["conversation"], Conversation()).add(row.pop("split"))
             unsplit.write(encoder.encode(row) + b"\n")
+        if reading.left_out and not keep_good_rows:
+            reading.refuse_for_bad_rows()
         if reading.refusal is not None:
             return Imported(reading, sha256)
         held_out = choose_held_out(conversations, sha256)

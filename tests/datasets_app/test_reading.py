@@ -9,6 +9,7 @@ import zipfile
 import pytest
 
 from datasets_app.formats.base import WARNINGS_KEPT
+from datasets_app.importing import import_rows
 from datasets_app.reading import FAULTS_KEPT, read_examples
 from tests.datasets_app.files import DATA, EQ_12_JSON, EQ_12_JSONL, chat, chats, json_lines, pair
 
@@ -68,20 +69,22 @@ def test_each_format_is_recognised_in_each_container(read, name, record, contain
 
 
 @pytest.mark.parametrize(
-    "text",
+    ("name", "text"),
     [
-        'question,answer\n"What are your hours?",From 9 to 17.\n',
-        "\ufeffQuestion;Answer\r\nWhat are your hours?;From 9 to 17.\r\n",
-        "prompt\tcompletion\nWhat are your hours?\tFrom 9 to 17.\n",
-        "id,output,instruction\n1,From 9 to 17.,What are your hours?\n",
-        "instruction,input,output\nWhat are,your hours?,From 9 to 17.\n",
-        "What are your hours?\tFrom 9 to 17.\n",
-        '\n"What are your hours?","From 9 to 17."\n\n',
+        ("prompt-completion", 'question,answer\n"What are your hours?",From 9 to 17.\n'),
+        ("prompt-completion", "\ufeffQuestion;Answer\r\nWhat are your hours?;From 9 to 17.\r\n"),
+        ("prompt-completion", "sep=;\r\nFrage;Antwort\r\nWhat are your hours?;From 9 to 17.\r\n"),
+        ("prompt-completion", "prompt\tcompletion\nWhat are your hours?\tFrom 9 to 17.\n"),
+        ("alpaca", "id,output,instruction\n1,From 9 to 17.,What are your hours?\n"),
+        ("alpaca", "instruction,input,output\nWhat are,your hours?,From 9 to 17.\n"),
+        ("prompt-completion", "What are your hours?\tFrom 9 to 17.\n"),
+        ("prompt-completion", '\n"What are your hours?","From 9 to 17."\n\n'),
     ],
 )
-def test_two_columns_are_read_with_any_separator_and_usual_names(read, text):
+def test_tables_are_read_with_any_separator_and_usual_names(read, name, text):
     rows, reading = read(text)
-    assert reading.format == "csv"
+    assert reading.format == name
+    assert reading.running.container == "csv"
     assert reading.fault_count == 0, reading.faults
     assert [("user", words(rows[0])[0][1].replace("\n\n", " ")), words(rows[0])[1]] == [ASKED, ANSWERED]
 
@@ -373,7 +376,10 @@ def test_a_bad_row_costs_itself_and_names_its_line(read, bad, said, container):
     assert reading.left_out >= 1
     fault = reading.faults[0]
     assert fault.severity == "error"
-    if not fault.problem.startswith("Not valid JSON"):
+    if container == "array":  # a record of a list goes by its number
+        assert fault.line == 1
+        assert "record 1, line 2" in fault.problem
+    elif not fault.problem.startswith("Not valid JSON"):
         assert fault.line == 2
     assert said in fault.problem
     assert fault.mend
@@ -394,10 +400,19 @@ def test_bad_bytes_cost_one_row_and_are_named(read):
     json.dumps(reading.faults[0].as_dict()).encode("utf-8")
 
 
-def test_a_table_in_windows_1252_says_so(read):
+def test_a_table_in_windows_1252_is_read_and_says_so(read):
     rows, reading = read("question,answer\nWie geht’s?,Gut\nä?,ö\n".encode("cp1252"))
-    assert rows == []
-    assert "UTF-8" in reading.faults[1].mend
+    assert [words(row)[0][1] for row in rows] == ["Wie geht’s?", "ä?"]
+    assert [(fault.code, fault.severity) for fault in reading.faults] == [("other_encoding", "warning")]
+    assert "Windows-1252" in reading.faults[0].problem
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-16-be", "utf-32", "utf-32-be"])
+@pytest.mark.parametrize("text", [GOOD + "\n" + GOOD, "Frage\tAntwort\nWas?\tDas.\nWo?\tDa.\n"])
+def test_wide_encodings_are_recognised_and_read(read, encoding, text):
+    rows, reading = read(text.encode(encoding))
+    assert len(rows) == 2
+    assert [(fault.line, fault.code) for fault in reading.faults] == [(None, "other_encoding")]
 
 
 def test_turns_that_do_not_alternate_are_tidied_with_a_warning(read):
@@ -431,7 +446,7 @@ def test_a_broken_record_in_a_list_does_not_take_its_neighbours_along(read):
     records = [json.dumps(chat(f"Question {number}?")) for number in range(6)]
     records[2] = records[2][:-1] + " oops }"
     rows, reading = read("[\n" + ",\n".join(records) + "\n]")
-    assert [row["line"] for row in rows] == [2, 3, 5, 6, 7]
+    assert [row["line"] for row in rows] == [1, 2, 4, 5, 6]
     assert reading.left_out == 1
 
 
@@ -465,14 +480,15 @@ def test_good_records_behind_a_fault_are_read_whatever_their_length(read):
     records += [json.dumps(chat("y" * 300_000, "é" * 1000)), GOOD[:-1] + " oops }", GOOD]
     rows, reading = read("[\n{x},\n" + ",\n".join(records) + "\n]")
     assert [len(words(row)[0][1]) for row in rows] == [*range(16_200, 16_400), 300_000, len(ASKED[1])]
-    assert [fault.line for fault in reading.faults] == [2, 204]
+    assert [fault.line for fault in reading.faults] == [1, 203]
     assert f"line 204, column {len(GOOD) + 1}" in reading.faults[1].problem
 
 
 def test_a_list_that_was_cut_off_keeps_what_came(read):
     rows, reading = read("[\n" + GOOD + ",\n" + GOOD[:40])
     assert len(rows) == 1
-    assert reading.faults[0].line == 3
+    assert (reading.faults[0].line, reading.faults[0].code) == (2, "truncated_json")
+    assert "line 3" in reading.faults[0].problem
 
 
 def test_objects_one_after_another_are_read(read):
@@ -494,9 +510,10 @@ def test_all_faults_are_counted_and_some_are_kept(read):
     assert reading.fault_count == reading.left_out == FAULTS_KEPT + 50
 
 
-def test_more_rows_than_a_reading_takes_on_are_refused(read, monkeypatch):
-    monkeypatch.setattr("datasets_app.reading.ROWS_MOST", 3)
-    _, reading = read(chats(5))
+def test_more_rows_than_an_import_takes_on_are_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr("datasets_app.importing.ROWS_MOST", 3)
+    (tmp_path / "file").write_text(chats(5))
+    reading = import_rows(tmp_path / "file", tmp_path / "rows").reading
     assert "more than 3 examples" in reading.refusal.problem
 
 
@@ -515,7 +532,9 @@ def archive(*names: str) -> bytes:
         (b"", "empty"),
         (b" \n\r\n\t", "white space"),
         (b"\xef\xbb\xbf", "white space"),
-        (gzip.compress(b"{}"), "gzip"),
+        (gzip.compress(b"{}"), "nothing"),
+        (gzip.compress(b""), "nothing inside the gzip"),
+        (gzip.compress(gzip.compress(b"{}")), "another gzip"),
         (archive("xl/workbook.xml"), "Excel"),
         (archive("word/document.xml"), "Word"),
         (archive("content.xml"), "OpenDocument"),
@@ -526,9 +545,6 @@ def archive(*names: str) -> bytes:
         (b"\xd0\xcf\x11\xe0\xa1", "Office"),
         (b"\x89PNG\r\n\x1a\n", "picture"),
         (b"\x00\x01\x02\x03", "not a text file"),
-        (GOOD.encode("utf-16"), "UTF-16"),
-        (GOOD.encode("utf-16-le"), "UTF-16"),
-        (GOOD.encode("utf-32"), "UTF-32"),
         (b"<!DOCTYPE html><html><body>Sign in</body></html>", "web page"),
         (b'\xef\xbb\xbf  <html lang="en">', "web page"),
         (

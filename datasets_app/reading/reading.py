@@ -1,0 +1,209 @@
+"""A file of examples, whatever its format, as rows and faults. No Django inside."""
+
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from datasets_app.checking.base import Check
+from datasets_app.containers import CONTAINERS, json_lines, plain_text, table
+from datasets_app.containers.base import Broken, Found, Opened
+from datasets_app.containers.compression import Unpackable
+from datasets_app.containers.opening import opened
+from datasets_app.containers.sources import Source, source_of
+from datasets_app.faults import REFUSAL, WARNING, Fault
+from datasets_app.formats import FORMATS, dialogue
+from datasets_app.formats.base import BadRow
+from datasets_app.formats.unknown import TWO_SHAPES
+
+from . import mapping as mappings
+from .mix_ups import misnamed
+from .report import UNKNOWN, Report
+from .running import Running
+
+# What an import takes on: beyond it a training would last for months, and no adapter needs so many.
+ROWS_MOST = 500_000
+JSON_ENDINGS = (".json", ".jsonl", ".ndjson")
+TABLE_SHAPE = "CSV with the columns question and answer"
+
+
+class Reading:
+    """The rows of one file. Iterate once; everything else is complete when the iteration has ended.
+
+    Yields rows as in docs/architecture.md, except that `split` is None where the file does not say. `refusal` is
+    set when nothing usable was found. Faults beyond FAULTS_KEPT are in `report()`, up to LISTED_MOST.
+    """
+
+    def __init__(self, source: Source, file_name: str, running: Running, rows_most: int | None) -> None:
+        self.source = source
+        self.file_name = file_name or source.name
+        self.running = running
+        self.rows_most = rows_most
+
+    def __iter__(self) -> Iterator[dict[str, Any]]:
+        for row in reading_of(self.source, self.file_name, self.running):
+            yield row
+            if self.rows_most is not None and self.running.row_count > self.rows_most:
+                self.running.refuse(
+                    f"It holds more than {self.rows_most:,} examples.",
+                    "Bring a part of them; fewer, better ones teach more.",
+                    code="too_many_rows",
+                )
+                break
+        self.running.finish()
+
+    @property
+    def format(self) -> str:
+        return self.running.format
+
+    @property
+    def kind(self) -> str:
+        return self.running.kind
+
+    @property
+    def row_count(self) -> int:
+        return self.running.row_count
+
+    @property
+    def left_out(self) -> int:
+        return self.running.left_out
+
+    @property
+    def fault_count(self) -> int:
+        return self.running.fault_count
+
+    @property
+    def faults(self) -> list[Fault]:
+        return self.running.faults
+
+    @property
+    def skipped(self) -> dict[str, int]:
+        return self.running.skipped
+
+    @property
+    def refusal(self) -> Fault | None:
+        return self.running.refusal
+
+    def refuse_for_bad_rows(self) -> None:
+        """Refuses the file because some of its rows have errors."""
+        self.running.refuse(
+            f"{self.left_out:,} of its rows cannot be used.",
+            "Mend them, or bring the good ones only.",
+            code="bad_row",
+        )
+
+    def report(self) -> Report:
+        return self.running.report(self.file_name)
+
+
+def read_examples(
+    path_or_source: Path | str | Source,
+    file_name: str = "",
+    *,
+    format: str | None = None,
+    mapping: Mapping[str, str] | None = None,
+    checks: Mapping[str, Callable[[], Check]] | None = None,
+    rows_most: int | None = None,
+) -> Reading:
+    """The examples in a file, recognised by content. Nothing is read before the first iteration; never raises
+    for what is in the file. `file_name` is for people (an ending such as .txt is a hint where the content is
+    not enough); `mapping` names columns (role → column) when no format fits."""
+    running = Running(format=format or None, mapping=mapping, checks=checks)
+    return Reading(source_of(path_or_source, file_name), file_name, running, rows_most)
+
+
+def reading_of(source: Source, file_name: str, running: Running) -> Iterator[dict[str, Any]]:
+    """The rows of a source, with all else told to `running`."""
+    for found in found_in(source, file_name, running):
+        yield from running.take(found)
+        if running.refusal is not None:
+            return
+
+
+def found_in(source: Source, file_name: str, running: Running) -> Iterator[Found | Broken]:
+    """The records of a source by the container that fits its content."""
+    if running.asked_format and not is_row_format(running.asked_format):
+        fault = BadRow(
+            f"No format is named “{running.asked_format[:40]}”.",
+            f"Choose one of {', '.join(FORMATS)}; or none, and it is recognised.",
+            code="unknown_format",
+        )
+        yield Broken(None, fault, REFUSAL)
+        return
+    try:
+        with opened(source, file_name, running.asked_format) as (file, remarks):
+            yield from remarks
+            if file is not None:
+                yield from of_container(file, running)
+    except Unpackable as problem:
+        severity = REFUSAL if problem.is_refused or not running.row_count else "error"
+        yield Broken(None, problem.fault, severity)
+    except (OSError, EOFError) as problem:
+        yield unreadable(problem, running)
+
+
+def of_container(file: Opened, running: Running) -> Iterator[Found | Broken]:
+    name = container_of(file, running)
+    if name is None:
+        running.columns = mappings.columns_of_table(file)
+        shapes = f"{dialogue.SHAPE}, {TABLE_SHAPE}, or JSON such as {TWO_SHAPES}"
+        yield plain_text.refusal_of(file, list(running.columns), shapes)
+        return
+    running.container = name
+    if warning := misnamed(file, name):
+        yield Broken(None, warning, WARNING)
+    if name == table.NAME:
+        yield from table.records(file, any_header=names_columns(running))
+    else:
+        yield from CONTAINERS[name].records(file)
+
+
+def container_of(file: Opened, running: Running) -> str | None:
+    """The name of the container that fits, or None."""
+    for name, module in CONTAINERS.items():
+        if name == plain_text.NAME and names_columns(running) and mappings.columns_of_table(file):
+            return table.NAME
+        if module.fits(file):
+            return name
+    if file.name.lower().removesuffix(".gz").endswith(JSON_ENDINGS) and not mappings.columns_of_table(file):
+        return json_lines.NAME  # then each line can be told what is wrong with it
+    return None
+
+
+def names_columns(running: Running) -> bool:
+    """Whether a person has said what the columns are, so that any header will do."""
+    return bool(running.mapping)
+
+
+def is_row_format(name: str) -> bool:
+    return name in FORMATS and hasattr(FORMATS[name], "fits") and hasattr(FORMATS[name], "to_examples")
+
+
+def unreadable(problem: OSError | EOFError, running: Running) -> Broken:
+    """Words for bytes that cannot be had at all."""
+    words = getattr(problem, "strerror", None) or str(problem) or type(problem).__name__
+    fault = BadRow(
+        f"The file cannot be read: {words}.", "Look whether it is there and may be read.", code="unreadable"
+    )
+    return Broken(None, fault, "error" if running.row_count else REFUSAL)
+
+
+def check_file(
+    path_or_source: Path | str | Source,
+    file_name: str = "",
+    *,
+    format: str | None = None,
+    mapping: Mapping[str, str] | None = None,
+    checks: Mapping[str, Callable[[], Check]] | None = None,
+) -> Report:
+    """The report on a file of any size, in flat memory; its rows are let go. Never raises for what is in it.
+
+    `checks` are those of `datasets_app.checking.CHECKS` unless others are given.
+    """
+    from datasets_app.checking import CHECKS
+
+    source = source_of(path_or_source, file_name)
+    running = Running(format=format or None, mapping=mapping, checks=CHECKS if checks is None else checks)
+    for _ in reading_of(source, file_name, running):
+        pass
+    running.finish()
+    return running.report(file_name or source.name or UNKNOWN)

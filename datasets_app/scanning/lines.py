@@ -45,15 +45,24 @@ class Flagged:
     data: bytes
 
 
-class Scan:
-    """One pass over a stream. Flat memory: one chunk (or one line, up to RECORD_BYTES_MOST) and one batch."""
+# How a scan goes on: the next line alone, unscanned; all lines unscanned; all lines scanned.
+ONE_LINE, UNSCANNED, SCANNED = "one line", "unscanned", "scanned"
 
-    def __init__(self, library: Library, stream: BinaryIO, known: np.ndarray, first_line: int = 1) -> None:
+
+class Scan:
+    """One pass over a stream. Flat memory: one chunk (or one line, up to RECORD_BYTES_MOST) and one batch.
+
+    `mode` may be changed whenever an item has been given.
+    """
+
+    def __init__(self, library: Library, stream: BinaryIO, known: np.ndarray, mode: str = SCANNED) -> None:
+        self.mode = mode
         self._library = library
         self._stream = stream
         self._readinto = getattr(stream, "readinto", None)
+        self._unread = b""  # what a stream gave beyond what it was asked for
         self._known = known
-        self._line = first_line
+        self._line = 1
         self._columns = {
             name: np.empty(LINES, kind)
             for name, kind in (
@@ -74,24 +83,39 @@ class Scan:
         self._make_room(self._first_size(), b"")
 
     def __iter__(self) -> Iterator[Columns | Flagged | Lines | LongLine]:
-        """Columns cover perfect lines; Flagged, Lines (of one line) and LongLine come in the order of the file."""
+        """Columns cover perfect lines; Flagged, Lines and LongLine come in the order of the file.
+
+        What the stream raises is raised after all whole lines before it have been given.
+        """
         is_last = False
         while not is_last:
-            data = self._stream.read(self._size - self._held) if self._readinto is None else None
-            count = self._readinto(self._view[self._held : self._size]) if data is None else len(data)
-            if data:
-                self._view[self._held : self._held + count] = data
+            try:
+                count = self._read()
+            except Exception:
+                yield from self._taken()
+                raise
             is_last = not count
             self._held += count
             while self._held:
-                yield from self._scan(is_last)
-                if not self._batch.lines:
+                before = self._line
+                yield from self._scanned(is_last) if self.mode == SCANNED else self._unscanned(is_last)
+                if self._line == before:
                     break
             if self._held == self._size:
                 yield from self._grow()
         yield from self._taken()
 
-    def _scan(self, is_last: bool) -> Iterator[Columns | Flagged | Lines]:
+    def _read(self) -> int:
+        """Reads into the room that is left; the number of bytes, 0 at the end."""
+        room = self._view[self._held : self._size]
+        if self._readinto is not None and not self._unread:
+            return self._readinto(room)
+        data = self._unread or self._stream.read(len(room))
+        data, self._unread = data[: len(room)], data[len(room) :]
+        room[: len(data)] = data
+        return len(data)
+
+    def _scanned(self, is_last: bool) -> Iterator[Columns | Flagged | Lines]:
         """Scans the whole lines at hand, and moves what is left to the front."""
         if self._line + self._held > LAST_LINE:
             raise OverflowError(f"line {self._line:,} is beyond what can be counted")
@@ -107,10 +131,28 @@ class Scan:
         batch.look_count = 0
         if batch.count == LINES:
             yield from self._taken()
-        self._line += batch.lines
-        rest = self._held - batch.consumed
-        self._view[:rest] = self._view[batch.consumed : self._held]
+        self._advance(batch.consumed, batch.lines)
+
+    def _unscanned(self, is_last: bool) -> Iterator[Lines]:
+        held = bytes(self._view[: self._held])
+        at, lines = 0, 0
+        while at < len(held) and self.mode != SCANNED:
+            cut = (held.find(b"\n", at) if self.mode == ONE_LINE else held.rfind(b"\n", at)) + 1
+            if not cut:
+                if not is_last:
+                    break
+                cut = len(held)
+            piece = Lines(self._line + lines, held[at:cut])
+            lines += piece.data.count(b"\n") + (not piece.data.endswith(b"\n"))
+            at = cut
+            yield piece
+        self._advance(at, lines)
+
+    def _advance(self, consumed: int, lines: int) -> None:
+        rest = self._held - consumed
+        self._view[:rest] = self._view[consumed : self._held]
         self._held = rest
+        self._line += lines
 
     def _taken(self) -> Iterator[Columns]:
         count = self._batch.count
@@ -139,13 +181,13 @@ class Scan:
             size = min(4 * self._size, base.RECORD_BYTES_MOST + 1)
             self._make_room(size, bytes(self._view[: self._held]))
             return
-        start, length, rest = bytes(self._view[:100]), self._held, b""
-        while data := self._stream.read(self._first_size()):
+        start, length = bytes(self._view[:100]), self._held
+        while data := self._unread or self._stream.read(self._size):
             cut = data.find(b"\n")
+            self._unread = data[cut + 1 :] if cut >= 0 else b""
+            length += cut if cut >= 0 else len(data)
             if cut >= 0:
-                length, rest = length + cut, data[cut + 1 :]
                 break
-            length += len(data)
         yield LongLine(self._line, length, start)
         self._line += 1
-        self._make_room(self._first_size(), rest)
+        self._make_room(self._first_size(), b"")

@@ -4,6 +4,7 @@ The child (`datasets_app.bringing_child`) does the reading, so a file that eats 
 child and not a worker. It writes progress and outcome itself, with the token of this try.
 """
 
+import contextlib
 import logging
 import multiprocessing
 import os
@@ -25,6 +26,7 @@ logger = logging.getLogger(__name__)
 CHILD = [sys.executable, "-m", "datasets_app.bringing_child"]
 LOOK_SECONDS = 0.25
 BEAT_SECONDS = 1
+CLOSING_SECONDS = 20
 LOG_TAIL_BYTES = 8000
 # Made before the worker forks its hands: the signal reaches the worker alone, the event reaches all.
 stopping = multiprocessing.Event()
@@ -105,8 +107,19 @@ def watch(child: subprocess.Popen, import_id: str, token: str) -> tuple[str | No
         if now - beaten >= BEAT_SECONDS:
             beaten = now
             if not leases.hold(import_id, token):
-                logger.info("import %s was cancelled or taken over; stopped", import_id)
+                let_it_close(child, import_id)
                 return None, ""
+
+
+def let_it_close(child: subprocess.Popen, import_id: str) -> None:
+    """A child that has just written its outcome may put things away; one whose import was cancelled may not go on."""
+    if DatasetImport.objects.filter(
+        pk=import_id, status__in=(ImportStatus.DONE, ImportStatus.REFUSED)
+    ).exists():
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            child.wait(CLOSING_SECONDS)
+    else:
+        logger.info("import %s was cancelled or taken over; stopped", import_id)
 
 
 def after(returncode: int, import_id: str, token: str) -> tuple[str | None, str]:

@@ -1,6 +1,7 @@
 """Examples on their way in: how far they are, why they were refused, which column is what."""
 
 import csv
+from collections import Counter
 
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
@@ -16,6 +17,7 @@ from datasets_app.columns import NamedColumns
 from datasets_app.models import DatasetImport, ImportStatus
 
 FAULTS_SHOWN = 20
+SAME_SHOWN = 3
 REPORT_COLUMNS = ["line", "severity", "code", "problem", "mend", "found"]
 
 
@@ -56,16 +58,27 @@ def import_context(request: HttpRequest, imported: DatasetImport) -> dict:
     }
     if imported.status == ImportStatus.REFUSED:
         report = selectors.report_of(imported)
-        faults = [{"severity": "found", **fault} for fault in report.get("errors", [])]
+        # The message of the page says what is wrong with the whole file.
+        faults = [fault for fault in report.get("errors", []) if fault.get("severity") != "refusal"]
         context |= {
             "report": report,
-            # The message of the page says what is wrong with the whole file.
-            "faults": [fault for fault in faults if fault["severity"] != "refusal"][:FAULTS_SHOWN],
+            "faults": first_of_each(faults),
             "fault_count": max(len(faults), sum(report.get("counts", {}).values())),
         }
         if context["can_go_again"] and report.get("columns"):
             context["columns"] = NamedColumns(report["columns"], request.GET or imported.mapping)
     return context
+
+
+def first_of_each(faults: list[dict]) -> list[dict]:
+    """The first faults, at most three that say the same. Nothing is left out of a file that is refused whole."""
+    seen: Counter[str] = Counter()
+    shown = []
+    for fault in faults:
+        seen[fault.get("problem", "")] += 1
+        if seen[fault.get("problem", "")] <= SAME_SHOWN:
+            shown.append({**fault, "severity": "found"})
+    return shown[:FAULTS_SHOWN]
 
 
 @login_required

@@ -2,7 +2,7 @@
 
 import hashlib
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,6 +10,7 @@ from typing import Any
 import msgspec
 
 from .checking import CHECKS
+from .containers.sources import Watched
 from .reading import ROWS_MOST, Reading, read_examples
 from .splitting import HELD_OUT, TRAIN, Conversation, choose_held_out
 
@@ -38,17 +39,18 @@ def import_rows(
     format: str | None = None,
     mapping: Mapping[str, str] | None = None,
     keep_good_rows: bool = True,
+    on_progress: Callable[[float], None] | None = None,
 ) -> Imported:
     """Writes the rows of `source` to `target`, one JSON object a line, each with its split.
 
     Rows go by way of a temporary file, so memory holds one row and one entry a conversation. When the
     reading has a `refusal`, `target` is not written. Rows with errors are left out; without `keep_good_rows` one
-    of them refuses the file.
+    of them refuses the file. `on_progress` is told the share that has been read, 0 to 1.
     """
     with open(source, "rb") as file:
         sha256 = hashlib.file_digest(file, "sha256").hexdigest()
     reading = read_examples(
-        source, file_name, format=format, mapping=mapping, checks=CHECKS, rows_most=ROWS_MOST
+        Watched(source, file_name, on_progress) if on_progress else source, file_name, format=format, mapping=mapping, checks=CHECKS, rows_most=ROWS_MOST
     )
     conversations: dict[str, Conversation] = {}
     encoder = msgspec.json.Encoder()

@@ -8,6 +8,7 @@ from datasets_app.checking.base import Check
 from datasets_app.containers import CONTAINERS, json_lines, plain_text, table
 from datasets_app.containers.base import Broken, Found, Opened
 from datasets_app.containers.compression import Unpackable
+from datasets_app.containers.lines import Lines, LongLine, pieces_of
 from datasets_app.containers.opening import opened
 from datasets_app.containers.sources import Source, source_of
 from datasets_app.faults import REFUSAL, WARNING, Fault
@@ -16,12 +17,15 @@ from datasets_app.formats.base import BadRow
 from datasets_app.formats.unknown import TWO_SHAPES
 
 from . import mapping as mappings
+from . import scanned
 from .mix_ups import misnamed
 from .report import UNKNOWN, Report
 from .running import Running
 
 # What an import takes on: beyond it a training would last for months, and no adapter needs so many.
 ROWS_MOST = 500_000
+# What adds a piece of JSON Lines to a running account, without giving rows.
+TakeLines = Callable[[Running, Lines | LongLine], None]
 JSON_ENDINGS = (".json", ".jsonl", ".ndjson")
 TABLE_SHAPE = "CSV with the columns question and answer"
 
@@ -111,15 +115,20 @@ def read_examples(
     return Reading(source_of(path_or_source, file_name), file_name, running, rows_most)
 
 
-def reading_of(source: Source, file_name: str, running: Running) -> Iterator[dict[str, Any]]:
-    """The rows of a source, with all else told to `running`."""
-    for found in found_in(source, file_name, running):
+def reading_of(
+    source: Source, file_name: str, running: Running, take_lines: TakeLines | None = None
+) -> Iterator[dict[str, Any]]:
+    """The rows of a source, with all else told to `running`. With `take_lines`, lines of JSON go to it, and give
+    no rows here."""
+    for found in found_in(source, file_name, running, take_lines):
         yield from running.take(found)
         if running.refusal is not None:
             return
 
 
-def found_in(source: Source, file_name: str, running: Running) -> Iterator[Found | Broken]:
+def found_in(
+    source: Source, file_name: str, running: Running, take_lines: TakeLines | None
+) -> Iterator[Found | Broken]:
     """The records of a source by the container that fits its content."""
     if running.asked_format and not is_row_format(running.asked_format):
         fault = BadRow(
@@ -133,7 +142,7 @@ def found_in(source: Source, file_name: str, running: Running) -> Iterator[Found
         with opened(source, file_name, running.asked_format) as (file, remarks):
             yield from remarks
             if file is not None:
-                yield from of_container(file, running)
+                yield from of_container(file, running, take_lines)
     except Unpackable as problem:
         severity = REFUSAL if problem.is_refused or not running.row_count else "error"
         yield Broken(None, problem.fault, severity)
@@ -141,7 +150,9 @@ def found_in(source: Source, file_name: str, running: Running) -> Iterator[Found
         yield unreadable(problem, running)
 
 
-def of_container(file: Opened, running: Running) -> Iterator[Found | Broken]:
+def of_container(
+    file: Opened, running: Running, take_lines: TakeLines | None
+) -> Iterator[Found | Broken]:
     name = container_of(file, running)
     if name is None:
         running.columns = mappings.columns_of_table(file)
@@ -151,7 +162,12 @@ def of_container(file: Opened, running: Running) -> Iterator[Found | Broken]:
     running.container = name
     if warning := misnamed(file, name):
         yield Broken(None, warning, WARNING)
-    if name == table.NAME:
+    if name == json_lines.NAME and take_lines is not None and scanned.may_scan(running):
+        yield from scanned.records(file, running)
+    elif name == json_lines.NAME and take_lines is not None:
+        for piece in pieces_of(file.stream):
+            take_lines(running, piece)
+    elif name == table.NAME:
         yield from table.records(file, any_header=names_columns(running))
     else:
         yield from CONTAINERS[name].records(file)
@@ -203,7 +219,7 @@ def check_file(
 
     source = source_of(path_or_source, file_name)
     running = Running(format=format or None, mapping=mapping, checks=CHECKS if checks is None else checks)
-    for _ in reading_of(source, file_name, running):
+    for _ in reading_of(source, file_name, running, take_lines=Running.add_lines):
         pass
     running.finish()
     return running.report(file_name or source.name or UNKNOWN)

@@ -2,7 +2,9 @@
 
 import shutil
 import tempfile
+from collections.abc import Callable, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
@@ -17,20 +19,40 @@ from django.utils.translation import ngettext
 from apex.common import files
 from apex.common.files import Stored
 from datasets_app.importing import Imported, import_rows
-from datasets_app.models import Dataset, DatasetVersion, MadeBy
+from datasets_app.models import Dataset, DatasetImport, DatasetVersion, MadeBy
+from datasets_app.reading import REJECT, WARN, Report
 
 NAME_LENGTH = 120
+
+
+@dataclass(frozen=True)
+class Wishes:
+    """How a file is to be read, where its owner says so: the format, the columns (role → name), whether rows with
+    errors are left out or refuse the file; and who is told how far it is (0 to 1)."""
+
+    format: str | None = None
+    mapping: Mapping[str, str] | None = None
+    keep_good_rows: bool = True
+    on_progress: Callable[[float], None] | None = None
+
+
 MEGABYTE = 1024 * 1024
 KNOWN_ENDINGS = {".json", ".jsonl", ".ndjson", ".csv", ".tsv", ".txt"}
 DEMO_DIR = settings.BASE_DIR / "datasets_app" / "demo"
 
 
 class DatasetRefused(Exception):
-    """Nothing usable came. `str()` is one sentence; `faults` are dicts with line, problem, mend, severity, found."""
+    """Nothing usable came. `str()` is one sentence; `faults` are dicts with line, problem, mend, severity, found.
 
-    def __init__(self, message: str, faults: list[dict] | None = None) -> None:
+    `report` is the whole report, where a file was read.
+    """
+
+    def __init__(
+        self, message: str, faults: list[dict] | None = None, report: Report | None = None
+    ) -> None:
         super().__init__(message)
         self.faults = faults or []
+        self.report = report
 
 
 class NameTaken(DatasetRefused):
@@ -78,6 +100,7 @@ def create_dataset(
     file_name: str = "",
     made_by: str | None = None,
     description: str = "",
+    wishes: Wishes = Wishes(),
 ) -> DatasetVersion:
     """A new dataset with its first version, from a file or from text that was typed or pasted.
 
@@ -88,7 +111,7 @@ def create_dataset(
         raise NameTaken(_("The set needs a name."))
     if Dataset.objects.for_user(owner).filter(name=name).exists():
         raise name_taken(name)
-    with brought(file, text, file_name, limit=upload_limit(owner)) as (imported, kept):
+    with brought(file, text, file_name, wishes, limit=upload_limit(owner)) as (imported, kept):
         return add_dataset(owner, name, description, imported, kept, made_by or how(file))
 
 
@@ -99,10 +122,11 @@ def add_version(
     text: str | None = None,
     file_name: str = "",
     made_by: str | None = None,
+    wishes: Wishes = Wishes(),
 ) -> DatasetVersion:
     """The next version of a dataset; the earlier ones stay as they are. Raises DatasetRefused, TooLarge."""
     limit = upload_limit(dataset.owner)
-    with brought(file, text, file_name, limit=limit) as (imported, kept), transaction.atomic():
+    with brought(file, text, file_name, wishes, limit=limit) as (imported, kept), transaction.atomic():
         # Two at once get two numbers: the second waits for the first.
         dataset = Dataset.objects.select_for_update().get(pk=dataset.pk)
         parent = dataset.latest
@@ -113,7 +137,9 @@ def add_version(
 
 
 @contextmanager
-def brought(file: File | Path | None, text: str | None, file_name: str, *, limit: int = 0):
+def brought(
+    file: File | Path | None, text: str | None, file_name: str, wishes: Wishes = Wishes(), *, limit: int = 0
+):
     """What came, read and kept: (imported, the two stored files). The row is to be committed inside.
 
     A path is a file of our own: it is read where it is, and `limit` (bytes) is not asked.
@@ -124,10 +150,22 @@ def brought(file: File | Path | None, text: str | None, file_name: str, *, limit
             source = file
         else:
             write_source(source, file, text, limit)
-        yield import_source(source, rows, file_name)
+        imported, kept = import_source(source, rows, file_name, wishes)
+        yield imported, kept
         # Before the row was there, somebody may have deleted a set of the same bytes, and with it these files.
         files.put_file(source)
         files.put_file(rows)
+        keep_report_of(imported)
+
+
+def keep_report_of(imported: Imported) -> str:
+    """Stores the report on what was read; its hash."""
+    return files.put_bytes(imported.reading.report().as_json()).sha256
+
+
+def verdict_of(report: Report) -> str:
+    """The verdict on what was kept: a row that was left out is a warning about the version, not a refusal of it."""
+    return WARN if report.verdict == REJECT else report.verdict
 
 
 def how(file: File | Path | None) -> str:
@@ -172,13 +210,17 @@ def too_large(limit: int) -> TooLarge:
     )
 
 
-def import_source(source: Path, rows: Path, file_name: str) -> tuple[Imported, tuple[Stored, Stored]]:
+def import_source(
+    source: Path, rows: Path, file_name: str, wishes: Wishes
+) -> tuple[Imported, tuple[Stored, Stored]]:
     """Reads and splits `source`, and keeps it and its rows. Long work, so it is done before any transaction."""
-    imported = import_rows(source, rows, clean_file_name(file_name))
+    imported = import_rows(source, rows, clean_file_name(file_name), **vars(wishes))
     reading = imported.reading
     if reading.refusal is not None:
         faults = [fault.as_dict() for fault in reading.faults]
-        raise DatasetRefused(f"{reading.refusal.problem} {reading.refusal.mend}", faults)
+        raise DatasetRefused(
+            f"{reading.refusal.problem} {reading.refusal.mend}", faults, reading.report()
+        )
     return imported, (files.put_file(source), files.put_file(rows))
 
 
@@ -203,6 +245,7 @@ def add_row(
 ) -> DatasetVersion:
     """Writes the version's row; runs inside the caller's transaction."""
     reading = imported.reading
+    report = reading.report()
     source, rows = kept
     last = dataset.versions.aggregate(last=Max("number"))["last"] or 0
     return DatasetVersion.objects.create(
@@ -212,6 +255,10 @@ def add_row(
         parent=parent,
         made_by=made_by,
         made_from={"left_out": reading.left_out, "warnings": reading.fault_count - reading.left_out},
+        kind=reading.kind,
+        verdict=verdict_of(report),
+        report_sha256=keep_report_of(imported),
+        profile=report.profile,
         file_name=reading.file_name,
         file_bytes=source.size,
         format=reading.format,
@@ -269,7 +316,10 @@ def delete_dataset(*, dataset: Dataset) -> None:
     Raises DatasetInUse while a training refers to it: what was learned must stay explainable.
     """
     hashes = {
-        sha256 for pair in dataset.versions.values_list("source_sha256", "rows_sha256") for sha256 in pair
+        sha256
+        for each in dataset.versions.values_list("source_sha256", "rows_sha256", "report_sha256")
+        for sha256 in each
+        if sha256
     }
     try:
         with transaction.atomic():
@@ -313,4 +363,7 @@ def delete_unused_files(hashes: set[str]) -> None:
 
 def is_used(sha256: str) -> bool:
     """Whether a version refers to the stored file."""
-    return DatasetVersion.objects.filter(Q(source_sha256=sha256) | Q(rows_sha256=sha256)).exists()
+    versions = DatasetVersion.objects.filter(
+        Q(source_sha256=sha256) | Q(rows_sha256=sha256) | Q(report_sha256=sha256)
+    )
+    return versions.exists() or DatasetImport.objects.filter(report_sha256=sha256).exists()

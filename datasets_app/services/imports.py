@@ -28,6 +28,7 @@ from datasets_app.queueing import send_import
 from .bringing import (
     NAME_LENGTH,
     DatasetRefused,
+    Wishes,
     add_version,
     clean_file_name,
     create_dataset,
@@ -145,11 +146,14 @@ def run_upload(imported: DatasetImport, report_progress) -> DatasetVersion:
     if not source.exists():
         raise DatasetRefused(_("The file that was sent is no longer here; bring it once more."))
     report_progress(0.0)
+    wishes = Wishes(mapping=imported.mapping, on_progress=report_progress)
     if imported.dataset:
-        return add_version(dataset=imported.dataset, file=source, file_name=imported.file_name)
+        return add_version(dataset=imported.dataset, file=source, file_name=imported.file_name, wishes=wishes)
     # The name was free when the upload began; a set of this name may have come since.
     name = free_name(owner=imported.owner, wanted=imported.name or imported.file_name)
-    return create_dataset(owner=imported.owner, name=name, file=source, file_name=imported.file_name)
+    return create_dataset(
+        owner=imported.owner, name=name, file=source, file_name=imported.file_name, wishes=wishes
+    )
 
 
 def keep_report(imported: DatasetImport, problem: DatasetRefused) -> str:

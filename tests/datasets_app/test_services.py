@@ -118,11 +118,11 @@ def test_deleting_takes_the_files_that_nobody_else_has(
 ):
     services.create_dataset(owner=mallory, name="Same", text=chats(10))
     services.add_version(dataset=dataset, text=chats(3))
-    assert stored_files(own_storage) == 4
+    assert stored_files(own_storage) == 6
     with django_capture_on_commit_callbacks(execute=True):
         services.delete_dataset(dataset=dataset)
     assert not DatasetVersion.objects.for_user(alice).exists()
-    assert stored_files(own_storage) == 2
+    assert stored_files(own_storage) == 3
 
 
 @pytest.mark.parametrize("is_new", [True, False])

@@ -83,12 +83,12 @@ def render(renderer: Renderer, wanted: dict[str, Any], max_length: int | None) -
     return renderer.render_training(wanted["messages"], max_length)
 
 
-def shortest(renderer: Renderer, wanted: dict[str, Any]) -> int:
-    """Tokens that are left when every turn but the last is dropped."""
+def shortest(renderer: Renderer, wanted: dict[str, Any], whole: Rendered) -> int:
+    """Tokens that are left of `whole` when every turn but the last is dropped."""
     messages = wanted.get("messages") or []
     starts = turn_starts(messages)
     if len(starts) < 2:
-        return len(render(renderer, wanted, None).token_ids)
+        return len(whole.token_ids)
     kept = {**wanted, "messages": messages[: starts[0]] + messages[starts[-1] :]}
     return len(render(renderer, kept, None).token_ids)
 

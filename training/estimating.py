@@ -1,15 +1,11 @@
 """What a training needs, in numbers for the review page: rendered row lengths, steps, minutes, memory."""
 
-import json
 from dataclasses import asdict, dataclass
 
-from django.core.cache import cache
-from django.utils.translation import gettext as _
-
-from apex.common import files
 from base_models.models import BaseModel
 from datasets_app.models import DatasetVersion
-from rendering import BadModel, Renderer, RenderError, RowTooLong
+from datasets_app.services.profiling import TemplateRefused, check_template, refused_row, sample_of
+from rendering import BadModel
 from rendering.model_facts import read_model_facts
 from training.engine.config import SftConfig
 from training.engine.estimate import estimate
@@ -17,61 +13,45 @@ from training.engine.hardware import read_hardware
 from training.models import Status, TrainingJob
 from training.services import StartRefused, settled_config
 
-SAMPLE = 1000  # rows rendered for the estimate; the rest are taken to be like them
-DAY = 24 * 60 * 60
-
 
 @dataclass(frozen=True)
 class Lengths:
-    """Of the rows that were rendered: tokens each, and what would be shortened or left out."""
+    """Tokens of each row as it is trained, and how many would be shortened or left out.
+
+    Of many rows a sample is measured, and the rest taken to be like it. A shortened row is counted as `max_length`.
+    """
 
     train: list[int]
     held_out: list[int]
     shortened: int
     too_long: int
-    refused: str  # why the model's template cannot take a row, or nothing
 
 
 def measure_lengths(version: DatasetVersion, base_model: BaseModel, max_length: int) -> Lengths:
-    """Token lengths by the base model's own template, for at most `SAMPLE` rows spread over the version. Cached."""
-    key = f"lengths:{version.rows_sha256}:{base_model.sha256}:{max_length}"
-    found = cache.get(key)
-    if found is None:
-        found = asdict(render_lengths(version, base_model, max_length))
-        cache.set(key, found, DAY)
-    return Lengths(**found)
-
-
-def render_lengths(version: DatasetVersion, base_model: BaseModel, max_length: int) -> Lengths:
-    renderer = Renderer.from_directory(base_model.path)
-    lengths: dict[str, list[int]] = {"train": [], "held_out": []}
-    shortened = too_long = 0
-    stride = max(1, version.row_count // SAMPLE)
-    with open(files.local_path(version.rows_sha256), encoding="utf-8") as rows:
-        for index, line in enumerate(rows):
-            if index % stride:
-                continue
-            row = json.loads(line)
-            try:
-                rendered = renderer.render_training(row["messages"], max_length)
-            except RowTooLong:
-                too_long += 1
-                continue
-            except RenderError as problem:
-                return Lengths([], [], 0, 0, f"line {row.get('line')}: {problem}")
-            shortened += rendered.dropped_turns > 0
-            lengths[row["split"]].append(len(rendered.token_ids))
+    """Lengths by the base model's own template. Raises TemplateRefused when it does not take a row."""
+    sample = sample_of(version, base_model)
+    if refusal := sample.counts.first_refusal:
+        raise refused_row(base_model, refusal["line"] or refusal["number"], refusal["why"])
+    many = version.row_count / max(1, len(sample.measured))
+    lengths: dict[bool, list[int]] = {False: [], True: []}
+    too_long = {False: 0, True: 0}
+    shortened = 0
+    for is_held_out, measured in sample.measured:
+        if measured.shortest > max_length:
+            too_long[is_held_out] += 1
+            continue
+        shortened += measured.tokens > max_length
+        lengths[is_held_out].append(min(measured.tokens, max_length))
     return Lengths(
-        spread(lengths["train"], version.train_count - too_long * stride),
-        spread(lengths["held_out"], version.held_out_count),
-        shortened * stride,
-        too_long * stride,
-        "",
+        spread(lengths[False], version.train_count - round(too_long[False] * many)),
+        spread(lengths[True], version.held_out_count - round(too_long[True] * many)),
+        round(shortened * many),
+        round(sum(too_long.values()) * many),
     )
 
 
 def spread(lengths: list[int], count: int) -> list[int]:
-    """The sample repeated to `count` rows, when only a part was rendered."""
+    """The sample repeated to `count` rows, when only a part was measured."""
     if not lengths or count <= len(lengths):
         return lengths
     times, rest = divmod(count, len(lengths))
@@ -98,12 +78,10 @@ def estimate_job(version: DatasetVersion, base_model: BaseModel, config: dict | 
     settings = SftConfig.from_dict(settled_config(base_model, config))
     max_length = min(settings.max_length, base_model.context)
     try:
+        check_template(version=version, base_model=base_model)
         lengths = measure_lengths(version, base_model, max_length)
-    except (RenderError, OSError) as problem:
-        words = _("%(name)s cannot be used: %(why)s") % {"name": base_model.display_name, "why": problem}
-        raise StartRefused(words, field="base_model") from problem
-    if lengths.refused:
-        raise StartRefused(lengths.refused, field="base_model")
+    except TemplateRefused as problem:
+        raise StartRefused(str(problem), field="base_model") from problem
     speed = past_speed(base_model)
     try:
         found = estimate(

@@ -10,6 +10,7 @@ from apex.common import files
 from apex.common.states import move
 from base_models.models import BaseModel
 from datasets_app.models import DatasetVersion
+from datasets_app.services.profiling import TemplateRefused, check_template
 from training import events
 from training.engine.config import ConfigError, SftConfig
 from training.models import MOVES, Adapter, JobEvent, Plan, Status, TrainingJob
@@ -67,6 +68,10 @@ def start_job(
             field="dataset",
         )
     settled = settled_config(base_model, config)
+    try:
+        check_template(version=dataset_version, base_model=base_model)
+    except TemplateRefused as problem:
+        raise StartRefused(str(problem), field="base_model") from problem
     try:
         with transaction.atomic():
             job = TrainingJob.objects.create(

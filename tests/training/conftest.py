@@ -5,6 +5,7 @@ import sys
 import pytest
 
 from base_models.models import BaseModel
+from base_models.services import BUILT_IN
 from tests.training.factories import make_version
 from training import child, queueing, services
 
@@ -22,7 +23,7 @@ def sent(monkeypatch):
 @pytest.fixture
 def base_model(db):
     return BaseModel.objects.create(
-        name="tiny", display_name="Tiny", source="built_in", location="/nowhere", directory="/nowhere",
+        name="tiny", display_name="Tiny", source="built_in", location="/nowhere", directory=str(BUILT_IN["apex-demo"]),
         is_on_this_machine=True, sha256="0" * 64,
     )  # fmt: skip
 

@@ -1,0 +1,267 @@
+"""Measures the rows of a version by a base model's own template: a sample at once, all of them by a worker.
+
+What was measured is kept in the cache, under the hashes of the rows and of the base model. Nothing of it is needed
+to be kept: it is measured again when it is gone.
+"""
+
+import logging
+import random
+import time
+from collections.abc import Iterator
+from dataclasses import astuple, dataclass
+from typing import Any
+
+import msgspec
+from celery import current_app
+from django.core.cache import cache
+from django.utils.translation import gettext as _
+from kombu.exceptions import OperationalError
+
+from apex.common import files
+from base_models.models import BaseModel
+from datasets_app.checking import CHECKS
+from datasets_app.models import DatasetVersion
+from datasets_app.token_counts import Measured, TokenCounts, measure_row
+from rendering import Renderer, RenderError
+
+logger = logging.getLogger(__name__)
+DAY = 24 * 60 * 60
+KEPT = 30 * DAY
+SAMPLE = 2000  # rows
+SAMPLE_SECONDS = 1.0
+LEAST_SAMPLE = 50  # rows, however long they take
+WHOLE_SECONDS = 1800
+# A worker that is silent for so long is taken for gone, and another one is asked.
+SILENT_SECONDS = 60
+TICK_SECONDS = 0.5
+# What a report holds beside the tokens; counted here for versions without one.
+CONTENT = ("profile", "duplicates", "languages")
+FIRST_ROWS = 20
+
+
+class TemplateRefused(Exception):
+    """The base model's chat template does not take these examples; the text says why and what to do."""
+
+
+@dataclass(frozen=True)
+class Sample:
+    """Rows that were measured, drawn at random: (whether it is held out, what was measured); of `rows` in all."""
+
+    measured: list[tuple[bool, Measured]]
+    counts: TokenCounts
+    rows: int
+
+    @property
+    def is_whole(self) -> bool:
+        return len(self.measured) == self.rows
+
+
+def profile_of(*, version: DatasetVersion, base_model: BaseModel) -> dict[str, Any]:
+    """What is known of the whole version now; what is missing, a worker is asked for.
+
+    `{"counts": TokenCounts, "is_whole": whether of all rows, "rows": in all, "content": as in the report or None,
+    "is_counting", "progress": {"done", "rows"} or None, "problem": why no worker counts, or ""}`.
+    Raises RenderError, OSError.
+    """
+    kept = cache.get(whole_key(version, base_model))
+    is_missing = False
+    if kept is None:
+        sample = sample_of(version, base_model)
+        kept = {"counts": sample.counts.as_dict(), "is_whole": sample.is_whole}
+        is_missing = not sample.is_whole
+    content = content_of(version)
+    if content is None and version.row_count <= SAMPLE:
+        content = count_content(version)
+    found = kept | {
+        "counts": TokenCounts.from_dict(kept["counts"]),
+        "rows": version.row_count,
+        "content": content,
+        "is_counting": is_missing or content is None,
+        "progress": None,
+        "problem": "",
+    }
+    if found["is_counting"]:
+        found["problem"] = ask_worker(version, base_model)
+        found["progress"] = cache.get(progress_key(version, base_model))
+    return found
+
+
+def content_of(version: DatasetVersion) -> dict[str, Any] | None:
+    """Messages, turns, languages, duplicates: of the report, or as they were counted since; None: not counted yet."""
+    if "messages" in version.profile or "lengths" in version.profile:
+        return version.profile
+    return cache.get(content_key(version))
+
+
+# --- A sample, at once -------------------------------------------------------------------------------------
+
+
+def sample_of(version: DatasetVersion, base_model: BaseModel) -> Sample:
+    """At most SAMPLE rows in at most about SAMPLE_SECONDS, seeded by the rows themselves. Kept for a day."""
+    if kept := cache.get(sample_key(version, base_model)):
+        measured = [(is_held_out, Measured(*each)) for is_held_out, each in kept["measured"]]
+        return Sample(measured, TokenCounts.from_dict(kept["counts"]), version.row_count)
+    renderer = Renderer.from_directory(base_model.path)
+    numbers = random.Random(version.rows_sha256).sample(
+        range(version.row_count), min(SAMPLE, version.row_count)
+    )
+    measured, counts = [], TokenCounts()
+    until = time.monotonic() + SAMPLE_SECONDS
+    for number, row in rows_at(version, numbers):
+        if time.monotonic() > until and len(measured) >= LEAST_SAMPLE:
+            break
+        one = measure_row(renderer, row, version.kind)
+        measured.append((row.get("split") == "held_out", one))
+        counts.add(one, number + 1, row.get("line"))
+    kept = {"measured": [(split, astuple(one)) for split, one in measured], "counts": counts.as_dict()}
+    cache.set(sample_key(version, base_model), kept, DAY)
+    return Sample(measured, counts, version.row_count)
+
+
+def rows_at(version: DatasetVersion, numbers: list[int]) -> Iterator[tuple[int, dict[str, Any]]]:
+    """The rows of these numbers (from 0), in the order asked for: the file is passed over once for their places."""
+    wanted = set(numbers)
+    with open(files.local_path(version.rows_sha256), "rb") as file:
+        offsets, at = {}, 0
+        for number, line in enumerate(file):
+            if number in wanted:
+                offsets[number] = at
+            at += len(line)
+        for number in numbers:
+            if number in offsets:
+                file.seek(offsets[number])
+                yield number, msgspec.json.decode(file.readline())
+
+
+# --- All of them, by a worker ------------------------------------------------------------------------------
+
+
+def ask_worker(version: DatasetVersion, base_model: BaseModel) -> str:
+    """Sends for a worker unless one is at it. Returns why none can be sent for, or nothing."""
+    asked = asked_key(version, base_model)
+    if not cache.add(asked, 1, SILENT_SECONDS):
+        return ""
+    try:
+        current_app.send_task(
+            "datasets_app.tasks.measure_version",
+            kwargs={"version_id": str(version.pk), "base_model_id": str(base_model.pk)},
+        )
+    except OperationalError as problem:
+        cache.delete(asked)
+        logger.warning("measuring of %s was not sent: %s", version.pk, problem)
+        return str(problem)
+    return ""
+
+
+def measure_whole(*, version: DatasetVersion, base_model: BaseModel) -> None:
+    """Measures every row and keeps the counts. One at a time: a second worker stops at once."""
+    if not cache.add(busy_key(version, base_model), 1, SILENT_SECONDS):
+        return
+    try:
+        if content_of(version) is None:
+            count_content(version)
+        kept = cache.get(whole_key(version, base_model))
+        if kept is None:
+            kept = measure_rows(version, base_model)
+            cache.set(whole_key(version, base_model), kept, KEPT)
+    finally:
+        cache.delete_many([busy_key(version, base_model), asked_key(version, base_model),
+                           progress_key(version, base_model)])  # fmt: skip
+
+
+def measure_rows(version: DatasetVersion, base_model: BaseModel) -> dict[str, Any]:
+    """Counts of all rows; of the sample when WHOLE_SECONDS are not enough."""
+    renderer, counts = Renderer.from_directory(base_model.path), TokenCounts()
+    begun = told = time.monotonic()
+    with open(files.local_path(version.rows_sha256), "rb") as file:
+        for number, line in enumerate(file, start=1):
+            row = msgspec.json.decode(line)
+            counts.add(measure_row(renderer, row, version.kind), number, row.get("line"))
+            if (now := time.monotonic()) - told > TICK_SECONDS:
+                told = now
+                tell_progress(version, base_model, number)
+                if now - begun > WHOLE_SECONDS:
+                    return {"counts": sample_of(version, base_model).counts.as_dict(), "is_whole": False}
+    return {"counts": counts.as_dict(), "is_whole": True}
+
+
+def tell_progress(version: DatasetVersion, base_model: BaseModel, done: int) -> None:
+    cache.set(progress_key(version, base_model), {"done": done, "rows": version.row_count}, SILENT_SECONDS)
+    for key in (busy_key(version, base_model), asked_key(version, base_model)):
+        cache.set(key, 1, SILENT_SECONDS)
+
+
+def count_content(version: DatasetVersion) -> dict[str, Any]:
+    """The report's checks over the stored rows, for a version that has no report."""
+    checks = [CHECKS[name]() for name in CONTENT if name in CHECKS]
+    with open(files.local_path(version.rows_sha256), "rb") as file:
+        for number, line in enumerate(file, start=1):
+            row = msgspec.json.decode(line)
+            row.setdefault("line", number)
+            for check in checks:
+                for _fault in check.see(row, version.kind):
+                    pass
+    content: dict[str, Any] = {}
+    for check in checks:
+        for _fault in check.finish():
+            pass
+        content |= check.summary()
+    cache.set(content_key(version), content, KEPT)
+    return content
+
+
+# --- Before a training -------------------------------------------------------------------------------------
+
+
+def check_template(*, version: DatasetVersion, base_model: BaseModel) -> None:
+    """Renders the first FIRST_ROWS rows. Raises TemplateRefused: what would stop a training stops it here."""
+    name = base_model.display_name
+    try:
+        renderer = Renderer.from_directory(base_model.path)
+        rows = rows_at(version, list(range(min(FIRST_ROWS, version.row_count))))
+        measured = [
+            (number, row.get("line"), measure_row(renderer, row, version.kind)) for number, row in rows
+        ]
+    except (RenderError, OSError) as problem:
+        raise TemplateRefused(
+            _("%(name)s cannot be used: %(why)s") % {"name": name, "why": problem}
+        ) from problem
+    for number, line, found in measured:
+        if found.refusal:
+            raise refused_row(base_model, line or number + 1, found.refusal)
+
+
+def refused_row(base_model: BaseModel, line: int, why: str) -> TemplateRefused:
+    return TemplateRefused(
+        _(
+            "%(name)s cannot read the example in line %(line)s: %(why)s Choose another base model, or mend the example."
+        )
+        % {"name": base_model.display_name, "line": line, "why": why}
+    )
+
+
+# --- Places in the cache -----------------------------------------------------------------------------------
+
+
+def whole_key(version: DatasetVersion, base_model: BaseModel) -> str:
+    return f"token-counts:{version.rows_sha256}:{base_model.sha256}"
+
+
+def sample_key(version: DatasetVersion, base_model: BaseModel) -> str:
+    return f"token-sample:{version.rows_sha256}:{base_model.sha256}"
+
+
+def progress_key(version: DatasetVersion, base_model: BaseModel) -> str:
+    return f"{whole_key(version, base_model)}:progress"
+
+
+def asked_key(version: DatasetVersion, base_model: BaseModel) -> str:
+    return f"{whole_key(version, base_model)}:asked"
+
+
+def busy_key(version: DatasetVersion, base_model: BaseModel) -> str:
+    return f"{whole_key(version, base_model)}:busy"
+
+
+def content_key(version: DatasetVersion) -> str:
+    return f"content:{version.rows_sha256}"

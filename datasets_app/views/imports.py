@@ -1,6 +1,5 @@
 """Examples on their way in: how far they are, why they were refused, which column is what."""
 
-import csv
 from collections import Counter
 
 from django.contrib import messages
@@ -15,10 +14,10 @@ from apex.common.access import owned_or_404
 from datasets_app import selectors, services
 from datasets_app.columns import NamedColumns
 from datasets_app.models import DatasetImport, ImportStatus
+from datasets_app.reading.report import csv_of
 
 FAULTS_SHOWN = 20
 SAME_SHOWN = 3
-REPORT_COLUMNS = ["line", "severity", "code", "problem", "mend", "found"]
 
 
 def open_import(request: HttpRequest, import_id) -> DatasetImport:
@@ -58,12 +57,12 @@ def import_context(request: HttpRequest, imported: DatasetImport) -> dict:
     }
     if imported.status == ImportStatus.REFUSED:
         report = selectors.report_of(imported)
-        # The message of the page says what is wrong with the whole file.
-        faults = [fault for fault in report.get("errors", []) if fault.get("severity") != "refusal"]
+        # The message of the page has said what is wrong with the whole file.
+        faults = [fault for fault in report.get("errors", []) if fault["line"] is not None]
         context |= {
             "report": report,
             "faults": first_of_each(faults),
-            "fault_count": max(len(faults), sum(report.get("counts", {}).values())),
+            "fault_count": max(len(faults), report.get("error_count", 0)),
         }
         if context["can_go_again"] and report.get("columns"):
             context["columns"] = NamedColumns(report["columns"], request.GET or imported.mapping)
@@ -138,20 +137,6 @@ def import_report(request: HttpRequest, import_id) -> HttpResponse:
         response = JsonResponse(report, json_dumps_params={"indent": 1, "ensure_ascii": False})
         response["Content-Disposition"] = 'attachment; filename="report.json"'
         return response
-    response = HttpResponse(content_type="text/csv; charset=utf-8")
+    response = HttpResponse(csv_of(report), content_type="text/csv; charset=utf-8")
     response["Content-Disposition"] = 'attachment; filename="report.csv"'
-    sheet = csv.DictWriter(response, REPORT_COLUMNS, extrasaction="ignore")
-    sheet.writeheader()
-    for severity, faults in (("error", report.get("errors", [])), ("warning", report.get("warnings", []))):
-        for fault in faults:
-            sheet.writerow({"severity": severity, **{key: harmless(value) for key, value in fault.items()}})
     return response
-
-
-def harmless(value):
-    """A spreadsheet would run a cell that begins like a formula."""
-    return (
-        f"'{value}"
-        if isinstance(value, str) and value.startswith(("=", "+", "-", "@", "\t", "\r"))
-        else value
-    )

@@ -5,7 +5,7 @@ from django.db.models import Prefetch
 from django.utils.translation import gettext_lazy as _
 from unfold.admin import ModelAdmin, TabularInline
 
-from datasets_app.models import Dataset, DatasetVersion
+from datasets_app.models import Connection, Dataset, DatasetVersion, Reference
 
 
 class GoesWithItsOwner:
@@ -70,6 +70,36 @@ class DatasetVersionAdmin(GoesWithItsOwner, ModelAdmin):
     search_fields = ["dataset__name", "owner__username", "file_name", "source_sha256", "id"]
     date_hierarchy = "created_at"
     list_select_related = ["dataset", "owner"]
+
+    def has_add_permission(self, request):
+        return False
+
+    def has_change_permission(self, request, obj=None):
+        return False
+
+
+@admin.register(Connection)
+class ConnectionAdmin(ModelAdmin):
+    """Who has which way out, without what opens it."""
+
+    list_display = ["name", "owner", "kind", "endpoint_url", "hint", "used_at", "created_at"]
+    list_filter = ["kind"]
+    search_fields = ["name", "owner__username", "endpoint_url"]
+    fields = ["owner", "name", "kind", "endpoint_url", "region", "hint", "used_at", "created_at"]
+    readonly_fields = fields
+    list_select_related = ["owner"]
+
+    def has_add_permission(self, request):
+        return False
+
+
+@admin.register(Reference)
+class ReferenceAdmin(GoesWithItsOwner, ModelAdmin):
+    list_display = ["shown_uri", "owner", "connection", "size", "checked_at"]
+    search_fields = ["uri", "owner__username", "sha256"]
+    fields = ["owner", "shown_uri", "connection", "etag", "size", "sha256", "format", "checked_at"]
+    readonly_fields = fields
+    list_select_related = ["owner", "connection"]
 
     def has_add_permission(self, request):
         return False

@@ -1,12 +1,17 @@
 from django.urls import path
 
-from datasets_app.views import catalogue, imports, profile
+from datasets_app.views import catalogue, connections, imports, profile
 
 app_name = "datasets"
 urlpatterns = [
     path("", catalogue.dataset_list, name="dataset-list"),
     path("add/", catalogue.dataset_add, name="dataset-add"),
     path("demo/", catalogue.dataset_demo, name="dataset-demo"),
+    path("connections/", connections.connection_list, name="connection-list"),
+    path("connections/add/", connections.connection_add, name="connection-add"),
+    path("connections/<uuid:connection_id>/", connections.connection_detail, name="connection-detail"),
+    path("connections/<uuid:connection_id>/try/", connections.connection_try, name="connection-try"),
+    path("connections/<uuid:connection_id>/delete/", connections.connection_delete, name="connection-delete"),
     path("imports/<uuid:import_id>/", imports.import_detail, name="import-detail"),
     path("imports/<uuid:import_id>/status/", imports.import_status, name="import-status"),
     path("imports/<uuid:import_id>/columns/", imports.import_columns, name="import-columns"),

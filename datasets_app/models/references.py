@@ -3,6 +3,7 @@
 from django.db import models
 from django.utils.translation import gettext_lazy as _
 
+from apex.common.fetch import shown
 from apex.common.models import ImmutableModel, OwnedModel
 
 
@@ -56,4 +57,9 @@ class Reference(OwnedModel, ImmutableModel):
         verbose_name = _("reference")
 
     def __str__(self) -> str:
-        return self.uri
+        return self.shown_uri
+
+    @property
+    def shown_uri(self) -> str:
+        """Without the query, which may sign it."""
+        return shown(self.uri)

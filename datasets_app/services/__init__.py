@@ -15,6 +15,15 @@ from .bringing import (
     too_large,
     upload_limit,
 )
+from .connections import (
+    BadConnection,
+    change_connection,
+    create_connection,
+    credentials_of,
+    delete_connection,
+    sets_through,
+    try_connection,
+)
 from .curation import (
     BadReview,
     NoSuchRow,
@@ -72,6 +81,7 @@ from .uploads import (
 )
 
 __all__ = [
+    "BadConnection",
     "BadLink",
     "BadReview",
     "BadTasks",
@@ -98,8 +108,12 @@ __all__ = [
     "bytes_received",
     "can_go_again",
     "cancel_import",
+    "change_connection",
+    "create_connection",
     "create_dataset",
+    "credentials_of",
     "dataset_from_gold_stars",
+    "delete_connection",
     "delete_dataset",
     "delete_unused_files",
     "demo_dataset",
@@ -108,8 +122,8 @@ __all__ = [
     "free_name",
     "import_again",
     "import_file",
-    "is_for_a_worker",
     "import_label_studio",
+    "is_for_a_worker",
     "keep_report",
     "label_studio_tasks",
     "link_of",
@@ -125,9 +139,11 @@ __all__ = [
     "reviews_csv",
     "revoke_share_link",
     "run_upload",
+    "sets_through",
     "stored_rows",
     "take_back",
     "throw_away_bytes",
     "too_large",
+    "try_connection",
     "upload_limit",
 ]

@@ -11,7 +11,8 @@ from accounts.models import Notice
 from accounts.services import create_token
 from apex.sockets import socket_routes
 from base_models.models import BaseModel
-from datasets_app.services import begin_upload
+from base_models.services import BUILT_IN
+from datasets_app.services import begin_upload, create_connection
 from tests.common.routes import Route, routes
 from tests.training.factories import make_adapter, make_version
 from training import queueing, services
@@ -29,14 +30,15 @@ def house(alice, monkeypatch, tmp_path):
     """One of everything that is Alice's, by the name of the URL parameter that leads to it."""
     monkeypatch.setattr(queueing.current_app, "send_task", lambda *a, **k: None)
     base_model = BaseModel.objects.create(
-        name="tiny", display_name="Tiny", source="built_in", location="/nowhere", directory="/nowhere",
-        is_on_this_machine=True,
+        name="tiny", display_name="Tiny", source="built_in", location="/nowhere", is_on_this_machine=True,
+        directory=str(BUILT_IN["apex-demo"]),
     )  # fmt: skip
     version = make_version(alice, name=SECRET)
     plan = Plan.objects.create(owner=alice, name=SECRET, dataset_version=version, base_model=base_model)
     job = services.start_job(owner=alice, name=SECRET, dataset_version=version, base_model=base_model)
     adapter = make_adapter(job, tmp_path)
     notice = Notice.objects.create(owner=alice, text=SECRET, url="/")
+    connection = create_connection(owner=alice, name=SECRET, kind="hf", credentials={"token": SECRET})
     imported = begin_upload(owner=alice, length=10, file_name=SECRET)
     token, _plain = create_token(user=alice, name=SECRET, scopes=["read"])
     return {
@@ -45,6 +47,7 @@ def house(alice, monkeypatch, tmp_path):
         "number": version.number, "model_id": adapter.model_id, "name": "tiny", "format": "json", "key": "x",
         "uidb36": "x", "path": "x", "file_path": "x", "index": 0,
         "api-job": job.pk, "api-adapter": adapter.pk, "api-dataset": version.dataset_id,
+        "connection_id": connection.pk, "api-connection": connection.pk,
         "import_id": imported.pk, "api-import": imported.pk, "api-upload": imported.pk,
         "api-base-model": "tiny", "api-version": version.pk,
     }  # fmt: skip

@@ -47,6 +47,7 @@ class Answer:
         self.passed = passed or []
         self.max_bytes = max_bytes
         self._response = response
+        self._content: bytes | None = None
 
     @property
     def host(self) -> str:
@@ -80,7 +81,10 @@ class Answer:
                 yield piece
 
     def read(self) -> bytes:
-        return b"".join(self.iter_bytes())
+        """All bytes, kept for a second call."""
+        if self._content is None:
+            self._content = b"".join(self.iter_bytes())
+        return self._content
 
     def too_large(self) -> FetchRefused:
         words = _("%(host)s sends more than %(limit)s bytes, which is the most that is taken.")

@@ -1,0 +1,164 @@
+"""Stored credentials for references: made, changed, tried, forgotten. Sealed on the way in, opened for one use."""
+
+import json
+
+from django.db import IntegrityError, transaction
+from django.utils import timezone
+from django.utils.translation import gettext as _
+
+from apex.common.fetch import FetchRefused, check_url
+from apex.common.secrets import Context, SecretError, hint_of, open_secret, seal
+from datasets_app.models import Connection, ConnectionKind, Reference
+from datasets_app.sources import Credentials, SourceRefused, open_source
+from datasets_app.sources.probing import probe
+
+KEYS = ("access_key_id", "secret_access_key", "session_token")
+# What a kind of connection holds: (names, those that may be left out, the one whose end is shown).
+CREDENTIALS: dict[str, tuple[tuple[str, ...], set[str], str]] = {
+    ConnectionKind.HTTPS: (("token",), set(), "token"),
+    ConnectionKind.S3: (KEYS, {"session_token"}, "access_key_id"),
+    ConnectionKind.GS: (KEYS[:2], set(), "access_key_id"),
+    ConnectionKind.HF: (("token",), set(), "token"),
+}
+LONGEST_SECRET = 4000
+
+
+class BadConnection(Exception):
+    """It cannot be kept like this; `field` names what to change."""
+
+    def __init__(self, message: str, field: str) -> None:
+        super().__init__(message)
+        self.field = field
+
+
+def create_connection(
+    *, owner, name: str, kind: str, credentials: dict[str, str], endpoint_url: str = "", region: str = ""
+) -> Connection:
+    """Raises BadConnection."""
+    if kind not in CREDENTIALS:
+        raise BadConnection(_("“%(kind)s” is no kind of connection.") % {"kind": kind[:40]}, "kind")
+    connection = Connection(owner=owner, kind=kind)
+    put_credentials(connection, credentials)
+    return keep(connection, name, endpoint_url, region)
+
+
+def change_connection(
+    *,
+    connection: Connection,
+    name: str | None = None,
+    endpoint_url: str | None = None,
+    region: str | None = None,
+    credentials: dict[str, str] | None = None,
+) -> Connection:
+    """What is None stays as it is; credentials are replaced as a whole. Raises BadConnection.
+
+    A token that was given for one place does not follow the connection to another: with another address of the
+    store the credentials have to be entered again.
+    """
+    moves = endpoint_url is not None and endpoint_url.strip() != connection.endpoint_url
+    if credentials:
+        put_credentials(connection, credentials)
+    elif moves and connection.sealed:
+        raise BadConnection(
+            _("The address of the store is another one; enter the credentials for it too."), "credentials"
+        )
+    return keep(
+        connection,
+        connection.name if name is None else name,
+        connection.endpoint_url if endpoint_url is None else endpoint_url,
+        connection.region if region is None else region,
+    )
+
+
+def put_credentials(connection: Connection, credentials: dict[str, str]) -> None:
+    names, optional, shown = CREDENTIALS[connection.kind]
+    values = {name: str(credentials.get(name) or "").strip() for name in names}
+    for name, value in values.items():
+        if not value and name not in optional:
+            raise BadConnection(_("This is needed."), name)
+        # They go into headers: a line break would begin another one.
+        if len(value) > LONGEST_SECRET or not value.isascii() or not value.isprintable():
+            raise BadConnection(_("This holds characters that no key has; copy it once more."), name)
+    if unknown := set(credentials) - set(names):
+        raise BadConnection(
+            _("“%(name)s” is not part of this kind of connection; it takes %(names)s.")
+            % {"name": sorted(unknown)[0][:40], "names": ", ".join(names)},
+            "credentials",
+        )
+    connection.sealed = seal(json.dumps(values), Context.of(connection, "sealed"))
+    connection.hint = hint_of(values[shown])
+
+
+def keep(connection: Connection, name: str, endpoint_url: str, region: str) -> Connection:
+    connection.name, connection.region = name.strip()[:80], region.strip()
+    connection.endpoint_url = endpoint_url.strip()
+    if not connection.name:
+        raise BadConnection(_("The connection needs a name."), "name")
+    check_endpoint(connection)
+    if not connection.region.replace("-", "").isalnum() and connection.region:
+        raise BadConnection(_("A region is written like eu-west-1."), "region")
+    try:
+        with transaction.atomic():
+            connection.save()
+    except IntegrityError as problem:
+        message = _("You already have a connection named “%(name)s”.") % {"name": connection.name}
+        raise BadConnection(message, "name") from problem
+    return connection
+
+
+def check_endpoint(connection: Connection) -> None:
+    if not connection.endpoint_url:
+        if connection.kind == ConnectionKind.HTTPS:
+            raise BadConnection(
+                _("Say which host the token is for, such as https://data.example.org."), "endpoint_url"
+            )
+        return
+    if "?" in connection.endpoint_url or "#" in connection.endpoint_url or len(connection.endpoint_url) > 300:
+        raise BadConnection(_("Give the address of the store alone, without ? and #."), "endpoint_url")
+    try:
+        check_url(connection.endpoint_url)
+    except FetchRefused as problem:
+        raise BadConnection(str(problem), "endpoint_url") from problem
+
+
+def credentials_of(connection: Connection | None) -> Credentials | None:
+    """What is needed to read through `connection`. Raises SourceRefused if it cannot be opened."""
+    if connection is None:
+        return None
+    try:
+        values = json.loads(open_secret(connection.sealed, Context.of(connection, "sealed")))
+    except SecretError as problem:
+        raise SourceRefused(
+            _("The credentials of “%(name)s” cannot be opened any more; enter them again.")
+            % {"name": connection.name}
+        ) from problem
+    Connection.objects.filter(pk=connection.pk).update(used_at=timezone.now())
+    return Credentials(connection.kind, connection.endpoint_url, connection.region, values)
+
+
+def try_connection(*, connection: Connection, uri: str = "") -> str:
+    """What happens with it, in a sentence: with the file at `uri`, or at the store's door. Raises SourceError."""
+    credentials = credentials_of(connection)
+    if not uri:
+        return probe(credentials)
+    source = open_source(uri.strip(), credentials)
+    state = source.state()
+    if state.size is None:
+        return _("“%(name)s” can be read.") % {"name": source.name}
+    return _("“%(name)s” can be read: %(size)s bytes.") % {"name": source.name, "size": state.size}
+
+
+def delete_connection(*, connection: Connection) -> list[str]:
+    """Forgets the credentials. Returns the names of the sets that were read through it and now have no way in."""
+    names = sets_through(connection)
+    with transaction.atomic():
+        # What a reference says of its bytes stays; only the way to them is gone.
+        Reference.objects.filter(connection=connection).update(connection=None)
+        connection.delete()
+    return names
+
+
+def sets_through(connection: Connection) -> list[str]:
+    """Names of the datasets that are read through it."""
+    found = Reference.objects.filter(connection=connection, versions__dataset__erased_at=None)
+    return sorted({name for name in found.values_list("versions__dataset__name", flat=True) if name})

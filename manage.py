@@ -17,6 +17,10 @@ def main() -> None:
             checks.check_number("APEX_GPUS")
         except checks.CannotStart as error:
             sys.exit(str(error))
+    if sys.argv[1:2] == ["validate_dataset"]:
+        from datasets_app.reading import command
+
+        sys.exit(command.main(sys.argv[2:]))
     from django.core.management import execute_from_command_line
 
     execute_from_command_line(sys.argv)

@@ -4,7 +4,6 @@ import os
 from datetime import timedelta
 from functools import partial
 
-import msgspec
 from django.conf import settings
 from django.core.files.base import File
 from django.db import transaction
@@ -24,6 +23,7 @@ from datasets_app.models import (
 )
 from datasets_app.parts import part_path
 from datasets_app.queueing import send_import
+from datasets_app.reading import REJECT, Report
 
 from .bringing import (
     NAME_LENGTH,
@@ -158,21 +158,25 @@ def run_upload(imported: DatasetImport, report_progress) -> DatasetVersion:
 
 def keep_report(imported: DatasetImport, problem: DatasetRefused) -> str:
     """Stores why nothing could be made, as JSON; returns its hash."""
-    report = getattr(problem, "report", None)
-    content = report.as_dict() if report else {
-        "file": imported.file_name,
-        "verdict": "reject",
-        "format": None,
-        "rows": 0,
-        "errors": problem.faults or [{"line": None, "problem": str(problem), "mend": "", "code": "refused"}],
-        "warnings": [],
-    }  # fmt: skip
-    return files.put_bytes(msgspec.json.encode(content)).sha256
+    report = problem.report or Report(imported.file_name, REJECT, errors=problem.faults or [told(problem)])
+    return files.put_bytes(report.as_json()).sha256
+
+
+def told(problem: DatasetRefused) -> dict:
+    """A refusal that is about no line of a file, as a report lists it."""
+    return {
+        "line": None,
+        "message": str(problem),
+        "problem": str(problem),
+        "mend": "",
+        "found": "",
+        "code": "",
+    }
 
 
 def take_back(version: DatasetVersion, *, with_dataset: bool) -> None:
     """Removes a version that was made for an import that was cancelled meanwhile."""
-    hashes = {version.source_sha256, version.rows_sha256} - {""}
+    hashes = {version.source_sha256, version.rows_sha256, version.report_sha256} - {""}
     with transaction.atomic():
         if with_dataset:
             version.dataset.delete()

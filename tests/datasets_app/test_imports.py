@@ -546,3 +546,24 @@ def test_the_wizard_says_why_a_large_file_was_refused(alice, alice_client, mallo
     assert "See what is wrong" in page
     assert alice_client.post(address, {"source": "import", "import": str(imported.pk)}).status_code == 422
     assert alice_client.get(address, {"import": str(uuid.uuid4())}).status_code == 404
+
+
+def test_a_table_that_nobody_knows_is_read_once_its_columns_are_named(alice, alice_client, here):
+    rows = "".join(f"{number};Wie geht Sache {number}?;So geht sie, {number} Mal.\n" for number in range(20))
+    imported = run(brought(alice, f"Nr;Frage an uns;Unsere Antwort\n{rows}", name="Tabelle"))
+    assert imported.status == ImportStatus.REFUSED
+    page = text_of(page_of(alice_client, imported))
+    assert '<option value="Frage an uns" selected>' in page and "Wie geht Sache 0?" in page
+    address = reverse("datasets:import-again", args=[imported.pk])
+    alice_client.post(address, {"as": "chat", "question": "Frage an uns", "answer": "Unsere Antwort"})
+    again = run(DatasetImport.objects.exclude(pk=imported.pk).get())
+    assert again.status == ImportStatus.DONE, again.message
+    assert again.version.row_count == 20 and again.version.dataset.name == "Tabelle"
+
+
+def test_reading_tells_how_far_it_is(alice, monkeypatch):
+    told = []
+    monkeypatch.setattr(making.Progress, "__call__", lambda self, share: told.append(share))
+    imported = brought(alice)
+    making.bring(str(imported.pk), leases.claim(str(imported.pk)))
+    assert told == sorted(told) and told[-1] == 1.0

@@ -1,7 +1,7 @@
 """New versions from old ones. Whatever makes the rows, this writes them."""
 
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -44,15 +44,15 @@ def derive_version(
     version: DatasetVersion,
     rows: Iterable[dict[str, Any]],
     made_by: str,
-    made_from: dict[str, Any],
+    made_from: dict[str, Any] | Callable[[], dict[str, Any]],
     parents: Iterable[DatasetVersion] = (),
 ) -> DatasetVersion:
     """The next version of `version.dataset`, holding `rows`, whose parent is `version`.
 
     `rows` are complete rows (docs/architecture.md, "Rows") and are read once, one at a time; `stored_rows` gives
-    those of a version. `made_from` says how it was made, in JSON; `parents` are the other versions that it was
-    merged from. Raises CannotDerive when no row is left, when a row is none of this kind, and when the new version
-    would hold what `version` holds.
+    those of a version. `made_from` says how it was made, in JSON, or is a function that says it once the rows are
+    read; `parents` are the other versions that it was merged from. Raises CannotDerive when no row is left, when a
+    row is none of this kind, and when the new version would hold what `version` holds.
     """
     stored_rows(version)
     with tempfile.TemporaryDirectory(dir=settings.FILE_UPLOAD_TEMP_DIR) as folder:
@@ -67,7 +67,8 @@ def derive_version(
         report = msgspec.json.encode(checked.report(version.file_name, version.format))
         report_sha256 = files.put_bytes(report).sha256
         with transaction.atomic():
-            made = add_derived_row(version, made_by, made_from, written, checked, kept, report_sha256)
+            told = made_from() if callable(made_from) else made_from
+            made = add_derived_row(version, made_by, told, written, checked, kept, report_sha256)
             made.merged_from.set(parents)
         # Before the row was there, somebody may have deleted a set of the same bytes, and with it these files.
         files.put_file(target)

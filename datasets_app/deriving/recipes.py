@@ -1,0 +1,53 @@
+"""The ways to make one version of another: a name, its settings, what does it, and how that is called afterwards."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+
+from .duplicates import DeduplicateSettings, Deduplicating
+from .editing import Editing, EditSettings
+from .filters import Cleaning, CleanSettings, Filtering, FilterSettings
+from .masking import Masking, MaskSettings
+from .material import BadRecipe, Making, Material
+from .merging import MergeSettings, Merging, RestoreSettings, Restoring
+from .splits import SplitSettings, Splitting
+
+
+@dataclass(frozen=True)
+class Way:
+    settings: type[msgspec.Struct]
+    making: type[Making]
+    made_by: str  # of MadeBy
+
+
+WAYS: dict[str, Way] = {
+    "edit": Way(EditSettings, Editing, "edited"),
+    "filter": Way(FilterSettings, Filtering, "filtered"),
+    "split": Way(SplitSettings, Splitting, "split"),
+    "merge": Way(MergeSettings, Merging, "merged"),
+    "deduplicate": Way(DeduplicateSettings, Deduplicating, "deduplicated"),
+    "clean": Way(CleanSettings, Cleaning, "cleaned"),
+    "restore": Way(RestoreSettings, Restoring, "edited"),
+    "mask": Way(MaskSettings, Masking, "masked"),
+}
+
+
+def way_of(make: Any) -> Way:
+    """Raises BadRecipe."""
+    if not isinstance(make, str) or make not in WAYS:
+        raise BadRecipe(f"There is no way {make!r} to make a version; there are: {', '.join(WAYS)}.", "make")
+    return WAYS[make]
+
+
+def read_settings(make: Any, settings: Any) -> msgspec.Struct:
+    """The settings of a recipe, each checked. Raises BadRecipe that names what does not fit."""
+    try:
+        return msgspec.convert(settings, way_of(make).settings)
+    except (msgspec.ValidationError, RecursionError) as problem:
+        raise BadRecipe(f"These settings do not fit: {problem}.") from problem
+
+
+def make_rows(make: str, settings: msgspec.Struct, material: Material) -> Making:
+    """Raises BadRecipe, at once or while the rows are read."""
+    return way_of(make).making(material, settings)

@@ -1,6 +1,6 @@
 from django.urls import path
 
-from datasets_app.views import catalogue, connections, imports, profile
+from datasets_app.views import catalogue, connections, imports, profile, reports
 
 app_name = "datasets"
 urlpatterns = [
@@ -18,6 +18,8 @@ urlpatterns = [
     path("imports/<uuid:import_id>/again/", imports.import_again, name="import-again"),
     path("imports/<uuid:import_id>/cancel/", imports.import_cancel, name="import-cancel"),
     path("imports/<uuid:import_id>/report/", imports.import_report, name="import-report"),
+    path("versions/<uuid:version_id>/report/", reports.version_report, name="version-report"),
+    path("versions/<uuid:version_id>/cleaned/", reports.version_cleaned, name="version-cleaned"),
     path("<uuid:dataset_id>/", catalogue.dataset_detail, name="dataset-detail"),
     path("<uuid:dataset_id>/profile/", profile.dataset_profile, name="dataset-profile"),
     path("<uuid:dataset_id>/add/", catalogue.version_add, name="version-add"),

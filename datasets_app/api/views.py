@@ -14,6 +14,7 @@ from apex.common.access import owned_or_404
 from apex.common.api import JSONParser
 from apex.common.api_errors import Unacceptable
 from datasets_app import selectors, services
+from datasets_app.api.reports import ReportActions
 from datasets_app.api.serializers import (
     BroughtSerializer,
     DatasetCreateSerializer,
@@ -67,7 +68,7 @@ class Rows:
         return selectors.rows_of(self.version, wanted.start, wanted.stop - wanted.start)
 
 
-class DatasetViewSet(mixins.ListModelMixin, viewsets.GenericViewSet):
+class DatasetViewSet(ReportActions, mixins.ListModelMixin, viewsets.GenericViewSet):
     """Examples of the caller. A dataset is a name; what it holds are versions, each written once."""
 
     serializer_class = DatasetSerializer
@@ -189,6 +190,9 @@ class DatasetViewSet(mixins.ListModelMixin, viewsets.GenericViewSet):
             raise Http404
         return version
 
+    def too_large(self, problem: Exception) -> PayloadTooLarge:
+        return PayloadTooLarge(str(problem), code="too_large", field="file")
+
     def asked(self, serializer_class) -> dict:
         form = serializer_class(data=self.request.data)
         form.is_valid(raise_exception=True)
@@ -205,5 +209,8 @@ def take(service, **wanted):
         raise PayloadTooLarge(str(problem), code="too_large", field="file") from problem
     except services.DatasetRefused as problem:
         raise Unacceptable(
-            str(problem), code="unusable_examples", field="file", details={"faults": problem.faults}
+            str(problem),
+            code="unusable_examples",
+            field="file",
+            details={"faults": problem.faults} | ({"report": problem.report.as_dict()} if problem.report else {}),
         ) from problem

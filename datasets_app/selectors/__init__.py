@@ -25,6 +25,7 @@ from .gold_stars import (
     name_of,
 )
 from .imports import UNDER_WAY, imports_for_list, imports_under_way, report_of
+from .reports import report_csv, report_of_version
 from .sharing import (
     agreement,
     share_links_of,
@@ -49,7 +50,9 @@ __all__ = [
     "name_of",
     "preview",
     "queue",
+    "report_csv",
     "report_of",
+    "report_of_version",
     "reviews_by",
     "rows_of",
     "share_links_of",

@@ -36,6 +36,7 @@ class Wishes:
     on_progress: Callable[[float], None] | None = None
 
 
+NO_WISHES = Wishes()
 MEGABYTE = 1024 * 1024
 KNOWN_ENDINGS = {".json", ".jsonl", ".ndjson", ".csv", ".tsv", ".txt"}
 DEMO_DIR = settings.BASE_DIR / "datasets_app" / "demo"
@@ -47,9 +48,7 @@ class DatasetRefused(Exception):
     `report` is the whole report, where a file was read.
     """
 
-    def __init__(
-        self, message: str, faults: list[dict] | None = None, report: Report | None = None
-    ) -> None:
+    def __init__(self, message: str, faults: list[dict] | None = None, report: Report | None = None) -> None:
         super().__init__(message)
         self.faults = faults or []
         self.report = report
@@ -100,7 +99,7 @@ def create_dataset(
     file_name: str = "",
     made_by: str | None = None,
     description: str = "",
-    wishes: Wishes = Wishes(),
+    wishes: Wishes = NO_WISHES,
 ) -> DatasetVersion:
     """A new dataset with its first version, from a file or from text that was typed or pasted.
 
@@ -122,7 +121,7 @@ def add_version(
     text: str | None = None,
     file_name: str = "",
     made_by: str | None = None,
-    wishes: Wishes = Wishes(),
+    wishes: Wishes = NO_WISHES,
 ) -> DatasetVersion:
     """The next version of a dataset; the earlier ones stay as they are. Raises DatasetRefused, TooLarge."""
     limit = upload_limit(dataset.owner)
@@ -138,7 +137,7 @@ def add_version(
 
 @contextmanager
 def brought(
-    file: File | Path | None, text: str | None, file_name: str, wishes: Wishes = Wishes(), *, limit: int = 0
+    file: File | Path | None, text: str | None, file_name: str, wishes: Wishes = NO_WISHES, *, limit: int = 0
 ):
     """What came, read and kept: (imported, the two stored files). The row is to be committed inside.
 
@@ -218,9 +217,7 @@ def import_source(
     reading = imported.reading
     if reading.refusal is not None:
         faults = [fault.as_dict() for fault in reading.faults]
-        raise DatasetRefused(
-            f"{reading.refusal.problem} {reading.refusal.mend}", faults, reading.report()
-        )
+        raise DatasetRefused(f"{reading.refusal.problem} {reading.refusal.mend}", faults, reading.report())
     return imported, (files.put_file(source), files.put_file(rows))
 
 

@@ -14,6 +14,7 @@ from apex.common.access import owned_or_404
 from datasets_app import selectors, services
 from datasets_app.forms import FileForm, RenameForm, TypedForm
 from datasets_app.models import Dataset
+from datasets_app.views.reports import report_in_page
 
 PAGE_SIZE = 25
 FAULTS_SHOWN = 20
@@ -88,7 +89,11 @@ def take_dataset(request: HttpRequest) -> HttpResponse:
         except services.NameTaken as problem:
             form.add_error("name", str(problem))
         except services.DatasetRefused as problem:
-            context |= {"refused": str(problem), "faults": problem.faults[:FAULTS_SHOWN]}
+            context |= {
+                "refused": str(problem),
+                "faults": problem.faults,
+                "report_url": report_in_page(problem),
+            }
         else:
             return redirect("datasets:dataset-detail", dataset_id=version.dataset_id)
     status = 422 if request.method == "POST" else 200
@@ -151,7 +156,7 @@ def version_add(request: HttpRequest, dataset_id) -> HttpResponse:
 @csrf_protect
 def take_version(request: HttpRequest, dataset: Dataset) -> HttpResponse:
     """The next version from a file."""
-    refused, faults = _("No file came. Choose one, or drop it on the field."), []
+    refused, faults, report_url = _("No file came. Choose one, or drop it on the field."), [], ""
     file = request.FILES.get("file")
     if services.is_for_a_worker(file):
         imported = services.import_file(owner=request.user, file=file, dataset=dataset)
@@ -162,9 +167,14 @@ def take_version(request: HttpRequest, dataset: Dataset) -> HttpResponse:
             messages.success(request, _("“%(name)s” has a new version.") % {"name": dataset.name})
             return redirect("datasets:dataset-detail", dataset_id=dataset.pk)
         except services.DatasetRefused as problem:
-            refused, faults = str(problem), problem.faults[:FAULTS_SHOWN]
+            refused, faults, report_url = str(problem), problem.faults, report_in_page(problem)
     context = detail_context(request, dataset)
-    context |= {"rename_form": RenameForm(instance=dataset), "refused": refused, "refused_faults": faults}
+    context |= {
+        "rename_form": RenameForm(instance=dataset),
+        "refused": refused,
+        "refused_faults": faults,
+        "report_url": report_url,
+    }
     return render(request, "datasets_app/dataset_detail.html", context, status=422)
 
 

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-# {"role": "system|user|assistant", "content": "…"}; `weight` 0 marks an answer that is context, not learned.
+# {"role": "system|user|assistant|tool", "content": "…"}; `weight` 0 marks an answer that is context, not learned.
 Message = dict[str, Any]
 
 
@@ -12,11 +12,17 @@ WARNINGS_KEPT = 10
 
 
 class Turn(NamedTuple):
-    """One message as a format finds it: our word for the role, and content that nobody has checked yet."""
+    """One message as a format finds it: our word for the role, and content that nobody has checked yet.
+
+    `tool_calls` are those of an answer, in OpenAI's shape; `tool_call_id` names the call that a tool's turn answers.
+    """
 
     role: str
     content: Any
     weight: int = 1
+    tool_calls: tuple[dict[str, Any], ...] = ()
+    tool_call_id: str = ""
+    name: str = ""
 
 
 CHAT, TEXT, PREFERENCE, UNPAIRED = "chat", "text", "preference", "unpaired"
@@ -82,23 +88,76 @@ def text_of(value: Any, where: str) -> str:
     elif isinstance(value, list):
         value = _text_of_parts(value, where)
     if not isinstance(value, str):
-        raise BadRow(f"{where} is {kind_of(value)}, expected text.", f'Write {where} as text in quotes: "…".')
+        code = "null_content" if value is None else "wrong_type"
+        mend = f'Write {where} as text in quotes: "…".'
+        raise BadRow(f"{where} is {kind_of(value)}, expected text.", mend, code=code)
     if not value.isascii():
         _refuse_broken_characters(value, where)
     return value
 
 
+# Kinds of content parts: those that hold text, by the name under which, and those that hold pictures or sound.
+TEXT_PARTS = {"text": "text", "input_text": "text", "output_text": "text", "refusal": "refusal"}
+IMAGE_PARTS = ("image", "audio", "video", "file")
+# Names beside the turns under which other tools keep the pictures and the sound of a row.
+IMAGE_LISTS = ("images", "image", "videos", "audios")
+
+
 def _text_of_parts(parts: list[Any], where: str) -> str:
     texts = []
     for part in parts:
-        if not (isinstance(part, dict) and part.get("type") == "text" and isinstance(part.get("text"), str)):
-            kind = part.get("type", "an object") if isinstance(part, dict) else kind_of(part)
-            raise BadRow(
-                f"{where} holds a part of kind {str(kind)[:40]!r}, expected text only.",
-                "Leave out pictures, sound and tool parts, or leave out this example.",
-            )
-        texts.append(part["text"])
+        kind = part.get("type") if isinstance(part, dict) else None
+        text = part.get(TEXT_PARTS[kind]) if isinstance(kind, str) and kind in TEXT_PARTS else None
+        if not isinstance(text, str):
+            raise _bad_part(part, kind, where)
+        texts.append(text)
     return "".join(texts)
+
+
+def _bad_part(part: Any, kind: Any, where: str) -> "BadRow":
+    shown = excerpt(str(kind), width=40) if isinstance(part, dict) and kind else kind_of(part)
+    if isinstance(kind, str) and any(word in kind for word in IMAGE_PARTS):
+        return BadRow(
+            f"{where} holds a picture, sound or file (a part of kind {shown!r}); only text is learned from.",
+            "Leave out this example, or describe in words what it shows.",
+            code="image_content",
+        )
+    return BadRow(
+        f"{where} holds a part of kind {shown!r}, expected text only.",
+        'Write each part as {"type": "text", "text": "…"}, or the whole content as one text.',
+        code="content_part",
+    )
+
+
+def refuse_images(record: dict[str, Any]) -> None:
+    """Raises BadRow when pictures or sound stand beside the turns of a row."""
+    for name in IMAGE_LISTS:
+        if record.get(name):
+            raise BadRow(
+                f"“{name}” holds pictures or sound; only text is learned from.",
+                "Leave out this example, or describe in words what it shows.",
+                code="image_content",
+            )
+
+
+def field(record: dict[str, Any], name: str, shape: str) -> Any:
+    """What the record holds under `name`; raises BadRow when there is nothing of that name."""
+    if name not in record:
+        names = ", ".join(f"“{excerpt(str(key), width=30)}”" for key in list(record)[:5]) or "nothing"
+        raise BadRow(f"“{name}” is not there; found {names}.", f"Write it as {shape}.", code="missing_field")
+    return record[name]
+
+
+def full_text(value: Any, name: str, what: str) -> str:
+    """`value` as text without white space around it; raises BadRow when nothing is left. `what`: question, answer."""
+    text = text_of(value, f"“{name}”").strip()
+    if not text:
+        raise BadRow(
+            f"“{name}” is empty: there is no {what}.",
+            "Fill it in, or leave out this example.",
+            code="empty_text",
+        )
+    return text
 
 
 def _refuse_broken_characters(text: str, where: str) -> None:
@@ -112,11 +171,13 @@ def _refuse_broken_characters(text: str, where: str) -> None:
                 f"{where} holds the byte 0x{byte:02X}, which is not UTF-8 text.",
                 "Save the file again with the encoding UTF-8 (many programs call it “Unicode (UTF-8)”).",
                 excerpt(text, error.start),
+                "bad_encoding",
             ) from None
         raise BadRow(
             f"{where} holds half of a character (a lone \\u{ord(text[error.start]):04x}).",
             "Write the character out whole, or leave it out.",
             excerpt(text, error.start),
+            "lone_surrogate",
         ) from None
 
 
@@ -139,6 +200,7 @@ def split_of(record: dict[str, Any]) -> str | None:
     raise BadRow(
         f"“split” is {excerpt(str(value), width=40)!r}, expected “train” or “held_out”.",
         'Write "split": "train", "split": "held_out", or leave it out.',
+        code="bad_split",
     )
 
 
@@ -149,100 +211,3 @@ def conversation_of(record: dict[str, Any]) -> str | None:
         if isinstance(value, (str, int)) and not isinstance(value, bool) and str(value).strip():
             return text_of(value, f"“{key}”").strip()[:200]
     return None
-
-
-def make_example(turns: list[Turn], record: dict[str, Any], conversation: str | None = None) -> Example:
-    """Tidies turns into an example, or raises BadRow.
-
-    System texts at the start are joined; turns of the same role in a row are joined (equal ones kept
-    once), because several chat templates refuse them; what comes before the first question and after the
-    last answer is left off. Each of these is told in `warnings`, the first WARNINGS_KEPT of them.
-    """
-    warnings: list[BadRow] = []
-    system: list[str] = []
-    messages: list[Message] = []
-    said: list[list[str]] = []  # the texts of each message, joined in the end
-    for number, (role, content, weight) in enumerate(turns, 1):
-        text = text_of(content, f"the text of message {number}")
-        if role == "system":
-            if messages:
-                raise BadRow(
-                    f"Message {number} gives instructions (role “system”) in the middle of the conversation.",
-                    "Put the system message first, or leave it out.",
-                )
-            if text.strip():
-                system.append(text)
-            continue
-        if not text.strip():
-            who = "answer" if role == "assistant" else "question"
-            raise BadRow(f"Message {number}, the {who}, is empty.", "Fill it in, or leave out this example.")
-        if messages and messages[-1]["role"] == role:
-            warning = _join(said[-1], text, role, number)
-            if len(warnings) < WARNINGS_KEPT:
-                warnings.append(warning)
-        else:
-            said.append([text])
-            messages.append(
-                {"role": role, "content": text} if weight else {"role": role, "content": text, "weight": 0}
-            )
-    for message, texts in zip(messages, said, strict=True):
-        message["content"] = "\n\n".join(texts)
-
-    if messages and messages[0]["role"] == "assistant" and len(messages) > 1:
-        del messages[0]
-        warnings.append(
-            BadRow(
-                "It begins with an answer; that turn was left off, as nothing was asked.",
-                "Begin with the person's turn.",
-                code="role_order",
-            )
-        )
-    if messages and messages[-1]["role"] == "user" and len(messages) > 1:
-        del messages[-1]
-        warnings.append(
-            BadRow(
-                "It ends with a question; that turn was left off, as nothing answers it.",
-                "End with the assistant's turn.",
-                code="role_order",
-            )
-        )
-    _refuse_incomplete(messages)
-    if system:
-        messages.insert(0, {"role": "system", "content": "\n\n".join(system)})
-    return Example(
-        {"messages": messages},
-        CHAT,
-        conversation or conversation_of(record),
-        split_of(record),
-        tuple(warnings[:WARNINGS_KEPT]),
-    )
-
-
-def _join(texts: list[str], text: str, role: str, number: int) -> BadRow:
-    """Adds `text` to the texts of one message, unless it repeats the last of them; the warning about it."""
-    who = "questions" if role == "user" else "answers"
-    mend = "Let person and assistant take turns."
-    if texts[-1].strip() == text.strip():
-        texts[-1] = min(texts[-1], text, key=len)  # so that white space at its ends is looked at once
-        problem = f"Message {number} says the same as the one before it and was left out."
-        return BadRow(problem, mend, code="repeated_turn")
-    texts.append(text)
-    problem = f"Two {who} in a row (message {number} is the second) were joined into one."
-    return BadRow(problem, mend, code="role_order")
-
-
-def _refuse_incomplete(messages: list[Message]) -> None:
-    roles = {message["role"] for message in messages}
-    if "assistant" not in roles:
-        raise BadRow(
-            "There is no answer to learn from (no turn of the assistant).",
-            "Add the answer you would want, or leave out this example.",
-        )
-    if "user" not in roles:
-        raise BadRow(
-            "There is an answer but no question (no turn of the person).", "Add what the person says."
-        )
-    if all(message.get("weight") == 0 for message in messages if message["role"] == "assistant"):
-        raise BadRow(
-            "Every answer has weight 0, so nothing is learned.", "Give the answer to learn weight 1."
-        )

@@ -14,10 +14,12 @@ import re
 from dataclasses import replace
 from typing import Any
 
-from .base import BadRow, Example, Skipped, Turn, excerpt, kind_of, make_example, text_of
+from .base import CHAT, BadRow, Example, Skipped, Turn, excerpt, full_text, kind_of, text_of
 from .chat import ROLES
+from .conversation import make_example
 
 NAME = "brightrun-lora-v4"
+KIND = CHAT
 SHAPE = (
     '{"system_prompt": "…", "conversation_history": […], "current_user_input": "…", "target_response": "…"}'
 )
@@ -32,18 +34,6 @@ def fits(record: dict[str, Any]) -> bool:
     )
 
 
-def is_file(record: dict[str, Any]) -> bool:
-    """Whether one JSON object is a whole file of this format (all conversations, or a single one)."""
-    if isinstance(record.get("training_pairs"), list):
-        return True
-    conversations = record.get("conversations")
-    if not isinstance(conversations, list):
-        return False
-    return "training_file_metadata" in record or any(
-        isinstance(c, dict) and "training_pairs" in c for c in conversations[:3]
-    )
-
-
 def version_warning(metadata: Any) -> tuple[str, str] | None:
     """A word about a `format_spec` that is not v4, from a file's metadata or `_meta` line."""
     spec = metadata.get("format_spec") if isinstance(metadata, dict) else None
@@ -53,6 +43,27 @@ def version_warning(metadata: Any) -> tuple[str, str] | None:
         f"The file says it is {excerpt(spec, width=40)!r}; it was read as {NAME}, which has the same structure.",
         "Look at the preview: if it reads well, nothing is to be done.",
     )
+
+
+def count_warnings(metadata: Any, pairs: int, conversations: int | None) -> list[BadRow]:
+    """Words about a header that counts otherwise than the file holds; None: it has no list of conversations."""
+    if not isinstance(metadata, dict):
+        return []
+    found = []
+    for name, count, what in (
+        ("total_training_pairs", pairs, "training pairs"),
+        ("total_conversations", conversations, "conversations"),
+    ):
+        said = metadata.get(name)
+        if count is not None and isinstance(said, int) and said != count:
+            found.append(
+                BadRow(
+                    f"The header counts {said:,} {what} (“{name}”); the file holds {count:,}.",
+                    "If more were meant to be in it, look whether the export was cut off. What is there was read.",
+                    code="wrong_count",
+                )
+            )
+    return found
 
 
 def to_examples(record: dict[str, Any], key: str | None = None) -> list[Example]:
@@ -65,11 +76,7 @@ def to_examples(record: dict[str, Any], key: str | None = None) -> list[Example]
     if target is None or (isinstance(target, str) and not target.strip()):
         raise Skipped(NO_TARGET)
     answer = text_of(target, "“target_response”").strip()
-    asked = text_of(record.get("current_user_input"), "“current_user_input”").strip()
-    if not asked:
-        raise BadRow(
-            "“current_user_input” is empty.", "Fill in what the person says, or leave out this pair."
-        )
+    asked = full_text(record.get("current_user_input"), "current_user_input", "turn of the person")
     history = _history(record.get("conversation_history"))
     if history and history[-1].role == "user" and history[-1].content.strip() == asked:
         history.pop()
@@ -78,7 +85,8 @@ def to_examples(record: dict[str, Any], key: str | None = None) -> list[Example]
     if system is not None:
         turns.append(Turn("system", text_of(system, "“system_prompt”").strip()))
     example = make_example([*turns, *history, Turn("user", asked), Turn("assistant", answer)], record, key)
-    return [replace(example, warnings=example.warnings + _damage(answer))]
+    damage = _damage(answer) or _damage_before(history)
+    return [replace(example, warnings=example.warnings + damage)]
 
 
 def _history(history: Any) -> list[Turn]:
@@ -86,7 +94,9 @@ def _history(history: Any) -> list[Turn]:
         return []
     if not isinstance(history, list):
         raise BadRow(
-            f"“conversation_history” is {kind_of(history)}, expected a list.", "Write it as a list of turns."
+            f"“conversation_history” is {kind_of(history)}, expected a list.",
+            "Write it as a list of turns.",
+            code="wrong_type",
         )
     turns = []
     for number, item in enumerate(history, 1):
@@ -94,6 +104,7 @@ def _history(history: Any) -> list[Turn]:
             raise BadRow(
                 f"Turn {number} of the history is {kind_of(item)}, expected an object.",
                 'Write it as {"turn": 1, "role": "user", "content": "…"}.',
+                code="wrong_type",
             )
         content = item.get("content")
         if content is None or (isinstance(content, str) and not content.strip()):
@@ -104,6 +115,7 @@ def _history(history: Any) -> list[Turn]:
                 f"Turn {number} of the history has the role {excerpt(str(item.get('role')), width=40)!r}, "
                 "expected “user” or “assistant”.",
                 "Rename the role, or leave out this pair.",
+                code="unknown_role",
             )
         weight = 0 if role == "assistant" else 1
         turns.append(Turn(role, text_of(content, f"turn {number} of the history"), weight))
@@ -132,3 +144,14 @@ def _damage(answer: str) -> tuple[BadRow, ...]:
             )
         )
     return tuple(found)
+
+
+def _damage_before(history: list[Turn]) -> tuple[BadRow, ...]:
+    """The same of the turns before: they are read, not learned, so one word for all of them will do."""
+    for number, turn in enumerate(history, 1):
+        if "\\n" in turn.content:
+            problem = f"In turn {number} of the history a line break became the two characters \\n: "
+            shown = excerpt(turn.content, turn.content.index("\\n"), 60)
+            mend = "Replace \\n by a real line break."
+            return (BadRow(problem + shown, mend, code="literal_line_break"),)
+    return ()

@@ -1,16 +1,20 @@
 """Chat rows: `{"messages": [{"role": "user", "content": "…"}, {"role": "assistant", "content": "…"}]}`.
 
-OpenAI's shape, and TRL's "conversational language modeling". The same list under `turns` is read too.
-Optional beside it: `split` ("train" or "held_out") and `conversation` (a key). An answer with `"weight": 0` is
-context only, as in OpenAI's files.
+OpenAI's shape, and TRL's "conversational language modeling": with `tools`, `tool_calls` and role `tool`, with the
+older `functions` and `function_call`, and with role `developer`. Optional beside it: `split` ("train" or
+"held_out") and `conversation` (a key). An answer with `"weight": 0` is context only.
 """
 
 from typing import Any
 
-from .base import BadRow, Example, Turn, excerpt, kind_of, make_example
+from .base import CHAT, BadRow, Example, Turn, excerpt, field, kind_of
+from .conversation import make_example
+from .tools import calls_of
 
 NAME = "messages"
+KIND = CHAT
 SHAPE = '{"messages": [{"role": "user", "content": "…"}, {"role": "assistant", "content": "…"}]}'
+MESSAGE = '{"role": "user", "content": "…"}'
 
 ROLES = {
     "system": "system",
@@ -19,54 +23,101 @@ ROLES = {
     "human": "user",
     "assistant": "assistant",
     "model": "assistant",
+    "tool": "tool",
+    "function": "tool",
+    "ipython": "tool",
+    "observation": "tool",
 }
 
 
 def fits(record: dict[str, Any]) -> bool:
-    """Whether the record has a list of messages (or a broken one: then it is our fault to name)."""
-    if "messages" in record:
-        return True
-    turns = record.get("turns")
-    return isinstance(turns, list) and bool(turns) and all(isinstance(t, dict) and "role" in t for t in turns)
+    """Whether the record has messages (or broken ones: then it is our fault to name)."""
+    return "messages" in record
 
 
 def to_examples(record: dict[str, Any], key: str | None = None) -> list[Example]:
     """The record as an example; raises BadRow."""
-    name = "messages" if "messages" in record else "turns"
-    messages = record[name]
+    return [make_example(read_list(field(record, "messages", SHAPE), "messages"), record, key)]
+
+
+def read_list(messages: Any, name: str) -> list[Turn]:
+    """What stands under `name`, a list of messages, as turns; raises BadRow."""
     if not isinstance(messages, list):
-        raise BadRow(f"“{name}” is {kind_of(messages)}, expected a list.", f"Write it as {SHAPE}.")
+        code = "null_content" if messages is None else "wrong_type"
+        raise BadRow(f"“{name}” is {kind_of(messages)}, expected a list.", f"Write it as {SHAPE}.", code=code)
     if not messages:
-        raise BadRow(f"“{name}” is an empty list.", "Add a question and its answer, or leave out this line.")
-    return [make_example(read_messages(messages), record)]
+        mend = "Add a question and its answer, or leave out this line."
+        raise BadRow(f"“{name}” is an empty list.", mend, code="no_messages")
+    return read_messages(messages)
+
+
+def is_messages(value: Any) -> bool:
+    """Whether a value is a list of messages with roles."""
+    return isinstance(value, list) and bool(value) and isinstance(value[0], dict) and "role" in value[0]
 
 
 def read_messages(messages: list[Any]) -> list[Turn]:
     """The messages as turns, in our words for roles; raises BadRow."""
-    turns = []
-    for number, message in enumerate(messages, 1):
-        if not isinstance(message, dict):
-            raise BadRow(
-                f"Message {number} is {kind_of(message)}, expected an object with role and content.",
-                'Write it as {"role": "user", "content": "…"}.',
-            )
-        for key in ("role", "content"):
-            if key not in message:
-                raise BadRow(
-                    f"Message {number} has no “{key}”; it has {_keys(message)}.",
-                    'Write it as {"role": "user", "content": "…"}.',
-                )
-        role = ROLES.get(message["role"].strip().lower()) if isinstance(message["role"], str) else None
-        if role is None:
-            raise BadRow(
-                f"Message {number} has the role {excerpt(str(message['role']), width=40)!r}, "
-                "expected “system”, “user” or “assistant”.",
-                "Rename the role, or leave out this example.",
-            )
-        weight = 0 if role == "assistant" and message.get("weight") == 0 else 1
-        turns.append(Turn(role, message["content"], weight))
-    return turns
+    return [_turn(message, number) for number, message in enumerate(messages, 1)]
 
 
-def _keys(message: dict[str, Any]) -> str:
-    return ", ".join(f"“{excerpt(str(key), width=30)}”" for key in list(message)[:5]) or "nothing"
+def _turn(message: Any, number: int) -> Turn:
+    if not isinstance(message, dict):
+        raise BadRow(
+            f"Message {number} is {kind_of(message)}, expected an object with role and content.",
+            f"Write it as {MESSAGE}.",
+            code="wrong_type",
+        )
+    if "role" not in message:
+        raise _missing("role", message, number)
+    role = ROLES.get(message["role"].strip().lower()) if isinstance(message["role"], str) else None
+    if role is None:
+        raise BadRow(
+            f"Message {number} has the role {excerpt(str(message['role']), width=40)!r}, "
+            "expected “system”, “user”, “assistant” or “tool”.",
+            "Rename the role, or leave out this example.",
+            code="unknown_role",
+        )
+    content = message.get("content")
+    if role == "assistant":
+        calls = calls_of(message, number)
+        if content is None and calls:
+            content = ""
+        elif content is None and isinstance(message.get("refusal"), str):
+            content = message["refusal"]
+        elif "content" not in message:
+            raise _missing("content", message, number)
+        return Turn(role, content, _weight(message, number), calls, name=_name(message))
+    if "content" not in message:
+        raise _missing("content", message, number)
+    if role == "tool":
+        identity = message.get("tool_call_id")
+        return Turn(
+            role, content, tool_call_id=identity if isinstance(identity, str) else "", name=_name(message)
+        )
+    return Turn(role, content, name=_name(message) if role == "user" else "")
+
+
+def _weight(message: dict[str, Any], number: int) -> int:
+    weight = message.get("weight")
+    if weight is None:
+        return 1
+    if isinstance(weight, bool) or not isinstance(weight, (int, float)) or weight not in (0, 1):
+        raise BadRow(
+            f"The weight of message {number} is {excerpt(str(weight), width=40)}, expected 0 or 1.",
+            'Write "weight": 1 for an answer to learn, "weight": 0 for one that is context.',
+            code="bad_weight",
+        )
+    return int(weight)
+
+
+def _name(message: dict[str, Any]) -> str:
+    name = message.get("name")
+    return excerpt(name, width=64) if isinstance(name, str) else ""
+
+
+def _missing(key: str, message: dict[str, Any], number: int) -> BadRow:
+    names = ", ".join(f"“{excerpt(str(name), width=30)}”" for name in list(message)[:5]) or "nothing"
+    return BadRow(
+        f"Message {number} has no “{key}”; it has {names}.", f"Write it as {MESSAGE}.", code="missing_field"
+    )

@@ -15,9 +15,11 @@ begins a new example; without the blank line it goes on with the conversation.
 import re
 from collections.abc import Iterable, Iterator
 
-from .base import Example, Turn, make_example
+from .base import CHAT, Example, Turn
+from .conversation import make_example
 
 NAME = "dialogue"
+KIND = CHAT
 SHAPE = "lines that begin with Q: and A:"
 
 SPEAKERS = {

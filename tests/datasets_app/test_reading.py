@@ -39,7 +39,7 @@ ANSWERED = ("assistant", "From 9 to 17.")
     ("name", "record"),
     [
         ("messages", chat()),
-        ("messages", {"turns": chat()["messages"], "conversation_id": "a"}),
+        ("turns", {"turns": chat()["messages"], "conversation_id": "a"}),
         ("alpaca", {"instruction": "What are your hours?", "input": "", "output": "From 9 to 17."}),
         ("alpaca", {"instruction": "What are your hours?", "response": "From 9 to 17."}),
         (
@@ -275,44 +275,6 @@ def test_a_syntax_error_in_a_full_file_names_line_and_column(read):
     rows, reading = read(text)
     assert rows == []
     assert "line 10, column 30" in reading.refusal.problem
-
-
-# --- real files of other tools ----------------------------------------------------------------------------------
-@pytest.mark.parametrize(
-    ("name", "format_name", "count"),
-    [
-        ("torchtune/chat_tiny.json", "sharegpt", 1),
-        ("torchtune/instruct_tiny.json", "alpaca", 2),
-        ("axolotl/alpaca.json", "alpaca", 2),
-        ("axolotl/conversation.json", "sharegpt", 1),
-        ("llamafactory/identity.json", "alpaca", 91),
-        ("trl_zen/conversational_language_modeling.jsonl", "messages", 19),
-        ("trl_zen/conversational_prompt_completion.jsonl", "prompt-completion", 19),
-        ("trl_zen/standard_prompt_completion.jsonl", "prompt-completion", 19),
-        ("trl_zen/standard_unpaired_preference.jsonl", "prompt-completion", 10),
-    ],
-)
-def test_files_of_other_tools_are_read(name, format_name, count):
-    reading = read_examples(DATA / "formats" / name)
-    assert len(list(reading)) == count
-    assert (reading.format, reading.fault_count) == (format_name, 0)
-
-
-@pytest.mark.parametrize(
-    ("name", "said"),
-    [
-        ("torchtune/hh_rlhf_tiny.json", "preferences"),
-        ("trl_zen/standard_preference.jsonl", "preferences"),
-        ("trl_zen/standard_language_modeling.jsonl", "plain text"),
-        ("trl_zen/standard_prompt_only.jsonl", "“prompt”"),
-        ("trl_zen/standard_stepwise_supervision.jsonl", "“completions”"),
-    ],
-)
-def test_files_for_other_methods_are_refused_by_name(name, said):
-    reading = read_examples(DATA / "formats" / name)
-    assert list(reading) == []
-    assert said in reading.refusal.problem
-    assert reading.refusal.mend
 
 
 # --- faults -----------------------------------------------------------------------------------------------------

@@ -73,6 +73,8 @@ class NamedColumns:
             for name in free:
                 if word in name.casefold():
                     return name
+        # Else the fullest: numbers and dates are seldom what is asked or answered.
+        free.sort(key=lambda name: -sum(len(str(value)) for value in self.columns[name]))
         return free[0] if free and role.is_needed else None
 
     @property

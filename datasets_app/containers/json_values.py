@@ -165,6 +165,7 @@ def invalid(text: str, message: str, position: int, place: str) -> BadRow:
         mend = f"Write it as \\u{ord(text[position]):04x}, or leave it out."
     elif message == UNTERMINATED or not rest:
         code = "truncated_json"
+        words = words if message == UNTERMINATED else "it ends in the middle"
         mend = "It may have been cut off on its way; bring the file again, or mend this place."
     elif message == EXTRA:
         code = "extra_data"

@@ -231,13 +231,20 @@ class Running:
             if code == "openai_batch":
                 fault = openai_batch(self._unknown[0]) or fault
             self.columns = columns_of(self._unknown)
-            self.refuse(f"No known format fits. {fault.problem}", fault.mend, code=code)
+            opening = "" if code in ("openai_batch", "unsupported_format") else "No known format fits. "
+            self.refuse(f"{opening}{fault.problem}", fault.mend, code=code)
         elif self.skipped and not self.left_out:
             problem = (
                 f"There is no example to learn from: all {sum(self.skipped.values())} rows were left out "
                 f"({', '.join(self.skipped)})."
             )
             self.refuse(problem, "Bring rows that have an answer.")
+        elif self.left_out and self.counts["bad_encoding"] == self.left_out:
+            self.refuse(
+                "Not one row of it is UTF-8 text, and its encoding cannot be told for sure.",
+                "Save the file again with the encoding UTF-8 (many programs call it “Unicode (UTF-8)”).",
+                code="wrong_encoding",
+            )
         elif self.left_out:
             self.refuse(
                 "There is no usable example in it: each one has a fault.",

@@ -14,7 +14,7 @@ from datasets_app.faults import WARNING, Fault
 
 from .digests import CHECK_BITS, digests_of
 from .grouping import RECORD, contradictions, overlaps, repeated, telling
-from .spill import BUCKETS, Spill
+from .spill import BUCKETS, Spill, is_uneven
 
 if TYPE_CHECKING:
     from datasets_app.scanning.lines import Columns
@@ -69,11 +69,14 @@ class Duplicates:
             start = stop
 
     def _make_room(self) -> None:
-        """Puts the rows at hand aside, without those that repeat one of them on the same side of the split."""
+        """Puts the rows at hand aside; where many are the same, without those that repeat one of them on the same
+        side of the split."""
         rows = self._records[: self._count]
-        places, firsts = repeated(rows, by_split=True)
-        self._same.add(rows["line"][places], firsts)
-        self._spill.write(np.delete(rows, places) if places.size else rows)
+        if is_uneven(rows):
+            places, firsts = repeated(rows, by_split=True)
+            self._same.add(rows["line"][places], firsts)
+            rows = np.delete(rows, places)
+        self._spill.write(rows)
         self._count = 0
 
     def finish(self) -> Iterator[Fault]:

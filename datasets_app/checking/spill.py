@@ -8,8 +8,20 @@ import numpy as np
 
 from .grouping import RECORD
 
-BUCKETS = 256
-BUCKET_SHIFT = 64 - 8  # the first bits of what is asked choose the bucket
+BUCKETS = 64
+BUCKET_SHIFT = 64 - 6  # the first bits of what is asked choose the bucket
+# A bucket with so many times the rows of the others holds the same question many times.
+UNEVEN = 4
+
+
+def buckets_of(rows: np.ndarray) -> np.ndarray:
+    return (rows["asked"] >> np.uint64(BUCKET_SHIFT)).astype(np.uint8)
+
+
+def is_uneven(rows: np.ndarray) -> bool:
+    """Whether many rows ask the same, so that their bucket would outgrow the others."""
+    counts = np.bincount(buckets_of(rows), minlength=BUCKETS)
+    return bool(counts.max() > UNEVEN * (rows.size / BUCKETS + 1))
 
 
 class Spill:
@@ -28,9 +40,11 @@ class Spill:
         """Raises OSError when the disk is full."""
         if self._file is None:
             self._file = tempfile.TemporaryFile(buffering=0)  # noqa: SIM115 – `close` closes it
-        bucket = (rows["asked"] >> np.uint64(BUCKET_SHIFT)).astype(np.uint8)
+        bucket = buckets_of(rows)
         order = np.argsort(bucket, kind="stable")
-        left = memoryview(rows[order].view(np.uint8))
+        # Records as rows of words: numpy moves those thirty times faster.
+        words = np.ascontiguousarray(rows).view(np.uint64).reshape(rows.size, -1)
+        left = memoryview(np.take(words, order, axis=0).reshape(-1).view(np.uint8))
         self._writes.append((self._end, np.searchsorted(bucket[order], np.arange(BUCKETS + 1))))
         self._end += left.nbytes
         while left:

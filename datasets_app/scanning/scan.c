@@ -96,63 +96,42 @@ void apex_digest(uint64_t *state, int role, const uint8_t *content, size_t lengt
 
 /* --- characters ------------------------------------------------------------------------------------------ */
 
-/* Whether text is UTF-8 without anything that the careful reader may remark upon; adds the bytes that continue a
-   character to *more, and sets *visible when a character is surely not white space. */
-static int is_plain_utf8(const uint8_t *p, const uint8_t *end, size_t *more, int *visible)
+/* The bytes of the character at p, which is beyond ASCII; 0 when it is no UTF-8, or one that the careful reader may
+   remark upon. Sets *visible when it is surely not white space. */
+static inline int plain_character(const uint8_t *p, const uint8_t *end, int *visible)
 {
-    while (p < end) {
-        uint8_t c = *p;
-        if (c < 0x80) {
-            p++;
-            continue;
-        }
-        if (c >= 0xc2 && c < 0xe0) {
-            if (end - p < 2 || (p[1] & 0xc0) != 0x80 || (c == 0xc2 && p[1] < 0xa0))
-                return 0; /* also C1 controls */
-            if (c != 0xc2 || p[1] != 0xa0) /* the no-break space */
-                *visible = 1;
-            *more += 1;
-            p += 2;
-        } else if (c >= 0xe0 && c < 0xf0) {
-            if (end - p < 3 || (p[1] & 0xc0) != 0x80 || (p[2] & 0xc0) != 0x80)
-                return 0;
-            uint32_t code = (uint32_t)(c & 15) << 12 | (uint32_t)(p[1] & 63) << 6 | (p[2] & 63);
-            if (code < 0x800 || (code >= 0xd800 && code < 0xf900))
-                return 0; /* too long, surrogates, private use */
-            if (code >= 0xfdd0) { /* noncharacters, variation and byte order marks, U+FFFD and its neighbours */
-                if (code < 0xfdf0 || (code >= 0xfe00 && code < 0xfe10 && code != 0xfe0f) || code == 0xfeff ||
-                    code >= 0xfff0)
-                    return 0;
-            }
-            if (code >= 0x2000 && code < 0x2070) {
-                /* dashes, quotes, bullets and the ellipsis are common; spaces, marks of direction and breaks
-                   of lines are looked at. */
-                if (code < 0x2010 || (code >= 0x2028 && code < 0x2030) || code >= 0x205f)
-                    return 0;
-            }
-            if (code == 0x1680 || code == 0x180e)
-                return 0;
-            if (code != 0x3000)
-                *visible = 1;
-            *more += 2;
-            p += 3;
-        } else if (c >= 0xf0 && c < 0xf4) {
-            if (end - p < 4 || (p[1] & 0xc0) != 0x80 || (p[2] & 0xc0) != 0x80 || (p[3] & 0xc0) != 0x80)
-                return 0;
-            uint32_t code = (uint32_t)(c & 7) << 18 | (uint32_t)(p[1] & 63) << 12 | (uint32_t)(p[2] & 63) << 6 |
-                            (p[3] & 63);
-            if (code < 0x10000 || code >= 0xe0000)
-                return 0;
-            if ((code & 0xfffe) == 0xfffe)
-                return 0;
-            *more += 3;
-            p += 4;
-            *visible = 1;
-        } else {
+    uint8_t c = p[0];
+    if (c < 0xe0) {
+        if (c < 0xc2 || end - p < 2 || (p[1] & 0xc0) != 0x80)
             return 0;
-        }
+        if (c == 0xc2 && p[1] <= 0xa0)
+            return p[1] == 0xa0 ? 2 : 0; /* C1 controls; the no-break space is plain, but nothing to see */
+        *visible = 1;
+        return 2;
     }
-    return 1;
+    if (c < 0xf0) {
+        if (end - p < 3 || (p[1] & 0xc0) != 0x80 || (p[2] & 0xc0) != 0x80)
+            return 0;
+        uint32_t code = (uint32_t)(c & 15) << 12 | (uint32_t)(p[1] & 63) << 6 | (p[2] & 63);
+        /* Too long; Ogham and Mongolian spaces; spaces, breaks of lines and marks of direction; surrogates and
+           private use; noncharacters, selectors of variants, the byte order mark and what stands for an unknown
+           character. Dashes, quotation marks and the ellipsis are plain. */
+        if (code < 0x800 || code == 0x1680 || code == 0x180e || (code >= 0x2000 && code < 0x2010) ||
+            (code >= 0x2028 && code < 0x2030) || (code >= 0x205f && code < 0x2070) ||
+            (code >= 0xd800 && code < 0xf900) || (code >= 0xfdd0 && code < 0xfdf0) ||
+            (code >= 0xfe00 && code < 0xfe0f) || code == 0xfeff || code >= 0xfff0)
+            return 0;
+        if (code != 0x3000)
+            *visible = 1;
+        return 3;
+    }
+    if (c >= 0xf4 || end - p < 4 || (p[1] & 0xc0) != 0x80 || (p[2] & 0xc0) != 0x80 || (p[3] & 0xc0) != 0x80)
+        return 0;
+    uint32_t code = (uint32_t)(c & 7) << 18 | (uint32_t)(p[1] & 63) << 12 | (uint32_t)(p[2] & 63) << 6 | (p[3] & 63);
+    if (code < 0x10000 || code >= 0xe0000 || (code & 0xfffe) == 0xfffe)
+        return 0;
+    *visible = 1;
+    return 4;
 }
 
 static inline int is_digit(uint8_t c) { return (uint8_t)(c - '0') < 10; }

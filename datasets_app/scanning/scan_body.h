@@ -48,12 +48,17 @@ static inline uint32_t NAME(in_range)(NAME(Vector) v, uint8_t low, uint8_t high)
 static inline void NAME(store)(uint8_t *p, NAME(Vector) v) { _mm_storeu_si128((__m128i *)p, v); }
 #endif
 
-/* The digits of the longest run so far with nothing but separators between them, over `used` bytes more. */
+/* Whether nine digits have come with nothing but separators between them; *run is how many there are so far. */
 static inline int NAME(has_nine_digits)(NAME(Vector) v, uint32_t digits, uint32_t used, uint32_t *run)
 {
     uint32_t kept = digits | NAME(equal)(v, ' ') | NAME(equal)(v, '\\') | NAME(in_range)(v, '-', '/') |
                     NAME(in_range)(v, '(', ')');
     uint32_t breaks = ~kept & used;
+    if (*run + (uint32_t)__builtin_popcount(digits) < 9) {
+        uint32_t behind = breaks ? ~(0xffffffffu >> __builtin_clz(breaks)) : 0xffffffffu; /* the last break */
+        *run = (breaks ? 0 : *run) + (uint32_t)__builtin_popcount(digits & behind);
+        return 0;
+    }
     while (breaks) {
         uint32_t below = (breaks & -breaks) - 1;
         *run += (uint32_t)__builtin_popcount(digits & below);
@@ -61,15 +66,33 @@ static inline int NAME(has_nine_digits)(NAME(Vector) v, uint32_t digits, uint32_
             return 1;
         *run = 0;
         digits &= ~below;
-        if (!digits)
-            return 0;
         breaks &= breaks - 1;
-        /* skip to the last break before the next digit */
-        uint32_t ahead = breaks & ((digits & -digits) - 1);
-        breaks &= ~ahead;
     }
     *run += (uint32_t)__builtin_popcount(digits);
     return *run >= 9;
+}
+
+/* Whether text is UTF-8 without anything that the careful reader may remark upon; adds the bytes that continue a
+   character to *more, and sets *visible when a character is surely not white space. WIDTH bytes behind `end` are
+   readable. */
+static inline int NAME(is_plain_utf8)(const uint8_t *p, const uint8_t *end, size_t *more, int *visible)
+{
+    while (p < end) {
+        uint32_t high = NAME(in_range)(NAME(load)(p), 0x80, 0xff);
+        if (!high) {
+            p += WIDTH;
+            continue;
+        }
+        p += __builtin_ctz(high);
+        while (p < end && *p >= 0x80) {
+            int size = plain_character(p, end, visible);
+            if (!size)
+                return 0;
+            *more += (size_t)size - 1;
+            p += size;
+        }
+    }
+    return 1;
 }
 
 /* Reads the text whose first byte is at *at, behind its opening quote, into `out`, without escapes. Returns its
@@ -94,8 +117,14 @@ static inline int64_t NAME(read_text)(const uint8_t **at, const uint8_t *end, ui
         if (digits | run)
             flags |= NAME(has_nine_digits)(v, digits, used, &run) ? MAY_HOLD_NUMBER : 0;
         NAME(Vector) next = NAME(load)(p + 1);
-        uint32_t marks = NAME(equal)(v, '@') | NAME(equal)(v, '-') | NAME(equal)(v, '_') |
-                         (NAME(equal)(v, 'y') & NAME(equal)(next, 'J')) |
+        uint32_t joints = NAME(equal)(v, '-') | NAME(equal)(v, '_');
+        if (joints & used) { /* only those behind the last letter of a mark, and rows of dashes */
+            NAME(Vector) last = NAME(load)(p - 1);
+            joints &= NAME(equal)(last, 'k') | NAME(equal)(last, 't') | NAME(equal)(last, 'i') |
+                      NAME(equal)(last, 'f') | NAME(equal)(last, 'm') | NAME(equal)(last, 'b') |
+                      NAME(in_range)(last, 'o', 'u') | NAME(equal)(next, '-');
+        }
+        uint32_t marks = NAME(equal)(v, '@') | joints | (NAME(equal)(v, 'y') & NAME(equal)(next, 'J')) |
                          (NAME(equal)(v, 'x') & NAME(equal)(next, 'o')) |
                          (NAME(equal)(v, 'A') & (NAME(equal)(next, 'K') | NAME(equal)(next, 'S') |
                                                  NAME(equal)(next, 'I'))) |
@@ -234,7 +263,7 @@ static inline const uint8_t *NAME(read_message)(const uint8_t *p, const uint8_t 
             *length = NAME(read_text)(&p, end, batch->scratch, seen, &high, &visible);
             if (*length < 0)
                 return NULL;
-            if (high && !is_plain_utf8(batch->scratch, batch->scratch + *length, &more, &visible))
+            if (high && !NAME(is_plain_utf8)(batch->scratch, batch->scratch + *length, &more, &visible))
                 return NULL;
             if (!visible)
                 return NULL;
@@ -341,7 +370,7 @@ static inline int NAME(is_perfect)(const uint8_t *p, const uint8_t *end, Batch *
                 p++;
                 int64_t size = NAME(read_text)(&p, end, batch->scratch, &ignored, &high, &visible);
                 NEEDED(size >= 0);
-                NEEDED(!high || is_plain_utf8(batch->scratch, batch->scratch + size, &more, &visible));
+                NEEDED(!high || NAME(is_plain_utf8)(batch->scratch, batch->scratch + size, &more, &visible));
             } else if (end - p >= 4 && (!memcmp(p, "true", 4) || !memcmp(p, "null", 4))) {
                 p += 4;
             } else if (end - p >= 5 && !memcmp(p, "false", 5)) {

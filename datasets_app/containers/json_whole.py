@@ -56,9 +56,7 @@ def records(opened: Opened) -> Iterator[Found | Broken]:
 
 def numbered(found: Iterator[Element | Broken]) -> Iterator[Found | Broken]:
     """Records of a list: they go by their number; the physical line is told in words."""
-    number = 0
-    for each in found:
-        number += 1
+    for number, each in enumerate(found, 1):
         if isinstance(each, Broken):
             yield replace(each, line=number)
         else:

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, Protocol
 
-
 WATCHED_PIECE = 1024 * 1024
 
 

@@ -1,3 +1,4 @@
+# ruff: noqa: E501 (a table reads best with one case a line)
 """One small file for each class of fault, of our own making. `python -m tests.datasets_app.fault_cases` prints the
 table that docs/datasets.md shows."""
 

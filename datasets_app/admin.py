@@ -5,7 +5,7 @@ from django.db.models import Prefetch
 from django.utils.translation import gettext_lazy as _
 from unfold.admin import ModelAdmin, TabularInline
 
-from datasets_app.models import Connection, Dataset, DatasetVersion, Reference
+from datasets_app.models import Connection, Dataset, DatasetImport, DatasetVersion, Reference
 
 
 class GoesWithItsOwner:
@@ -100,6 +100,21 @@ class ReferenceAdmin(GoesWithItsOwner, ModelAdmin):
     fields = ["owner", "shown_uri", "connection", "etag", "size", "sha256", "format", "checked_at"]
     readonly_fields = fields
     list_select_related = ["owner", "connection"]
+
+    def has_add_permission(self, request):
+        return False
+
+    def has_change_permission(self, request, obj=None):
+        return False
+
+
+@admin.register(DatasetImport)
+class DatasetImportAdmin(GoesWithItsOwner, ModelAdmin):
+    list_display = ["__str__", "owner", "source", "status", "progress", "length", "heartbeat_at", "created_at"]
+    list_filter = ["status", "source", "owner"]
+    search_fields = ["file_name", "name", "owner__username", "id"]
+    date_hierarchy = "created_at"
+    list_select_related = ["owner"]
 
     def has_add_permission(self, request):
         return False

@@ -1,16 +1,20 @@
-"""What the model sees: one example token by token, as page and as API."""
+"""What the model sees: one example token by token, and the whole version in plots, as page and as API."""
 
 import json
 import shutil
+import uuid
 from pathlib import Path
 
 import pytest
 from django.conf import settings as site
+from django.core.cache import cache
+from kombu.exceptions import OperationalError
 
 from base_models.models import BaseModel
 from base_models.services import register_builtin_models
-from datasets_app import services
+from datasets_app import services, tasks, token_counts
 from datasets_app.models import DatasetVersion
+from datasets_app.services import profiling
 from tests.datasets_app.files import chat, json_lines
 from tests.datasets_app.test_api import client_of
 
@@ -217,3 +221,156 @@ def test_line_breaks_and_markup_in_a_text_are_drawn_as_they_are(alice_client, al
     assert "<script>alert" not in answer
     assert '<span class="sign" aria-hidden="true">↵</span>\n' in answer
     assert '<span class="sign" aria-hidden="true">⇥</span>' in answer
+
+
+# --- The whole version ---
+
+
+@pytest.fixture
+def whole(alice, version, base_model):
+    """The API's profile of a dataset."""
+    api = client_of(alice)
+
+    def ask(dataset_id=version.dataset_id, **asked):
+        return api.get(f"/api/v1/datasets/{dataset_id}/profile/", asked)
+
+    return ask
+
+
+@pytest.fixture
+def sent(monkeypatch):
+    """What was sent to workers."""
+    found = []
+    monkeypatch.setattr(profiling.current_app, "send_task", lambda name, kwargs: found.append((name, kwargs)))
+    return found
+
+
+@pytest.fixture(autouse=True)
+def empty_cache():
+    cache.clear()
+
+
+def test_a_small_version_is_counted_whole_at_once(whole, rendered, sent):
+    found = whole().json()
+    lengths = sorted(rendered(number).json()["readings"][0]["tokens"] for number in range(10))
+    tokens = found["tokens"]
+    assert (found["is_whole"], found["is_counting"], found["rows"], sent) == (True, False, 10, [])
+    assert tokens["tokens"] == sum(lengths) and tokens["longest"] == lengths[-1]
+    assert tokens["median"] == lengths[4] and sum(bar["rows"] for bar in tokens["histogram"]) == 10
+    assert (tokens["shortened_rows"], tokens["left_out_rows"], tokens["refused_rows"]) == (0, 0, 0)
+    assert found["content"]["messages"] == {"assistant": 10, "user": 10}
+    assert found["content"]["duplicates"]["exact"] == 0
+
+
+def test_what_a_length_would_cut_is_counted(whole, long_one, base_model):
+    assert whole(long_one, max_length=60).json()["tokens"]["shortened_rows"] == 1
+    assert whole(long_one, max_length=16).json()["tokens"]["left_out_rows"] == 1
+    assert whole(long_one, max_length=16).json()["tokens"]["longer_share"] == 1.0
+
+
+def test_the_page_describes_each_plot_and_has_its_numbers_as_a_table(alice_client, version, base_model, sent):
+    text = alice_client.get(f"/data/{version.dataset_id}/profile/plots/").content.decode()
+    for words in ("How long the examples are", "All fit into the 2,048 tokens", "Who speaks", "None found"):
+        assert words in text
+    assert (
+        text.count("data-plot=")
+        == text.count("The numbers as a table")
+        == text.count("application/json")
+        >= 4
+    )
+    assert "Counted over all 10 examples." in text and "vendor/plotly/plotly-cartesian.min.js" in text
+
+
+def test_of_many_rows_a_seeded_sample_answers_and_a_worker_counts_the_rest(
+    alice_client, version, base_model, whole, sent, monkeypatch
+):
+    monkeypatch.setattr(profiling, "SAMPLE", 4)
+    first = whole().json()
+    assert (first["is_whole"], first["is_counting"], first["tokens"]["rows"]) == (False, True, 4)
+    cache.delete(profiling.sample_key(version, base_model))
+    assert whole().json()["tokens"] == first["tokens"]  # the same rows again
+    wanted = {"version_id": str(version.pk), "base_model_id": str(base_model.pk)}
+    assert sent == [
+        ("datasets_app.tasks.measure_version", wanted)
+    ]  # and one worker, however often it is asked
+
+    address = f"/data/{version.dataset_id}/profile/plots/"
+    assert "from 4 of the 10 examples" in alice_client.get(address).content.decode()
+    headers = {"HX-Request": "true", "HX-Target": "counting"}
+    waiting = alice_client.get(address, headers=headers)
+    assert waiting.content.decode().strip().startswith('<div id="counting"')
+
+    tasks.measure_version(**wanted)
+    found = whole().json()
+    assert (found["is_whole"], found["is_counting"], found["tokens"]["rows"]) == (True, False, 10)
+    assert alice_client.get(address, headers=headers)["HX-Retarget"] == "#whole"
+
+
+def test_a_second_worker_stops_at_once_and_a_missing_version_is_no_error(
+    version, base_model, sent, monkeypatch
+):
+    cache.set(profiling.busy_key(version, base_model), 1)
+    profiling.measure_whole(version=version, base_model=base_model)
+    assert cache.get(profiling.whole_key(version, base_model)) is None
+    tasks.measure_version(version_id=str(uuid.uuid4()), base_model_id=str(base_model.pk))
+
+
+def test_progress_is_told_while_a_worker_counts(version, base_model, whole, sent, monkeypatch):
+    monkeypatch.setattr(profiling, "SAMPLE", 4)
+    profiling.tell_progress(version, base_model, 7)
+    assert whole().json()["progress"] == {"done": 7, "rows": 10}
+
+
+def test_a_queue_that_is_down_is_said_and_the_sample_stays(
+    alice_client, version, base_model, whole, monkeypatch
+):
+    def down(name, kwargs):
+        raise OperationalError("connection refused")
+
+    monkeypatch.setattr(profiling, "SAMPLE", 4)
+    monkeypatch.setattr(profiling.current_app, "send_task", down)
+    assert whole().json()["problem"] == "connection refused"
+    text = alice_client.get(f"/data/{version.dataset_id}/profile/plots/").content.decode()
+    assert "the queue does not answer (connection refused)" in text and "How long the examples are" in text
+
+
+def test_rows_that_a_model_refuses_are_counted_and_the_first_is_named(alice_client, alice, whole, tmp_path):
+    template = (
+        "{% for message in messages %}{% if message.role == 'system' %}{{ raise_exception('No system role') }}"
+        "{% endif %}<|im_start|>{{ message.role }}\n{{ message.content }}<|im_end|>\n{% endfor %}"
+        "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
+    )
+    with_template(tmp_path, template)
+    made = services.create_dataset(
+        owner=alice, name="Two", text=json_lines(chat(), LONG, chat("Why?", "So."))
+    )
+    facts = whole(made.dataset_id, base_model="changed").json()["tokens"]
+    assert (facts["rows"], facts["readable_rows"], facts["refused_rows"]) == (3, 2, 1)
+    assert facts["first_refusal"]["number"] == 2 and "No system role" in facts["first_refusal"]["why"]
+    address = f"/data/{made.dataset_id}/profile/plots/?base_model=changed"
+    assert "1 example cannot be read by this model: number 2" in alice_client.get(address).content.decode()
+
+
+def test_a_broken_model_and_bad_choices_are_answered_in_words(
+    alice_client, version, whole, tmp_path, mallory
+):
+    with_template(tmp_path, "")
+    address = f"/data/{version.dataset_id}/profile/plots/"
+    assert "has no chat template" in alice_client.get(address, {"base_model": "changed"}).content.decode()
+    assert whole(base_model="changed").status_code == 400
+    assert whole(base_model="gpt-9").json()["error"]["field"] == "base_model"
+    assert whole(version=9).status_code == 404
+    assert client_of(mallory).get(f"/api/v1/datasets/{version.dataset_id}/profile/").status_code == 404
+
+
+def test_bars_have_round_widths_and_the_last_one_is_open():
+    counts = token_counts.TokenCounts()
+    for number in range(1, 1001):
+        counts.add(token_counts.Measured(number, number // 2, number), number, number)
+    counts.add(token_counts.Measured(100_000, 50, 100_000), 1001, 1001)
+    bars = counts.histogram()
+    assert bars[0] == {"from": 0, "to": 49, "rows": 49} and bars[1]["rows"] == 50
+    assert sum(bar["rows"] for bar in bars) == 1001 and bars[-1]["to"] is None
+    again = token_counts.TokenCounts.from_dict(json.loads(json.dumps(counts.as_dict())))
+    assert again.facts(500) == counts.facts(500)
+    assert counts.facts(500)["left_out_rows"] == 501

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from rendering import Rendered, Renderer, RenderError, RowTooLong
+from rendering import Rendered, Renderer, RowTooLong
 from rendering.turns import turn_starts
 
 CHOSEN, REJECTED = "chosen", "rejected"
@@ -77,14 +77,14 @@ def conversations_of(row: dict[str, Any], kind: str) -> Iterator[tuple[str, dict
 def render(renderer: Renderer, wanted: dict[str, Any], max_length: int | None) -> Rendered:
     """The example by the way that fits it. Raises RenderError, RowTooLong."""
     if "text" in wanted:
-        raise RenderError("Plain text without turns is not rendered by a chat template.")
-    if "tools" in wanted:
-        raise RenderError("Examples with tools are not rendered.")
-    return renderer.render_training(wanted["messages"], max_length)
+        return renderer.render_plain(wanted["text"], max_length)
+    return renderer.render_training(wanted["messages"], max_length, tools=wanted.get("tools"))
 
 
 def shortest(renderer: Renderer, wanted: dict[str, Any], whole: Rendered) -> int:
-    """Tokens that are left of `whole` when every turn but the last is dropped."""
+    """Tokens that are left of `whole` when every turn but the last is dropped; a plain text can be cut anywhere."""
+    if "text" in wanted:
+        return 1
     messages = wanted.get("messages") or []
     starts = turn_starts(messages)
     if len(starts) < 2:

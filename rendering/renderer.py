@@ -7,8 +7,10 @@ from functools import lru_cache
 from pathlib import Path
 
 from rendering.errors import RenderError, RowTooLong
+from rendering.missing import refuse_missing
 from rendering.model_files import ModelFiles, read_model_files, stamp
 from rendering.template import compile_template
+from rendering.tool_calls import fitted
 from rendering.turns import answer_ranges, drop_oldest_turns, turn_starts
 
 # A str can hold one half of a pair, as JSON can escape it; no tokenizer can read it.
@@ -23,7 +25,7 @@ class Rendered:
 
     `token_ids`, `mask` and `offsets` have one entry per token: the id, whether it is trained, and the range
     of characters of `text` it stands for. `dropped_turns` counts exchanges (a question with its answer)
-    left out so that the rest fits.
+    left out so that the rest fits; `cut_tokens` are those cut off the end of a plain text.
     """
 
     text: str
@@ -31,6 +33,7 @@ class Rendered:
     mask: list[bool]
     dropped_turns: int = 0
     offsets: list[tuple[int, int]] = field(default_factory=list, repr=False)
+    cut_tokens: int = 0
 
     @property
     def trained_tokens(self) -> int:
@@ -74,51 +77,102 @@ class Renderer:
         directory = Path(path).resolve()
         return _load(directory, stamp(directory))
 
-    def render_text(self, messages: Sequence[Message], *, add_generation_prompt: bool = False) -> str:
+    def render_text(
+        self,
+        messages: Sequence[Message],
+        *,
+        add_generation_prompt: bool = False,
+        tools: Sequence[dict] | None = None,
+    ) -> str:
         """The text only."""
+        variables = self._variables(tools)
         return self._template.render(
-            _checked(messages), add_generation_prompt=add_generation_prompt, **self.special_tokens
+            fitted(self._template, _checked(messages), variables),
+            add_generation_prompt=add_generation_prompt,
+            **variables,
         )
 
-    def render_prompt(self, messages: Sequence[Message]) -> Rendered:
+    def render_prompt(self, messages: Sequence[Message], *, tools: Sequence[dict] | None = None) -> Rendered:
         """What the model is given before it answers: ends with the opening of an assistant turn."""
-        text = self.render_text(messages, add_generation_prompt=True)
+        text = self.render_text(messages, add_generation_prompt=True, tools=tools)
         return self._tokenized(text, [], 0)
 
-    def render_training(self, messages: Sequence[Message], max_length: int | None = None) -> Rendered:
-        """A whole example with the mask of what is learned: assistant turns with their end-of-turn token.
+    def render_training(
+        self,
+        messages: Sequence[Message],
+        max_length: int | None = None,
+        *,
+        tools: Sequence[dict] | None = None,
+    ) -> Rendered:
+        """A whole example with the mask of what is learned: assistant turns, their tool calls and end-of-turn token.
 
-        The last message must be the assistant's. A message with `"weight": 0` is read but not learned. An
-        example longer than `max_length` tokens loses its oldest turns after the system message; raises
-        RowTooLong when the last question and answer alone do not fit, and RenderError when the template
-        refuses the messages or does not show where the answers are.
+        The last message must be the assistant's. A message with `"weight": 0` is read but not learned. `tools` are
+        in OpenAI's shape. An example longer than `max_length` tokens loses its oldest turns after the system
+        message; raises RowTooLong when the last question and answer alone do not fit, and RenderError when the
+        template refuses the messages, leaves something of them out or does not show where the answers are.
         """
         checked = _checked(messages, keep_weight=True)
         if not checked or checked[-1]["role"] != "assistant":
             last = checked[-1]["role"] if checked else "nothing"
             raise RenderError(f"The last message must be the assistant's, not {last}.")
-        whole = self._training(checked, 0)
+        variables = self._variables(tools)
+        checked = fitted(self._template, checked, variables)
+        whole = self._training(checked, 0, variables)
+        refuse_missing(whole.text, checked, variables.get("tools"))
         if max_length is None or len(whole.token_ids) <= max_length:
             return whole
         # The more is dropped, the shorter: halve the range instead of trying one turn after the other.
         fewest, most = 1, len(turn_starts(checked)) - 1
-        best = self._training(drop_oldest_turns(checked, most), most) if most >= 1 else whole
+        best = self._training(drop_oldest_turns(checked, most), most, variables) if most >= 1 else whole
         if len(best.token_ids) > max_length:
             raise RowTooLong(len(best.token_ids), max_length)
         while fewest < most:
             middle = (fewest + most) // 2
-            attempt = self._training(drop_oldest_turns(checked, middle), middle)
+            attempt = self._training(drop_oldest_turns(checked, middle), middle, variables)
             if len(attempt.token_ids) <= max_length:
                 best, most = attempt, middle
             else:
                 fewest = middle + 1
         return best
 
+    def render_plain(self, text: str, max_length: int | None = None) -> Rendered:
+        """A plain text, all of it learned, with the end-of-text token behind it; no template is asked.
+
+        What is longer than `max_length` tokens loses its end (`cut_tokens`). Raises RenderError for an empty text.
+        """
+        if not text.strip():
+            raise RenderError("The text is empty.")
+        if half := SURROGATE.search(text):
+            raise RenderError(
+                f"The text holds {ascii(half[0])}, half of a surrogate pair, which is no character."
+            )
+        beginning = self._beginning()
+        whole = beginning + text + self.special_tokens.get("eos_token", "")
+        rendered = self._tokenized(whole, [(len(beginning), len(whole))], 0)
+        if max_length is None or len(rendered.token_ids) <= max_length:
+            return rendered
+        return Rendered(
+            whole[: rendered.offsets[max_length - 1][1]],
+            rendered.token_ids[:max_length],
+            rendered.mask[:max_length],
+            offsets=rendered.offsets[:max_length],
+            cut_tokens=len(rendered.token_ids) - max_length,
+        )
+
+    def _beginning(self) -> str:
+        """The begin-of-text token, where the tokenizer puts one before every text."""
+        bos = self.special_tokens.get("bos_token", "")
+        first = self.tokenizer.encode("").ids[:1]
+        return bos if bos and first == [self.tokenizer.token_to_id(bos)] else ""
+
+    def _variables(self, tools: Sequence[dict] | None) -> dict:
+        return {**self.special_tokens, "tools": list(tools)} if tools else self.special_tokens
+
     def decode(self, token_ids: Sequence[int], *, skip_special_tokens: bool = True) -> str:
         return self.tokenizer.decode(list(token_ids), skip_special_tokens=skip_special_tokens)
 
-    def _training(self, messages: list[Message], dropped: int) -> Rendered:
-        text, ranges = answer_ranges(self._template, messages, self.special_tokens, self._special_texts)
+    def _training(self, messages: list[Message], dropped: int, variables: dict) -> Rendered:
+        text, ranges = answer_ranges(self._template, messages, variables, self._special_texts)
         rendered = self._tokenized(text, ranges, dropped)
         if not any(rendered.mask):
             raise RenderError(

@@ -83,7 +83,8 @@ def _by_prefix(template, messages, index, text, variables) -> tuple[int, int] | 
 def _by_placeholder(template, messages, index, text, variables) -> tuple[int, int] | None:
     """Where a stand-in for the answer lands, if everything around it stays as it is."""
     swapped = [dict(message) for message in messages]
-    swapped[index]["content"] = PLACEHOLDER
+    # Calls stand between the words and the end of the turn, so that a stand-in for both shows where it ends.
+    swapped[index] = {"role": messages[index]["role"], "content": PLACEHOLDER}
     try:
         before, found, after = template.render(swapped, add_generation_prompt=False, **variables).partition(
             PLACEHOLDER

@@ -46,7 +46,7 @@ def test_typed_text_keeps_its_warnings(alice):
     assert set(version.faults[0]) == {"line", "problem", "mend", "severity", "found", "code"}
 
 
-@pytest.mark.parametrize("text", ["", "   ", "hello", "[]", "\x00\x01", '{"text": "a"}'])
+@pytest.mark.parametrize("text", ["", "   ", "hello", "[]", "\x00\x01", '{"prompt": "a"}'])
 def test_what_cannot_be_used_leaves_nothing_behind(alice, own_storage, text):
     with pytest.raises(services.DatasetRefused) as refused:
         services.create_dataset(owner=alice, name="Bad", text=text)

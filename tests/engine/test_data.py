@@ -48,6 +48,42 @@ def test_a_wrong_split_is_named(read):
         read([{**chat_rows()[0], "split": "test"}])
 
 
+def test_a_text_is_learned_whole_with_its_end(read, tiny_model):
+    found = read([{"text": "The sun rises.", "split": "train"}])
+    (example,) = found.train
+    words = Renderer.from_directory(tiny_model).decode(example.input_ids, skip_special_tokens=False)
+    assert words == "The sun rises.<|im_end|>"
+    assert example.labels == example.input_ids
+
+
+def test_a_long_text_loses_its_end_and_the_tokens_are_counted(read):
+    whole = len(read([{"text": "word " * 300}], max_length=10_000).train[0].input_ids)
+    found = read([{"text": "word " * 300}, {"text": "short"}], max_length=100)
+    assert len(found.train[0].input_ids) == 100
+    assert (found.shortened_rows, found.cut_tokens, found.too_long) == (1, whole - 100, [])
+
+
+@pytest.mark.parametrize(
+    ("row", "said"),
+    [
+        ({"prompt": [], "chosen": [], "rejected": []}, "two answers to compare"),
+        ({"prompt": [], "completion": [], "label": True}, "marked as good or bad"),
+        ({"color": "red"}, "no messages and no text"),
+        ({"text": " "}, "no messages and no text"),
+    ],
+)
+def test_rows_of_another_kind_are_told(read, row, said):
+    with pytest.raises(EngineError, match=said):
+        read([row])
+
+
+def test_tools_that_the_template_does_not_show_are_told(read):
+    row = chat_rows()[0]
+    tools = [{"type": "function", "function": {"name": "find_hours"}}]
+    with pytest.raises(EngineError, match="does not tell the model its tools .find_hours"):
+        read([{**row, "tools": tools}])
+
+
 def test_a_file_that_is_not_there_is_told(tiny_model, tmp_path):
     with pytest.raises(EngineError, match="cannot be read"):
         read_examples(tmp_path / "nothing.jsonl", Renderer.from_directory(tiny_model), 256)

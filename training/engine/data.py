@@ -1,25 +1,32 @@
-"""Rows from a file of chat rows to token ids and labels."""
+"""Rows from a file of conversations or texts to token ids and labels."""
 
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
-from rendering import Renderer, RenderError, RowTooLong
+from rendering import Rendered, Renderer, RenderError, RowTooLong
 from training.engine.errors import BAD_DATA, EngineError
 
 IGNORED = -100
+ADVICE_KIND = "Choose a set of conversations or of texts: this training learns from examples to imitate."
 ADVICE_ROWS = "Look at the examples again, mend this one, and start over."
 
 
 @dataclass(frozen=True)
 class Row:
-    """One example. `number` counts the lines of the rows file from 1, `line` is where it was in the upload."""
+    """One example: a conversation, with the tools it may call, or a plain text.
+
+    `number` counts the lines of the rows file from 1, `line` is where it was in the upload.
+    """
 
     number: int
     messages: list[dict]
     is_held_out: bool
     line: int | None = None
+    text: str = ""
+    tools: list[dict] | None = None
 
     @property
     def place(self) -> str:
@@ -41,17 +48,21 @@ class Example:
 
 @dataclass
 class Examples:
-    """Everything the recipe trains and checks on, and what had to be left out."""
+    """Everything the recipe trains and checks on, and what had to be left out.
+
+    `shortened_rows` lost their oldest turns (`dropped_turns`), or, as plain texts, their end (`cut_tokens`).
+    """
 
     train: list[Example] = field(default_factory=list)
     held_out: list[Example] = field(default_factory=list)
     shortened_rows: int = 0
     dropped_turns: int = 0
+    cut_tokens: int = 0
     too_long: list[str] = field(default_factory=list)
 
 
 def read_rows(path: str | Path) -> Iterator[Row]:
-    """The chat rows of a JSON-lines file; raises EngineError (bad_data) naming the line that is wrong."""
+    """The conversations and texts of a JSON-lines file; raises EngineError (bad_data) naming the line that is wrong."""
     try:
         with Path(path).open(encoding="utf-8") as file:
             for number, text in enumerate(file, start=1):
@@ -64,13 +75,13 @@ def read_rows(path: str | Path) -> Iterator[Row]:
 def read_examples(path: str | Path, renderer: Renderer, max_length: int) -> Examples:
     """Rendered rows, each at most `max_length` tokens.
 
-    A row whose last question and answer alone are longer is left out and named in `too_long`. Raises
-    EngineError (bad_data) when the model's template refuses a row or nothing is left to train on.
+    A row whose last question and answer alone are longer is left out and named in `too_long`; a plain text loses
+    its end. Raises EngineError (bad_data) when the model's template refuses a row or nothing is left to train on.
     """
     found = Examples()
     for row in read_rows(path):
         try:
-            rendered = renderer.render_training(row.messages, max_length)
+            rendered = _render(row, renderer, max_length)
         except RowTooLong:
             found.too_long.append(row.place)
             continue
@@ -84,11 +95,18 @@ def read_examples(path: str | Path, renderer: Renderer, max_length: int) -> Exam
         ]
         example = Example(rendered.token_ids, labels)
         (found.held_out if row.is_held_out else found.train).append(example)
-        found.shortened_rows += rendered.dropped_turns > 0
+        found.shortened_rows += rendered.dropped_turns > 0 or rendered.cut_tokens > 0
         found.dropped_turns += rendered.dropped_turns
+        found.cut_tokens += rendered.cut_tokens
     if not found.train:
         raise EngineError(BAD_DATA, _nothing_left(found, max_length), "Add examples, or allow longer ones.")
     return found
+
+
+def _render(row: Row, renderer: Renderer, max_length: int) -> Rendered:
+    if row.text:
+        return renderer.render_plain(row.text, max_length)
+    return renderer.render_training(row.messages, max_length, tools=row.tools)
 
 
 def _nothing_left(found: Examples, max_length: int) -> str:
@@ -104,11 +122,30 @@ def _row(number: int, text: str) -> Row:
         raise EngineError(
             BAD_DATA, f"Row {number} of the examples is not JSON: {error}", ADVICE_ROWS
         ) from error
-    messages = value.get("messages") if isinstance(value, dict) else None
-    if not isinstance(messages, list) or not messages:
-        raise EngineError(BAD_DATA, f"Row {number} of the examples has no messages.", ADVICE_ROWS)
+    value = value if isinstance(value, dict) else {}
+    messages, body = value.get("messages"), value.get("text")
+    if "messages" not in value and "text" not in value and (other := _other_kind(value)):
+        raise EngineError(BAD_DATA, f"Row {number} of the examples holds {other}.", ADVICE_KIND)
+    if not (isinstance(messages, list) and messages) and not (isinstance(body, str) and body.strip()):
+        raise EngineError(BAD_DATA, f"Row {number} of the examples has no messages and no text.", ADVICE_ROWS)
     split = value.get("split", "train")
     if split not in ("train", "held_out"):
         raise EngineError(BAD_DATA, f"Row {number} of the examples has the split {split!r}.", ADVICE_ROWS)
     line = value.get("line")
-    return Row(number, messages, split == "held_out", line if isinstance(line, int) else None)
+    return Row(
+        number,
+        messages if isinstance(messages, list) else [],
+        split == "held_out",
+        line if isinstance(line, int) else None,
+        body if isinstance(body, str) and not messages else "",
+        value.get("tools") or None,
+    )
+
+
+def _other_kind(value: dict[str, Any]) -> str:
+    """What a row holds that this training cannot learn from."""
+    if "chosen" in value and "rejected" in value:
+        return "two answers to compare (a preference)"
+    if "completion" in value and "label" in value:
+        return "an answer marked as good or bad"
+    return ""

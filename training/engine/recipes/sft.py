@@ -87,6 +87,7 @@ def run_sft(run: dict[str, Any], config: SftConfig, reporter: Reporter) -> None:
         held_out_rows=len(examples.held_out),
         shortened_rows=examples.shortened_rows,
         dropped_turns=examples.dropped_turns,
+        cut_tokens=examples.cut_tokens,
         trainable_parameters=trainable,
         device=_device_name(device, threads),
     )
@@ -110,6 +111,7 @@ def run_sft(run: dict[str, Any], config: SftConfig, reporter: Reporter) -> None:
             "held_out_rows": len(examples.held_out),
             "shortened_rows": examples.shortened_rows,
             "dropped_turns": examples.dropped_turns,
+            "cut_tokens": examples.cut_tokens,
             "rows_left_out": len(examples.too_long),
             "max_length": max_length,
         },

@@ -1,6 +1,6 @@
 from django.urls import path
 
-from datasets_app.views import catalogue, connections, imports, profile, reports
+from datasets_app.views import catalogue, connections, curation, gold_stars, imports, profile, reports, sharing
 
 app_name = "datasets"
 urlpatterns = [
@@ -20,9 +20,24 @@ urlpatterns = [
     path("imports/<uuid:import_id>/report/", imports.import_report, name="import-report"),
     path("versions/<uuid:version_id>/report/", reports.version_report, name="version-report"),
     path("versions/<uuid:version_id>/cleaned/", reports.version_cleaned, name="version-cleaned"),
+    path("review/", curation.review_offered, name="review-offered"),
+    path("gold-stars/", gold_stars.gold_star_list, name="gold-star-list"),
+    path("gold-stars/export/", gold_stars.gold_star_export, name="gold-star-export"),
+    path("gold-stars/dataset/", gold_stars.gold_star_dataset, name="gold-star-dataset"),
+    path("gold-stars/<uuid:review_id>/remove/", gold_stars.gold_star_remove, name="gold-star-remove"),
+    path("shared/<str:token>/", sharing.shared, name="shared"),
+    path("shared/<str:token>/name/", sharing.shared_name, name="shared-name"),
+    path("shared/<str:token>/rows/", sharing.shared_rows, name="shared-rows"),
+    path("shared/<str:token>/rate/", sharing.shared_rate, name="shared-rate"),
     path("<uuid:dataset_id>/", catalogue.dataset_detail, name="dataset-detail"),
     path("<uuid:dataset_id>/profile/", profile.dataset_profile, name="dataset-profile"),
     path("<uuid:dataset_id>/add/", catalogue.version_add, name="version-add"),
     path("<uuid:dataset_id>/rename/", catalogue.dataset_rename, name="dataset-rename"),
+    path("<uuid:dataset_id>/review/", curation.review_queue, name="review-queue"),
+    path("<uuid:dataset_id>/review/version/", curation.review_version, name="review-version"),
+    path("<uuid:dataset_id>/review/table/", curation.review_table, name="review-table"),
+    path("<uuid:dataset_id>/sharing/", sharing.share_list, name="share-list"),
+    path("<uuid:dataset_id>/sharing/<uuid:link_id>/revoke/", sharing.share_revoke, name="share-revoke"),
+    path("<uuid:dataset_id>/label-studio/", sharing.label_studio, name="label-studio"),
     path("<uuid:dataset_id>/delete/", catalogue.dataset_delete, name="dataset-delete"),
 ]

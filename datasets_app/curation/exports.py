@@ -165,21 +165,34 @@ def as_alpaca(row: Row) -> Row:
 
 
 def as_prompt_completion(row: Row) -> Row:
-    """`{"prompt", "completion"}`: two texts where there is one question, else two lists of messages (TRL)."""
-    parts = split_answer({"messages": plain_messages(row)})
+    """`{"prompt", "completion"}`: two texts where there is one question, else two lists of messages.
+
+    As in TRL, only the completion is learned: answers in the prompt are context.
+    """
+    refuse_tools(row)
+    parts = split_answer(row)
+    if any(each["role"] == "assistant" and each.get("weight", 1) != 0 for each in parts["prompt"]):
+        raise Unfit("an earlier answer of it is learned too, which this shape cannot say")
+    if any(each.get("weight") == 0 for each in parts["answer"]):
+        raise Unfit("its last answer is context only (weight 0), which this shape cannot say")
     if len(parts["prompt"]) == 1 and len(parts["answer"]) == 1:
         return {"prompt": parts["prompt"][0]["content"], "completion": parts["answer"][0]["content"]}
-    return {"prompt": parts["prompt"], "completion": parts["answer"]}
+    prompt = [{"role": each["role"], "content": each["content"]} for each in parts["prompt"]]
+    return {"prompt": prompt, "completion": parts["answer"]}
 
 
 def plain_messages(row: Row) -> list[Row]:
     """The messages of a row that has neither tools nor answers that are context only. Raises Unfit."""
+    refuse_tools(row)
     messages = messages_of(row)
-    if row.get("tools") or any(m["role"] == "tool" or m.get("tool_calls") for m in messages):
-        raise Unfit("it uses tools, which this shape cannot say")
     if any(each.get("weight") == 0 for each in messages):
         raise Unfit("one of its answers is context only (weight 0), which this shape cannot say")
     return messages
+
+
+def refuse_tools(row: Row) -> None:
+    if row.get("tools") or any(m["role"] == "tool" or m.get("tool_calls") for m in messages_of(row)):
+        raise Unfit("it uses tools, which this shape cannot say")
 
 
 SHAPES: dict[str, Callable[[Row], Row]] = {

@@ -31,13 +31,18 @@ def kind_of_content(row: dict[str, Any]) -> str:
 def content_of(row: dict[str, Any]) -> dict[str, Any]:
     """The row without line, split, conversation and whatever else says where it came from.
 
-    An empty list of tools and a weight of 1 say nothing, so they are left out.
+    An empty list of tools says nothing, nor does a weight of 1 or one of what is never learned; they are left out.
     """
     kept = {name: row[name] for name in CONTENT[kind_of_content(row)] if row.get(name) not in (None, [])}
-    messages = kept.get("messages")
-    if messages and any(message.get("weight") == 1 for message in messages):
-        kept["messages"] = [{k: v for k, v in each.items() if k != "weight" or v != 1} for each in messages]
+    if "messages" in kept:
+        kept["messages"] = [without_idle_weight(each) for each in kept["messages"]]
     return kept
+
+
+def without_idle_weight(message: dict[str, Any]) -> dict[str, Any]:
+    if "weight" in message and (message["weight"] == 1 or message["role"] != "assistant"):
+        return {name: value for name, value in message.items() if name != "weight"}
+    return message
 
 
 def row_key(row: dict[str, Any]) -> str:

@@ -13,6 +13,7 @@ from django.utils.dateparse import parse_date
 from django.utils.translation import gettext as _
 
 from datasets_app.models import Dataset, Review, ReviewSource, ReviewVerdict
+from datasets_app.selectors.catalogue import is_learned
 from datasets_app.selectors.curation import has_tag, with_texts
 
 GUEST_MARK = " #"  # between a guest's name and what keeps two of the same name apart
@@ -124,3 +125,14 @@ def raters_of_stars(user) -> list[str]:
     stars = Review.objects.for_user(user).filter(verdict=ReviewVerdict.STAR)
     names = stars.values_list("reviewer__username", "reviewer_name").distinct().order_by()
     return sorted({shown_name(username or name) for username, name in names if username or name})
+
+
+def turns_of(review: Review) -> list[dict[str, Any]]:
+    """The approved row as turns to show: `[{"role", "content", "learned"}]`, the edited one where there is one."""
+    row = review.row if review.edited is None else review.edited
+    if "text" in row:
+        return [{"role": "assistant", "content": row["text"], "learned": True}]
+    given = row.get("messages") or row.get("prompt") or []
+    answers = [] if "messages" in row else row.get("chosen") or row.get("completion") or []
+    turns = [{**each, "learned": "messages" in row and is_learned(each)} for each in given]
+    return turns + [{**each, "learned": is_learned(each)} for each in answers]

@@ -3,12 +3,15 @@
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 from django.db.models import Count, Max, Q, QuerySet
 from django.utils.translation import gettext as _
 
 from datasets_app.curation.agreement import Agreement, agreement_of, spread
+from datasets_app.curation.row_index import RowIndex
 from datasets_app.models import Dataset, Review, ShareLink
-from datasets_app.selectors.gold_stars import shown_name
+from datasets_app.selectors.curation import BATCH, QueueFilter, described, keys_of, next_rows
+from datasets_app.selectors.gold_stars import shown_name, turns_of
 
 
 def share_links_of(dataset: Dataset) -> QuerySet[ShareLink]:
@@ -23,6 +26,31 @@ def share_links_of(dataset: Dataset) -> QuerySet[ShareLink]:
         )
         .order_by("-created_at")
     )
+
+
+def guest_queue(link: ShareLink, reviewer_name: str, after: int = 0, count: int = BATCH) -> dict[str, Any]:
+    """As `queue`, for a guest: rows not yet seen, their content and what this guest said, and nothing else.
+
+    All guests of a link get the rows in the same shuffled order, so that what they rate overlaps.
+    """
+    index = RowIndex(link.version.rows_sha256)
+    mine = Review.objects.filter(share=link, reviewer_name=reviewer_name)
+    order = np.random.default_rng(link.pk.int).permutation(len(index))
+    is_unseen = ~index.has_any(keys_of(mine))
+    places = np.flatnonzero(is_unseen[order[after:]]) + after
+    found, next_place = next_rows(index, order, places, QueueFilter(), set(), count)
+    shown = ("number", "key", "row", "review")
+    return {
+        "rows": [{name: row[name] for name in shown} for row in described(found, mine)],
+        "next": next_place,
+        "looked_at": len(order) if next_place is None else next_place,
+        "progress": {
+            "total": len(index),
+            "seen": int(np.count_nonzero(~is_unseen)),
+            "stars": 0,
+            "rejected": 0,
+        },
+    }
 
 
 @dataclass(frozen=True)
@@ -81,6 +109,8 @@ def disputed(
     return [
         {
             "review": rows[key],
+            "text": (turns_of(rows[key]) or [{}])[-1].get("content") or "",
+            "number": (rows[key].row_index or 0) + 1,
             "ratings": [(names[rater], rating) for rater, rating in units[key].items()],
             "spread": spread(units[key].values()),
         }

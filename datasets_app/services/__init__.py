@@ -96,11 +96,12 @@ from .versions import (
 )
 
 __all__ = [
+    "CHECKSUMS",
+    "LABEL_STUDIO_LIMIT",
     "BadConnection",
     "BadLink",
     "BadReview",
     "BadTasks",
-    "CHECKSUMS",
     "CannotDerive",
     "CannotGoAgain",
     "ChecksumMismatch",
@@ -108,7 +109,6 @@ __all__ = [
     "DatasetRefused",
     "DiskFull",
     "Guest",
-    "LABEL_STUDIO_LIMIT",
     "NameTaken",
     "NoRowsHere",
     "NoSuchRow",

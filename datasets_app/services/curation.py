@@ -98,6 +98,8 @@ def record_review(
     Raises BadReview, which names the value that cannot be.
     """
     try:
+        # An offered row is kept nowhere else, so what is stored is the row.
+        row = row if dataset else storable(row)
         key, content = row_key(row), content_of(row)
         edited = None if edited is None else check_edit(edited, row)
     except BadEdit as problem:
@@ -148,7 +150,8 @@ def offer_rows(*, owner, source: str, rows: Iterable[dict[str, Any]]) -> int:
     offered = {}
     for row in rows:
         try:
-            offered[row_key(row)] = storable(content_of(row))
+            content = storable(content_of(row))
+            offered[row_key(content)] = content
         except ValueError as problem:
             raise BadReview(str(problem), "rows") from problem
     known = Review.objects.for_user(owner).filter(dataset=None, row_key__in=offered)

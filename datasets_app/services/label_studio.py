@@ -9,6 +9,7 @@ from uuid import UUID
 import msgspec
 from django.utils.translation import gettext as _
 
+from datasets_app.curation import row_key
 from datasets_app.curation.exports import Unfit
 from datasets_app.curation.label_studio import (
     Opinion,
@@ -24,8 +25,9 @@ from datasets_app.selectors.sharing import shown_name
 
 from .curation import BadReview, index_of, record_review
 
-SIZE_LIMIT = 50 * 1024 * 1024  # bytes; the list of tasks is one JSON value and is read whole
+LABEL_STUDIO_LIMIT = 50 * 1024 * 1024  # bytes; the list of tasks is one JSON value and is read whole
 UNKNOWN_SHOWN = 20
+PIECE_BYTES = 64 * 1024
 
 
 class BadTasks(ValueError):
@@ -55,19 +57,29 @@ class Taken:
 
 
 def label_studio_tasks(*, version: DatasetVersion, as_predictions: bool = False) -> Iterator[bytes]:
-    """The version as one JSON list of tasks, a task at a time; reviews by anybody are its annotations."""
+    """The version as one JSON list of tasks, piece by piece; reviews by anybody are its annotations.
+
+    Raises BadReview where no rows are kept. What comes after needs no database.
+    """
     index = index_of(version)
     opinions: dict[str, list[Opinion]] = {}
     reviews = Review.objects.filter(dataset=version.dataset).select_related("reviewer").order_by("created_at")
     for review in reviews:
-        opinions.setdefault(review.row_key, []).append(opinion_of(review))
+        opinion = opinion_of(review)
+        if opinion.says_something:
+            opinions.setdefault(review.row_key, []).append(opinion)
+    return pieces_of(index, opinions, as_predictions)
+
+
+def pieces_of(index: RowIndex, opinions: dict[str, list[Opinion]], as_predictions: bool) -> Iterator[bytes]:
+    piece = bytearray(b"[\n")
     for number, row in enumerate(index.iterate(range(len(index)))):
-        task = task_of(row, number, [], as_predictions)
-        said = [each for each in opinions.get(task["data"]["row_key"], []) if each.says_something]
-        if said:
-            task = task_of(row, number, said, as_predictions)
-        yield (b",\n" if number else b"[\n") + msgspec.json.encode(task)
-    yield b"\n]\n" if len(index) else b"[]\n"
+        task = task_of(row, number, opinions.get(row_key(row), []), as_predictions)
+        piece += (b",\n" if number else b"") + msgspec.json.encode(task)
+        if len(piece) > PIECE_BYTES:
+            yield bytes(piece)
+            piece.clear()
+    yield bytes(piece + b"\n]\n")
 
 
 def opinion_of(review: Review) -> Opinion:
@@ -83,21 +95,14 @@ def opinion_of(review: Review) -> Opinion:
     )
 
 
-def import_label_studio(*, version: DatasetVersion, content: bytes) -> Taken:
-    """Takes the annotations of an export (JSON or JSON_MIN) as reviews of the version's rows.
+def import_label_studio(*, version: DatasetVersion, tasks: Any) -> Taken:
+    """Takes the annotations of an export (JSON or JSON_MIN; bytes, or read already) as reviews of the version's rows.
 
-    Two annotators without a name of one task are told apart by number. Raises BadTasks.
+    Two annotators without a name of one task are told apart by number. Raises BadTasks; BadReview where no rows
+    are kept.
     """
-    if len(content) > SIZE_LIMIT:
-        message = _(
-            "%(size)s MB came; at most %(limit)s MB of tasks can be read at once. Export fewer tasks."
-        )
-        raise BadTasks(message % {"size": len(content) // 2**20 + 1, "limit": SIZE_LIMIT // 2**20})
     try:
-        opinions, unknown = read_tasks(msgspec.json.decode(content.removeprefix(b"\xef\xbb\xbf")))
-    except (msgspec.DecodeError, RecursionError) as problem:
-        message = _("This is no JSON: %(problem)s. In Label Studio choose Export, then JSON or JSON-MIN.")
-        raise BadTasks(message % {"problem": problem}) from problem
+        opinions, unknown = read_tasks(read_json(tasks) if isinstance(tasks, bytes) else tasks)
     except ValueError as problem:
         raise BadTasks(str(problem)) from problem
     taken = Taken(unknown=unknown)
@@ -106,6 +111,19 @@ def import_label_studio(*, version: DatasetVersion, content: bytes) -> Taken:
     for opinion in opinions:
         take_opinion(opinion, version, index, taken, nameless)
     return taken
+
+
+def read_json(content: bytes) -> Any:
+    if len(content) > LABEL_STUDIO_LIMIT:
+        message = _(
+            "%(size)s MB came; at most %(limit)s MB of tasks can be read at once. Export fewer tasks."
+        )
+        raise BadTasks(message % {"size": len(content) // 2**20 + 1, "limit": LABEL_STUDIO_LIMIT // 2**20})
+    try:
+        return msgspec.json.decode(content.removeprefix(b"\xef\xbb\xbf"))
+    except (msgspec.DecodeError, RecursionError) as problem:
+        message = _("This is no JSON: %(problem)s. In Label Studio choose Export, then JSON or JSON-MIN.")
+        raise BadTasks(message % {"problem": problem}) from problem
 
 
 def take_opinion(

@@ -13,6 +13,7 @@ from apex.sockets import socket_routes
 from base_models.models import BaseModel
 from base_models.services import BUILT_IN
 from datasets_app.services import begin_upload, create_connection
+from datasets_app.services import make_share_link, record_review
 from tests.common.routes import Route, routes
 from tests.training.factories import make_adapter, make_version
 from training import queueing, services
@@ -41,10 +42,16 @@ def house(alice, monkeypatch, tmp_path):
     connection = create_connection(owner=alice, name=SECRET, kind="hf", credentials={"token": SECRET})
     imported = begin_upload(owner=alice, length=10, file_name=SECRET)
     token, _plain = create_token(user=alice, name=SECRET, scopes=["read"])
+    star = record_review(
+        owner=alice, reviewer=alice, dataset=version.dataset, version=version, verdict="star", note=SECRET,
+        row={"text": SECRET},
+    )  # fmt: skip
+    link, _token = make_share_link(version=version, label=SECRET)
     return {
         "job_id": job.pk, "plan_id": plan.pk, "dataset_id": version.dataset_id, "version_id": version.pk,
         "adapter_id": adapter.pk, "notice_id": notice.pk, "token_id": token.public_id, "public_id": token.public_id,
         "number": version.number, "model_id": adapter.model_id, "name": "tiny", "format": "json", "key": "x",
+        "link_id": link.pk, "token": "no-such-token", "review_id": star.pk, "api-gold-star": star.pk,
         "uidb36": "x", "path": "x", "file_path": "x", "index": 0,
         "api-job": job.pk, "api-adapter": adapter.pk, "api-dataset": version.dataset_id,
         "connection_id": connection.pk, "api-connection": connection.pk,

@@ -13,7 +13,7 @@ import numpy as np
 from datasets_app.faults import WARNING, Fault
 
 from .digests import CHECK_BITS, digests_of
-from .grouping import RECORD, contradictions, overlaps, repeated, telling
+from .grouping import RECORD, asked_twice, contradictions, overlaps, repeated, telling
 from .spill import BUCKETS, Spill, is_uneven
 
 if TYPE_CHECKING:
@@ -81,26 +81,41 @@ class Duplicates:
 
     def finish(self) -> Iterator[Fault]:
         if self._spill.is_empty:
-            self._compare(iter([self._records[: self._count]]))
+            self._compare(asked_twice(self._records[: self._count]))
         else:
             self._make_room()
             for bucket in range(BUCKETS):
-                self._compare(self._spill.parts(bucket, self._records.size))
+                self._compare_bucket(bucket)
         self._spill.close()
         yield from self._same.faults(SAME, "examples repeat an earlier one")
         yield from self._contradicting.faults(CONTRADICTS, "questions have different answers")
         yield from self._overlapping.faults(OVERLAPS, "questions are both learned from and held out")
 
-    def _compare(self, parts: Iterator[np.ndarray]) -> None:
-        """Looks through parts that together hold all rows of some questions; equal rows are in one part."""
-        kept = None
-        for rows in parts:
-            places, firsts = repeated(rows)
-            self._same.add(rows["line"][places], firsts)
-            kept = rows if kept is None else telling(np.concatenate([telling(kept), rows]))
-        if kept is not None:
-            self._contradicting.add(*contradictions(kept))
-            self._overlapping.add(*overlaps(kept))
+    def _compare_bucket(self, bucket: int) -> None:
+        count = self._spill.part_count(bucket, self._records.size)
+        kept = np.empty(0, RECORD)
+        for number in range(count):
+            rows = self._spill.part(bucket, number, count)
+            if count == 1:
+                self._compare(asked_twice(rows))
+                return
+            # Equal rows are in one part, equal questions need not be.
+            self._name_repeated(rows)
+            kept = telling(np.concatenate([kept, rows]))
+        self._name_questions(kept)
+
+    def _compare(self, rows: np.ndarray) -> None:
+        if rows.size:
+            self._name_repeated(rows)
+            self._name_questions(rows)
+
+    def _name_repeated(self, rows: np.ndarray) -> None:
+        places, firsts = repeated(rows)
+        self._same.add(rows["line"][places], firsts)
+
+    def _name_questions(self, rows: np.ndarray) -> None:
+        self._contradicting.add(*contradictions(rows))
+        self._overlapping.add(*overlaps(rows))
 
     def summary(self) -> dict[str, Any]:
         counts = {

@@ -16,6 +16,11 @@ def _shared(keys: np.ndarray) -> np.ndarray:
     return np.flatnonzero(np.isin(keys, np.unique(twice))) if twice.size else np.empty(0, np.int64)
 
 
+def asked_twice(rows: np.ndarray) -> np.ndarray:
+    """The rows that ask what another one asks; of most files, hardly any."""
+    return rows[_shared(rows["asked"])]
+
+
 def _ordered(rows: np.ndarray, places: np.ndarray, *keys: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """(places in order of `keys` and line, whether a new group of equal keys begins there)."""
     chosen = [key[places] for key in keys]

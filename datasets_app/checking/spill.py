@@ -2,7 +2,6 @@
 
 import os
 import tempfile
-from collections.abc import Iterator
 
 import numpy as np
 
@@ -50,17 +49,17 @@ class Spill:
         while left:
             left = left[self._file.write(left) :]
 
-    def parts(self, bucket: int, most: int) -> Iterator[np.ndarray]:
-        """The records of a bucket, in parts of about `most` at the most; equal rows are in the same part."""
+    def part_count(self, bucket: int, most: int) -> int:
+        """How many parts of about `most` rows a bucket has."""
         total = sum(int(starts[bucket + 1] - starts[bucket]) for _, starts in self._writes)
-        count = -(-total // most)
-        for number in range(count):
-            pieces = [
-                self._read(at, int(starts[bucket]), int(starts[bucket + 1])) for at, starts in self._writes
-            ]
-            if count > 1:
-                pieces = [piece[piece["row"] % np.uint64(count) == number] for piece in pieces]
-            yield np.concatenate(pieces)
+        return -(-total // most)
+
+    def part(self, bucket: int, number: int, count: int) -> np.ndarray:
+        """The records of part `number` (from 0) of so many; equal rows are in the same part."""
+        pieces = [self._read(at, int(starts[bucket]), int(starts[bucket + 1])) for at, starts in self._writes]
+        if count > 1:
+            pieces = [piece[piece["row"] % np.uint64(count) == number] for piece in pieces]
+        return np.concatenate(pieces)
 
     def _read(self, at: int, start: int, stop: int) -> np.ndarray:
         size = (stop - start) * RECORD.itemsize

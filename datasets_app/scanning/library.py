@@ -32,6 +32,7 @@ class Batch(ctypes.Structure):
         ("look_count", ctypes.c_uint64),
         ("known", ctypes.c_void_p),
         ("known_mask", ctypes.c_uint64),
+        ("sample_below", ctypes.c_uint64),
         ("scratch", ctypes.c_void_p),
         ("consumed", ctypes.c_uint64),
         ("lines", ctypes.c_uint64),

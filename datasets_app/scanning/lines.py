@@ -82,6 +82,10 @@ class Scan:
         )
         self._make_room(self._first_size(), b"")
 
+    def sample(self, below: int) -> None:
+        """From the next piece on, flags about `below` of 2^32 lines as IN_SAMPLE."""
+        self._batch.sample_below = below
+
     def __iter__(self) -> Iterator[Columns | Flagged | Lines | LongLine]:
         """Columns cover perfect lines; Flagged, Lines and LongLine come in the order of the file.
 

@@ -19,7 +19,7 @@ scan_body.h is compiled once for each width of vector; scan() takes the widest t
 #define PADDING 64
 
 /* datasets_app/scanning/flags.py says what these mean. */
-enum { MAY_HOLD_ADDRESS = 1, MAY_HOLD_NUMBER = 2, MAY_HOLD_KEY = 4, MAY_BE_TEST_QUESTION = 8, LOOK = 16 };
+enum { MAY_HOLD_ADDRESS = 1, MAY_HOLD_NUMBER = 2, MAY_HOLD_KEY = 4, MAY_BE_TEST_QUESTION = 8, LOOK = 16, IN_SAMPLE = 32 };
 enum { SYSTEM, USER, ASSISTANT };
 
 /* datasets_app/scanning/library.py repeats this as a ctypes.Structure. */
@@ -36,6 +36,8 @@ typedef struct {
     /* bit number (fingerprint & mask) is set for each known test question */
     const uint64_t *known;
     uint64_t known_mask;
+    /* of all lines about sample_below / 2^32 are IN_SAMPLE */
+    uint64_t sample_below;
     uint8_t *scratch;
     /* what was done */
     uint64_t consumed, lines;

@@ -1,59 +1,70 @@
 /* The part of scan.c that works on WIDTH bytes at once; NAME(x) gives its functions names of their own. */
 
+/* A Vector is WIDTH bytes, a Set says which of them have been chosen, bits() gives a Set as a number. */
 #if defined(PORTABLE)
 typedef const uint8_t *NAME(Vector);
+typedef uint32_t NAME(Set);
 static inline NAME(Vector) NAME(load)(const uint8_t *p) { return p; }
-static inline uint32_t NAME(equal)(NAME(Vector) v, uint8_t c)
+static inline void NAME(store)(uint8_t *p, NAME(Vector) v) { memcpy(p, v, WIDTH); }
+static inline NAME(Set) NAME(equal)(NAME(Vector) v, uint8_t c)
 {
     uint32_t mask = 0;
     for (int i = 0; i < WIDTH; i++)
         mask |= (uint32_t)(v[i] == c) << i;
     return mask;
 }
-static inline uint32_t NAME(in_range)(NAME(Vector) v, uint8_t low, uint8_t high)
+static inline NAME(Set) NAME(in_range)(NAME(Vector) v, uint8_t low, uint8_t high)
 {
     uint32_t mask = 0;
     for (int i = 0; i < WIDTH; i++)
         mask |= (uint32_t)(v[i] >= low && v[i] <= high) << i;
     return mask;
 }
-static inline void NAME(store)(uint8_t *p, NAME(Vector) v) { memcpy(p, v, WIDTH); }
+static inline uint32_t NAME(beyond_ascii)(NAME(Vector) v) { return NAME(in_range)(v, 0x80, 0xff); }
+static inline NAME(Set) NAME(either)(NAME(Set) a, NAME(Set) b) { return a | b; }
+static inline NAME(Set) NAME(both)(NAME(Set) a, NAME(Set) b) { return a & b; }
+static inline uint32_t NAME(bits)(NAME(Set) set) { return set; }
 #elif WIDTH == 32
 typedef __m256i NAME(Vector);
+typedef __m256i NAME(Set);
 static inline NAME(Vector) NAME(load)(const uint8_t *p) { return _mm256_loadu_si256((const __m256i *)p); }
-static inline uint32_t NAME(equal)(NAME(Vector) v, uint8_t c)
+static inline void NAME(store)(uint8_t *p, NAME(Vector) v) { _mm256_storeu_si256((__m256i *)p, v); }
+static inline NAME(Set) NAME(equal)(NAME(Vector) v, uint8_t c)
 {
-    return (uint32_t)_mm256_movemask_epi8(_mm256_cmpeq_epi8(v, _mm256_set1_epi8((char)c)));
+    return _mm256_cmpeq_epi8(v, _mm256_set1_epi8((char)c));
 }
-static inline uint32_t NAME(in_range)(NAME(Vector) v, uint8_t low, uint8_t high)
+static inline NAME(Set) NAME(in_range)(NAME(Vector) v, uint8_t low, uint8_t high)
 {
     NAME(Vector) shifted = _mm256_sub_epi8(v, _mm256_set1_epi8((char)low));
-    NAME(Vector) most = _mm256_set1_epi8((char)(high - low));
-    return (uint32_t)_mm256_movemask_epi8(_mm256_cmpeq_epi8(_mm256_min_epu8(shifted, most), shifted));
+    return _mm256_cmpeq_epi8(_mm256_min_epu8(shifted, _mm256_set1_epi8((char)(high - low))), shifted);
 }
-static inline void NAME(store)(uint8_t *p, NAME(Vector) v) { _mm256_storeu_si256((__m256i *)p, v); }
+static inline uint32_t NAME(beyond_ascii)(NAME(Vector) v) { return (uint32_t)_mm256_movemask_epi8(v); }
+static inline NAME(Set) NAME(either)(NAME(Set) a, NAME(Set) b) { return _mm256_or_si256(a, b); }
+static inline NAME(Set) NAME(both)(NAME(Set) a, NAME(Set) b) { return _mm256_and_si256(a, b); }
+static inline uint32_t NAME(bits)(NAME(Set) set) { return (uint32_t)_mm256_movemask_epi8(set); }
 #else
 typedef __m128i NAME(Vector);
+typedef __m128i NAME(Set);
 static inline NAME(Vector) NAME(load)(const uint8_t *p) { return _mm_loadu_si128((const __m128i *)p); }
-static inline uint32_t NAME(equal)(NAME(Vector) v, uint8_t c)
-{
-    return (uint32_t)_mm_movemask_epi8(_mm_cmpeq_epi8(v, _mm_set1_epi8((char)c)));
-}
-static inline uint32_t NAME(in_range)(NAME(Vector) v, uint8_t low, uint8_t high)
+static inline void NAME(store)(uint8_t *p, NAME(Vector) v) { _mm_storeu_si128((__m128i *)p, v); }
+static inline NAME(Set) NAME(equal)(NAME(Vector) v, uint8_t c) { return _mm_cmpeq_epi8(v, _mm_set1_epi8((char)c)); }
+static inline NAME(Set) NAME(in_range)(NAME(Vector) v, uint8_t low, uint8_t high)
 {
     NAME(Vector) shifted = _mm_sub_epi8(v, _mm_set1_epi8((char)low));
-    NAME(Vector) most = _mm_set1_epi8((char)(high - low));
-    return (uint32_t)_mm_movemask_epi8(_mm_cmpeq_epi8(_mm_min_epu8(shifted, most), shifted));
+    return _mm_cmpeq_epi8(_mm_min_epu8(shifted, _mm_set1_epi8((char)(high - low))), shifted);
 }
-static inline void NAME(store)(uint8_t *p, NAME(Vector) v) { _mm_storeu_si128((__m128i *)p, v); }
+static inline uint32_t NAME(beyond_ascii)(NAME(Vector) v) { return (uint32_t)_mm_movemask_epi8(v); }
+static inline NAME(Set) NAME(either)(NAME(Set) a, NAME(Set) b) { return _mm_or_si128(a, b); }
+static inline NAME(Set) NAME(both)(NAME(Set) a, NAME(Set) b) { return _mm_and_si128(a, b); }
+static inline uint32_t NAME(bits)(NAME(Set) set) { return (uint32_t)_mm_movemask_epi8(set); }
 #endif
 
 /* Whether nine digits have come with nothing but separators between them; *run is how many there are so far. */
 static inline int NAME(has_nine_digits)(NAME(Vector) v, uint32_t digits, uint32_t used, uint32_t *run)
 {
-    uint32_t kept = digits | NAME(equal)(v, ' ') | NAME(equal)(v, '\\') | NAME(in_range)(v, '-', '/') |
-                    NAME(in_range)(v, '(', ')');
-    uint32_t breaks = ~kept & used;
+    NAME(Set) separators = NAME(either)(NAME(either)(NAME(equal)(v, ' '), NAME(equal)(v, '\\')),
+                                        NAME(either)(NAME(in_range)(v, '-', '/'), NAME(in_range)(v, '(', ')')));
+    uint32_t breaks = ~(digits | NAME(bits)(separators)) & used;
     if (*run + (uint32_t)__builtin_popcount(digits) < 9) {
         uint32_t behind = breaks ? ~(0xffffffffu >> __builtin_clz(breaks)) : 0xffffffffu; /* the last break */
         *run = (breaks ? 0 : *run) + (uint32_t)__builtin_popcount(digits & behind);
@@ -78,7 +89,7 @@ static inline int NAME(has_nine_digits)(NAME(Vector) v, uint32_t digits, uint32_
 static inline int NAME(is_plain_utf8)(const uint8_t *p, const uint8_t *end, size_t *more, int *visible)
 {
     while (p < end) {
-        uint32_t high = NAME(in_range)(NAME(load)(p), 0x80, 0xff);
+        uint32_t high = NAME(beyond_ascii)(NAME(load)(p));
         if (!high) {
             p += WIDTH;
             continue;
@@ -107,28 +118,36 @@ static inline int64_t NAME(read_text)(const uint8_t **at, const uint8_t *end, ui
     while (p < end) {
         NAME(Vector) v = NAME(load)(p);
         NAME(store)(out, v);
-        uint32_t quotes = NAME(equal)(v, '"');
-        uint32_t stops = quotes | NAME(equal)(v, '\\') | NAME(in_range)(v, 0, 0x1f) | NAME(equal)(v, 0x7f);
+        NAME(Set) ends = NAME(either)(NAME(either)(NAME(equal)(v, '"'), NAME(equal)(v, '\\')),
+                                      NAME(either)(NAME(in_range)(v, 0, 0x1f), NAME(equal)(v, 0x7f)));
+        uint32_t stops = NAME(bits)(ends);
         uint32_t used = stops ? (stops & -stops) - 1 : (uint32_t)((1ull << WIDTH) - 1);
-        beyond |= NAME(in_range)(v, 0x80, 0xff) & used;
-        ink |= NAME(in_range)(v, 0x21, 0x7e) & used;
+        beyond |= NAME(beyond_ascii)(v) & used;
+        if (!ink)
+            ink = NAME(bits)(NAME(in_range)(v, 0x21, 0x7e)) & used;
 
-        uint32_t digits = NAME(in_range)(v, '0', '9') & used;
+        uint32_t digits = NAME(bits)(NAME(in_range)(v, '0', '9')) & used;
         if (digits | run)
             flags |= NAME(has_nine_digits)(v, digits, used, &run) ? MAY_HOLD_NUMBER : 0;
         NAME(Vector) next = NAME(load)(p + 1);
-        uint32_t joints = NAME(equal)(v, '-') | NAME(equal)(v, '_');
-        if (joints & used) { /* only those behind the last letter of a mark, and rows of dashes */
+        NAME(Set) joints = NAME(either)(NAME(equal)(v, '-'), NAME(equal)(v, '_'));
+        NAME(Set) capital = NAME(both)(NAME(equal)(v, 'A'), NAME(either)(NAME(either)(NAME(equal)(next, 'K'),
+                                                                                     NAME(equal)(next, 'S')),
+                                                                         NAME(equal)(next, 'I')));
+        NAME(Set) others = NAME(either)(NAME(either)(NAME(both)(NAME(equal)(v, 'y'), NAME(equal)(next, 'J')),
+                                                     NAME(both)(NAME(equal)(v, 'x'), NAME(equal)(next, 'o'))),
+                                        NAME(either)(NAME(both)(NAME(equal)(v, '{'), NAME(equal)(next, '{')),
+                                                     NAME(equal)(v, '@')));
+        uint32_t marks = NAME(bits)(NAME(either)(joints, NAME(either)(capital, others)));
+        if (marks & used) { /* `-` and `_` only behind the last letter of a mark, and rows of dashes */
             NAME(Vector) last = NAME(load)(p - 1);
-            joints &= NAME(equal)(last, 'k') | NAME(equal)(last, 't') | NAME(equal)(last, 'i') |
-                      NAME(equal)(last, 'f') | NAME(equal)(last, 'm') | NAME(equal)(last, 'b') |
-                      NAME(in_range)(last, 'o', 'u') | NAME(equal)(next, '-');
+            NAME(Set) letters = NAME(either)(
+                NAME(either)(NAME(either)(NAME(equal)(last, 'k'), NAME(equal)(last, 't')),
+                             NAME(either)(NAME(equal)(last, 'i'), NAME(equal)(last, 'f'))),
+                NAME(either)(NAME(either)(NAME(equal)(last, 'm'), NAME(equal)(last, 'b')),
+                             NAME(either)(NAME(in_range)(last, 'o', 'u'), NAME(equal)(next, '-'))));
+            marks &= ~NAME(bits)(joints) | NAME(bits)(letters);
         }
-        uint32_t marks = NAME(equal)(v, '@') | joints | (NAME(equal)(v, 'y') & NAME(equal)(next, 'J')) |
-                         (NAME(equal)(v, 'x') & NAME(equal)(next, 'o')) |
-                         (NAME(equal)(v, 'A') & (NAME(equal)(next, 'K') | NAME(equal)(next, 'S') |
-                                                 NAME(equal)(next, 'I'))) |
-                         (NAME(equal)(v, '{') & NAME(equal)(next, '{'));
         for (marks &= used; marks; marks &= marks - 1) {
             const uint8_t *mark = p + __builtin_ctz(marks);
             if (*mark == '{')
@@ -411,6 +430,8 @@ static void NAME(scan)(const uint8_t *buffer, size_t length, int is_last, uint64
         if (perfect) {
             batch->line[batch->count] = (uint32_t)(first_line + lines);
             batch->count++;
+            if ((uint32_t)((first_line + lines) * 2654435761u) < batch->sample_below)
+                seen |= IN_SAMPLE;
         } else {
             seen = LOOK;
         }

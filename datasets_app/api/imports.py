@@ -10,6 +10,7 @@ from rest_framework.response import Response
 from apex.common.access import owned_or_404
 from apex.common.api_errors import Unacceptable
 from datasets_app import selectors, services
+from datasets_app.api.mapping import HELP, MappingField
 from datasets_app.models import DatasetImport, ImportStatus
 
 
@@ -33,11 +34,7 @@ class ImportSerializer(serializers.ModelSerializer):
 
 
 class AgainSerializer(serializers.Serializer):
-    mapping = serializers.DictField(
-        child=serializers.CharField(),
-        required=False,
-        help_text='Which column is what, such as {"question": "Frage", "answer": "Antwort"}.',
-    )
+    mapping = MappingField(required=False, help_text=HELP)
 
 
 class ImportFilter(django_filters.FilterSet):

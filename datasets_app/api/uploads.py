@@ -6,7 +6,6 @@ Core, creation, creation-with-upload, checksum, expiration and termination. A fi
 
 import base64
 import binascii
-import json
 from uuid import UUID
 
 from django.http import HttpResponse, QueryDict
@@ -21,6 +20,7 @@ from rest_framework.views import APIView
 from apex.common.access import owned_or_404
 from apex.common.api_errors import Unacceptable
 from datasets_app import services
+from datasets_app.api.mapping import BadMapping, read_mapping
 from datasets_app.models import Dataset, DatasetImport, ImportSource, ImportStatus
 
 VERSION = "1.0.0"
@@ -242,14 +242,11 @@ def metadata_in(request) -> dict[str, str]:
     return found
 
 
-def mapping_in(text: str) -> dict:
+def mapping_in(text: str) -> dict[str, str]:
     try:
-        found = json.loads(text or "{}")
-    except ValueError:
-        found = None
-    if not isinstance(found, dict):
-        raise TusRefusal(400, "mapping must be a JSON object that names columns.", code="invalid")
-    return found
+        return read_mapping(text) if text else {}
+    except BadMapping as problem:
+        raise TusRefusal(400, str(problem), code="invalid", field="mapping") from problem
 
 
 def local_address(text: str) -> str:

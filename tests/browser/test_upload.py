@@ -111,6 +111,45 @@ def test_a_bad_file_is_read_about_and_mended(page, tmp_path):
     page.locator("li.learned").first.wait_for()
 
 
+def test_columns_that_nobody_knows_are_named_on_the_page(page, tmp_path):
+    table = tmp_path / "tabelle.csv"
+    rows = "".join(f"{n};Wie geht Sache {n}?;{'So geht sie. ' * 30}\n" for n in range(7000))
+    table.write_text("Nr;Frage an uns;Unsere Antwort\n" + rows)
+    sign_up(page, f"uta-{uuid.uuid4().hex[:6]}")
+    page.goto("/data/add/")
+    page.set_input_files("input[type=file]", table)
+    page.get_by_role("button", name="Check and keep these").click()
+    page.get_by_role("heading", name="Which column is the question").wait_for(timeout=60_000)
+    bubbles = page.locator("#columns .chat")
+    assert "Wie geht Sache 0?" in bubbles.first.inner_text()
+
+    # The first rows follow what is chosen
+    page.get_by_role("combobox", name="The question").select_option("Nr")
+    wait_for(page, lambda: "Wie geht" not in bubbles.first.inner_text(), 10)
+    page.get_by_text("A better and a worse answer").click()
+    page.get_by_role("combobox", name="The worse answer").wait_for()
+    page.get_by_text("Questions with answers", exact=True).click()
+    page.get_by_role("combobox", name="The answer it should learn").wait_for()
+    page.get_by_role("combobox", name="The question").select_option("Frage an uns")
+    page.get_by_role("combobox", name="The answer it should learn").select_option("Unsere Antwort")
+    page.get_by_role("button", name="Read it like this").click()
+    page.get_by_text("7,000").first.wait_for(timeout=60_000)
+    assert "Wie geht Sache 0?" in page.locator("li.user").first.inner_text()
+
+
+def test_the_wizard_takes_a_large_file(page, tmp_path):
+    path, rows = large_file(tmp_path / "wizard.jsonl", 5 * MB)
+    sign_up(page, f"vic-{uuid.uuid4().hex[:6]}")
+    page.goto("/teach/")
+    page.get_by_label("Name").fill("Coach")
+    page.get_by_role("button", name="Next").click()
+    page.set_input_files("input[type=file]", path)
+    page.get_by_text(f"{rows:,}").first.wait_for(timeout=60_000)
+    page.locator("li.learned").first.wait_for()
+    page.get_by_role("link", name="Next: pick a starting point").click()
+    page.get_by_role("button", name="Next: before you start").wait_for()
+
+
 def test_an_upload_can_be_paused_and_cancelled(page, stack, tmp_path):
     path, _rows = large_file(tmp_path / "forty.jsonl", 40 * MB)
     size = path.stat().st_size

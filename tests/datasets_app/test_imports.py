@@ -567,3 +567,29 @@ def test_reading_tells_how_far_it_is(alice, monkeypatch):
     imported = brought(alice)
     making.bring(str(imported.pk), leases.claim(str(imported.pk)))
     assert told == sorted(told) and told[-1] == 1.0
+
+
+def test_a_call_may_name_the_columns_at_once(alice_client, upload):
+    table = "Nr;Frage an uns;Unsere Antwort\n" + "".join(f"{n};Was ist {n}?;Das ist {n}.\n" for n in range(9))
+    columns = {"question": "Frage an uns", "answer": "Unsere Antwort"}
+
+    def bring(mapping):
+        form = {"name": "T", "file": upload(table, "t.csv")} | ({"mapping": mapping} if mapping else {})
+        return alice_client.post("/api/v1/datasets/", form)
+
+    assert bring(None).status_code == 400
+    for wrong in ("[1]", "no json", '{"question": 1}', '{"colour": "Nr"}'):
+        assert bring(wrong).json()["error"]["field"] == "mapping"
+    made = bring(json.dumps(columns))
+    assert (made.status_code, made.json()["latest"]["row_count"]) == (201, 9)
+    body = {"name": "As JSON", "text": table, "mapping": columns}
+    made = alice_client.post("/api/v1/datasets/", json.dumps(body), content_type="application/json")
+    assert made.status_code == 201
+
+
+def test_a_superuser_sees_imports_and_sets_how_much_one_may_bring(alice, admin_client):
+    imported = services.begin_upload(owner=alice, length=5, file_name="seen by the admin.jsonl")
+    assert "seen by the admin" in text_of(admin_client.get("/admin/datasets_app/datasetimport/"))
+    address = f"/admin/datasets_app/datasetimport/{imported.pk}/change/"
+    assert admin_client.get(address).status_code == 200
+    assert 'name="upload_limit_mb"' in text_of(admin_client.get(f"/admin/accounts/user/{alice.pk}/change/"))

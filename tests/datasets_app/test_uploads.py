@@ -179,6 +179,8 @@ def test_another_version_of_tus_is_refused(script):
         {"Upload-Length": "1", "Upload-Metadata": "filename ###"},
         {"Upload-Length": "1", "Upload-Metadata": "filename YQ==,filename YQ=="},
         {"Upload-Length": "1", "Upload-Metadata": told(mapping="[1]")},
+        {"Upload-Length": "1", "Upload-Metadata": told(mapping='{"question": [1]}')},
+        {"Upload-Length": "1", "Upload-Metadata": told(mapping='{"colour": "x"}')},
         {"Upload-Length": "1", "Upload-Metadata": "filename /w=="},
     ],
 )

@@ -10,6 +10,7 @@ from rendering.model_facts import read_model_facts
 from training.engine.config import SftConfig
 from training.engine.estimate import estimate
 from training.engine.hardware import read_hardware
+from training.kinds import refusal_of
 from training.models import Status, TrainingJob
 from training.services import StartRefused, settled_config
 
@@ -77,6 +78,8 @@ def estimate_job(version: DatasetVersion, base_model: BaseModel, config: dict | 
     """
     settings = SftConfig.from_dict(settled_config(base_model, config))
     max_length = min(settings.max_length, base_model.context)
+    if refusal := refusal_of(version):
+        raise StartRefused(refusal, field="dataset")
     try:
         check_template(version=version, base_model=base_model)
         lengths = measure_lengths(version, base_model, max_length)

@@ -4,6 +4,7 @@ from django.db.models import Count, Prefetch
 
 from base_models.models import BaseModel
 from datasets_app.models import Dataset, DatasetVersion
+from training.kinds import LEARNED
 from training.models import Adapter, Metric, Plan, Status, TrainingJob
 
 LATEST = 6
@@ -53,7 +54,8 @@ def usable_versions(user):
     """Latest versions that can be trained on, newest dataset first."""
     newest_first = Prefetch("versions", DatasetVersion.objects.order_by("-number"), to_attr="newest_versions")
     datasets = Dataset.objects.for_user(user).prefetch_related(newest_first)
-    return [dataset.newest_versions[0] for dataset in datasets if dataset.newest_versions]
+    newest = [dataset.newest_versions[0] for dataset in datasets if dataset.newest_versions]
+    return [version for version in newest if version.kind in LEARNED["sft"]]
 
 
 def base_model_choices() -> list[dict]:

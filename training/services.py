@@ -13,6 +13,7 @@ from datasets_app.models import DatasetVersion
 from datasets_app.services.profiling import TemplateRefused, check_template
 from training import events
 from training.engine.config import ConfigError, SftConfig
+from training.kinds import refusal_of
 from training.models import MOVES, Adapter, JobEvent, Plan, Status, TrainingJob
 from training.queueing import choose_queue, send_job
 
@@ -61,6 +62,8 @@ def start_job(
             % {"name": base_model.name},
             field="base_model",
         )
+    if refusal := refusal_of(dataset_version, method):
+        raise StartRefused(refusal, field="dataset")
     if dataset_version.train_count == 0:
         raise StartRefused(
             _("%(name)s has no example to learn from; add some first.")

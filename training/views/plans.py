@@ -15,6 +15,7 @@ from datasets_app import services as dataset_services
 from datasets_app.models import Dataset, DatasetImport
 from training import estimating, selectors, services
 from training.forms import AdvancedForm, GoalForm, TypedExamplesForm
+from training.kinds import refusal_of
 from training.models import Plan
 
 SOURCES = ["file", "mine", "typed", "demo"]
@@ -40,7 +41,11 @@ def teach(request):
     form = GoalForm(request.POST or None)
     if request.method == "POST" and form.is_valid():
         form.instance.owner = request.user
-        form.instance.dataset_version = dataset.latest if dataset else None
+        version = dataset.latest if dataset else None
+        if version and (refusal := refusal_of(version)):
+            messages.error(request, refusal)
+            version = None
+        form.instance.dataset_version = version
         plan = form.save()
         return redirect("training:plan-examples", plan_id=plan.pk)
     return render(
@@ -154,6 +159,9 @@ def take_examples(request, plan: Plan, context: dict) -> bool:
         version = dataset_services.demo_dataset(owner=request.user)
     else:
         raise Http404
+    if version and (refusal := refusal_of(version)):
+        context["refused"] = refusal
+        return False
     plan.dataset_version = version
     plan.save(update_fields=["dataset_version", "changed_at"])
     return True

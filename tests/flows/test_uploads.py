@@ -1,6 +1,8 @@
 """An upload by the API against a whole running Apex: cut on the wire, gone on with, checked by a worker."""
 
 import base64
+import os
+import signal
 import socket
 import time
 import urllib.request
@@ -105,3 +107,21 @@ def bring(api, content: bytes, name: str) -> str:
     )  # fmt: skip
     assert int(begun["Upload-Offset"]) == len(content)
     return begun["Location"].rstrip("/").rpartition("/")[2]
+
+
+@pytest.mark.slow
+def test_a_worker_that_is_killed_loses_no_import(stack):
+    api = Api(stack, f"yan-{uuid.uuid4().hex[:6]}")
+    content = "".join(LINE % (number, number) for number in range(12_000)).encode()
+    key = bring(api, content, "large.jsonl")
+
+    def status() -> str:
+        return api.call("GET", f"/api/v1/imports/{key}/")[1]["status"]
+
+    wait_for(lambda: status() == "checking", 30)
+    os.kill(stack.pid("worker-default"), signal.SIGKILL)
+    wait_for(lambda: status() == "done", 150)
+    _status, imported = api.call("GET", f"/api/v1/imports/{key}/")
+    _status, dataset = api.call("GET", f"/api/v1/datasets/{imported['dataset']}/")
+    assert dataset["name"] == "large" and dataset["latest"]["row_count"] == 12_000
+    assert not (stack.data / "uploads" / f"{key}.part").exists()

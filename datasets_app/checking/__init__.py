@@ -5,6 +5,7 @@ from collections.abc import Callable
 from .base import Check
 from .contamination import Contamination
 from .duplicates import Duplicates
+from .languages import Languages
 from .privacy import Privacy
 from .profile import Profile
 
@@ -14,4 +15,5 @@ CHECKS: dict[str, Callable[[], Check]] = {
     "duplicates": Duplicates,
     "privacy": Privacy,
     "contamination": Contamination,
+    "languages": Languages,
 }

@@ -6,8 +6,8 @@ one of the languages has. Short texts and lists stay "unknown". Of the single se
 languages, most of 6 to 15 words) at least 9 of 10 are told right, and at most 3 of 100 are given a wrong name;
 longer texts are surer.
 
-The sample is every nth row, n doubling as the file goes on, so that at most MOST rows are kept for any file and
-about MOST × log2(rows / MOST) looked at.
+The sample is spread evenly over the file and thins out as it goes on, so that at most MOST rows are kept of any
+file, and about MOST × log2(rows / MOST) looked at.
 """
 
 import re
@@ -17,7 +17,8 @@ from typing import Any
 
 from datasets_app.faults import Fault
 
-MOST = 2000
+MOST = 500
+ALL = 1 << 32
 CHARACTERS = 400  # of a text; more does not make it surer
 UNKNOWN = "unknown"
 # Of the words of a text so many must be among a language's commonest, and so many more than of the next one.
@@ -166,46 +167,40 @@ def answer_in(row: dict[str, Any]) -> str:
     return text
 
 
+def place_of(line: int) -> int:
+    """A number below 2^32 that spreads lines evenly (Knuth's multiplicative hash); scan_body.h has the same."""
+    return line * 2654435761 & 0xFFFFFFFF
+
+
 class Languages:
-    """The check that finds nothing and tells which languages the answers are in, by a sample."""
+    """The check that finds nothing and tells which languages the answers are in, by a sample.
+
+    A row is in the sample while the place of its line is below `below`, which halves whenever more than `most` are.
+    """
 
     def __init__(self, most: int = MOST) -> None:
         self.most = most
-        self.rows = 0
-        self.every = 1
-        self._found: list[str] = []
-
-    def wants(self, count: int = 1) -> bool:
-        """Whether one of the next `count` rows is looked at, so that rows may be passed over undecoded."""
-        return -self.rows % self.every < count
-
-    def skip(self, count: int) -> None:
-        """Rows that were not shown because they were not wanted."""
-        self.rows += count
+        self.below = ALL
+        self._sample: list[tuple[int, str]] = []
+        self._last = (0, 0)  # a line, and how many rows of it there were
 
     def see(self, row: dict[str, Any], kind: str) -> Iterator[Fault]:
-        if self.rows % self.every == 0:
-            self._found.append(language_of(answer_in(row)))
-            if len(self._found) > self.most:
-                # Every other one goes: what stays are the rows that the wider step would have taken.
-                self._found = self._found[::2]
-                self.every *= 2
-        self.rows += 1
+        line = row["line"] or 0
+        self._last = (line, self._last[1] + 1 if line == self._last[0] else 0)
+        place = place_of(line + (self._last[1] << 16))
+        if place < self.below:
+            self._sample.append((place, answer_in(row)))
+            while len(self._sample) > self.most:
+                self.below //= 2
+                self._sample = [each for each in self._sample if each[0] < self.below]
         yield from ()
 
     def finish(self) -> Iterator[Fault]:
         yield from ()
 
     def summary(self) -> dict[str, Any]:
-        """`counts`: rows of the sample by language (ISO 639-1, or "unknown"); `sampled` of `rows`, every nth."""
-        if not self._found:
+        """`counts`: rows of the sample by language (ISO 639-1, or "unknown"); `sampled` rows, about one in `one_in`."""
+        if not self._sample:
             return {}
-        counts = dict(Counter(self._found).most_common())
-        return {
-            "languages": {
-                "counts": counts,
-                "sampled": len(self._found),
-                "rows": self.rows,
-                "every": self.every,
-            }
-        }
+        counts = dict(Counter(language_of(text) for _place, text in self._sample).most_common())
+        return {"languages": {"counts": counts, "sampled": len(self._sample), "one_in": ALL // self.below}}

@@ -38,7 +38,10 @@ def records(file: Opened, running: Running) -> Iterator[Found | Broken]:
     scanner = library.load()
     assert scanner is not None
     scan = Scan(scanner, file.stream, library.known_bits(list(known_items())), ONE_LINE)
+    languages = running.checks.get("languages")
     for item in scan:
+        if languages is not None:
+            scan.sample(languages.below)
         if isinstance(item, Columns):
             _take_columns(running, item)
         elif isinstance(item, Flagged):

@@ -174,17 +174,17 @@ def turns_plot(content: dict[str, Any]) -> dict[str, Any]:
 
 
 def languages_plot(content: dict[str, Any]) -> dict[str, Any]:
-    found = content["languages"] or {"counts": {}, "sampled": 0, "rows": 0}
+    found = content["languages"] or {"counts": {}, "sampled": 0, "one_in": 1}
     counts = list(found["counts"].items())
     rest = sum(count for _language, count in counts[LANGUAGES_SHOWN:])
     named = [(language_words(language), count) for language, count in counts[:LANGUAGES_SHOWN]]
     if rest:
         named.append((_("others"), rest))
-    if found["sampled"] < found["rows"]:
-        words = _("Told by script and common words, of %(sampled)s examples spread over all %(rows)s.")
+    if found["one_in"] > 1:
+        words = _("Told by script and common words, of %(sampled)s examples spread over all of them.")
     else:
-        words = _("Told by script and common words, of all %(rows)s examples.")
-    words %= {"sampled": f"{found['sampled']:,}", "rows": f"{found['rows']:,}"}
+        words = _("Told by script and common words, of all %(sampled)s examples.")
+    words %= {"sampled": f"{found['sampled']:,}"}
     return plot(
         "languages", _("Which languages the answers are in"), "",
         f"{words} {_('Short texts stay “not sure”.')}",

@@ -1,10 +1,13 @@
 """Which language a text is in: sentences of our own, and what the sample promises."""
 
+import json
 import time
 
 import pytest
 
-from datasets_app.checking.languages import UNKNOWN, Languages, language_of
+from datasets_app.checking.languages import MOST, UNKNOWN, Languages, language_of
+from datasets_app.reading import check_file
+from datasets_app.scanning import library
 
 SENTENCES = {
     "en": ["The harbour opens at nine and closes when the last boat is in.", "I don't know what you mean by that.",
@@ -76,11 +79,9 @@ SENTENCES = {
 }  # fmt: skip
 
 
-def row(answer: str, question: str = "?") -> dict:
-    return {
-        "messages": [{"role": "user", "content": question}, {"role": "assistant", "content": answer}],
-        "line": 1,
-    }
+def row(answer: str, question: str = "?", line: int = 1) -> dict:
+    messages = [{"role": "user", "content": question}, {"role": "assistant", "content": answer}]
+    return {"messages": messages, "line": line}
 
 
 def test_9_of_10_sentences_are_told_right_and_few_of_the_rest_wrong():
@@ -103,9 +104,7 @@ def test_answers_are_counted_by_language_and_the_sample_is_told():
     check = Languages()
     for text in SENTENCES["en"] + SENTENCES["de"][:2]:
         assert list(check.see(row(text), "chat")) == []
-    assert check.summary() == {
-        "languages": {"counts": {"en": 6, "de": 2}, "sampled": 8, "rows": 8, "every": 1}
-    }
+    assert check.summary() == {"languages": {"counts": {"en": 6, "de": 2}, "sampled": 8, "one_in": 1}}
     assert list(check.finish()) == [] and Languages().summary() == {}
 
 
@@ -115,19 +114,25 @@ def test_a_short_answer_is_told_by_its_question():
     assert check.summary()["languages"]["counts"] == {"de": 1}
 
 
-def test_of_a_large_file_every_nth_row_is_looked_at_whatever_its_place():
-    check = Languages(most=100)
-    looked_at = 0
+@pytest.mark.parametrize("lines_a_row", [0, 1, 8])
+def test_the_sample_of_a_large_file_is_spread_over_all_of_it_whatever_its_lines(lines_a_row):
+    check = Languages(most=200)
     for number in range(10_000):
-        if check.wants():
-            looked_at += 1
-            list(check.see(row(SENTENCES["en" if number < 5000 else "fr"][number % 6]), "chat"))
-        else:
-            check.skip(1)
+        text = SENTENCES["en" if number < 5000 else "fr"][number % 6]
+        list(check.see(row(text, line=1 + number * lines_a_row), "chat"))
     found = check.summary()["languages"]
-    assert found["rows"] == 10_000 and 50 <= found["sampled"] <= 101 and looked_at < 600
-    assert abs(found["counts"]["en"] - found["counts"]["fr"]) <= 3
-    assert -(-10_000 // found["every"]) == found["sampled"]
+    assert 80 <= found["sampled"] <= 200 and found["one_in"] >= 32
+    assert 0.8 < found["counts"]["en"] / found["counts"]["fr"] < 1.25
+
+
+def test_the_scanned_and_the_careful_way_find_the_same_languages(tmp_path, monkeypatch):
+    texts = [SENTENCES["de" if number % 3 else "fr"][number % 6] for number in range(5000)]
+    path = tmp_path / "chats.jsonl"
+    path.write_text("".join(json.dumps({"messages": row(text)["messages"]}) + "\n" for text in texts))
+    scanned = check_file(path).profile["languages"]
+    monkeypatch.setattr(library, "load", lambda: None)
+    assert check_file(path).profile["languages"] == scanned
+    assert scanned["sampled"] <= MOST and scanned["counts"]["de"] > scanned["counts"]["fr"] > 50
 
 
 def test_one_text_takes_less_than_a_millisecond():

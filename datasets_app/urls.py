@@ -1,6 +1,15 @@
 from django.urls import path
 
-from datasets_app.views import catalogue, connections, curation, gold_stars, imports, profile, reports, sharing
+from datasets_app.views import (
+    catalogue,
+    connections,
+    curation,
+    gold_stars,
+    imports,
+    profile,
+    reports,
+    sharing,
+)
 
 app_name = "datasets"
 urlpatterns = [
@@ -31,6 +40,7 @@ urlpatterns = [
     path("shared/<str:token>/rate/", sharing.shared_rate, name="shared-rate"),
     path("<uuid:dataset_id>/", catalogue.dataset_detail, name="dataset-detail"),
     path("<uuid:dataset_id>/profile/", profile.dataset_profile, name="dataset-profile"),
+    path("<uuid:dataset_id>/profile/plots/", profile.dataset_plots, name="dataset-plots"),
     path("<uuid:dataset_id>/add/", catalogue.version_add, name="version-add"),
     path("<uuid:dataset_id>/rename/", catalogue.dataset_rename, name="dataset-rename"),
     path("<uuid:dataset_id>/review/", curation.review_queue, name="review-queue"),

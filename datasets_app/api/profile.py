@@ -1,4 +1,4 @@
-"""`/api/v1/datasets/<id>/rows/<index>/rendered/`: one example as a base model reads it."""
+"""What the model sees: `/api/v1/datasets/<id>/rows/<index>/rendered/` and `/api/v1/datasets/<id>/profile/`."""
 
 from django.http import Http404
 from drf_spectacular.types import OpenApiTypes
@@ -11,7 +11,8 @@ from apex.common.access import owned_or_404
 from apex.common.api_errors import Unacceptable
 from base_models.models import BaseModel
 from datasets_app.models import Dataset, DatasetVersion
-from datasets_app.selectors import profile
+from datasets_app.selectors import plots, profile
+from rendering import RenderError
 
 CHOICES = [
     OpenApiParameter("version", OpenApiTypes.INT, description="Number of a version; else the newest."),
@@ -87,6 +88,85 @@ class RenderedRowView(APIView):
                 "readings": [profile.as_data(reading) for reading in readings],
             }
         )
+
+
+class BarSerializer(serializers.Serializer):
+    rows = serializers.IntegerField()
+
+    def get_fields(self):
+        # “from” is a word of Python's.
+        number = serializers.FloatField
+        return {
+            "from": number(),
+            "to": number(allow_null=True, help_text="Null: all that are longer."),
+            **super().get_fields(),
+        }
+
+
+class RefusalSerializer(serializers.Serializer):
+    number = serializers.IntegerField(help_text="The example, from 1.")
+    line = serializers.IntegerField(allow_null=True)
+    why = serializers.CharField()
+
+
+class TokenFactsSerializer(serializers.Serializer):
+    rows = serializers.IntegerField(help_text="Rows that were measured: all, or a sample.")
+    readable_rows = serializers.IntegerField()
+    tokens = serializers.IntegerField()
+    trained_tokens = serializers.IntegerField()
+    trained_share = serializers.FloatField(help_text="Part of 1.")
+    mean = serializers.FloatField()
+    median = serializers.IntegerField()
+    percentile_95 = serializers.IntegerField()
+    longest = serializers.IntegerField()
+    max_length = serializers.IntegerField()
+    shortened_rows = serializers.IntegerField(help_text="Rows that lose their oldest turns at `max_length`.")
+    left_out_rows = serializers.IntegerField(help_text="Rows that do not fit even so.")
+    longer_share = serializers.FloatField(help_text="Part of the readable rows longer than `max_length`.")
+    refused_rows = serializers.IntegerField(help_text="Rows that the model's template does not take.")
+    first_refusal = RefusalSerializer(allow_null=True)
+    histogram = BarSerializer(many=True)
+    trained_share_histogram = BarSerializer(many=True)
+
+
+class ProgressSerializer(serializers.Serializer):
+    done = serializers.IntegerField()
+    rows = serializers.IntegerField()
+
+
+class ProfileSerializer(serializers.Serializer):
+    """A whole version as a base model reads it."""
+
+    version = serializers.IntegerField()
+    base_model = serializers.CharField()
+    rows = serializers.IntegerField(help_text="Rows of the version.")
+    is_whole = serializers.BooleanField(help_text="Whether `tokens` are those of all rows, not of a sample.")
+    is_drawn = serializers.BooleanField(
+        help_text="Whether a sample is drawn at random; else it is the first rows."
+    )
+    is_counting = serializers.BooleanField(help_text="A worker counts the rest: ask again.")
+    progress = ProgressSerializer(allow_null=True)
+    problem = serializers.CharField(allow_blank=True, help_text="Why no worker counts the rest.")
+    tokens = TokenFactsSerializer()
+    content = serializers.DictField(
+        allow_null=True,
+        help_text="messages and characters by role, turns, languages, duplicates; null while not counted.",
+    )
+
+
+class ProfileView(APIView):
+    @extend_schema(parameters=CHOICES, responses=ProfileSerializer)
+    def get(self, request, dataset_id):
+        """A whole version as a base model reads it: lengths, what is learned, roles, languages, duplicates.
+
+        Of many rows a sample answers at once, and all are counted meanwhile: ask again while `is_counting`.
+        """
+        version, base_model, max_length = choices(request, dataset_id)
+        try:
+            return Response(plots.whole_profile(version, base_model, max_length))
+        except (RenderError, OSError) as problem:
+            message = f"{base_model.display_name} cannot count these examples: {problem}"
+            raise Unacceptable(message, code="template_refused", field="base_model") from problem
 
 
 def choices(request, dataset_id) -> tuple[DatasetVersion, BaseModel, int]:

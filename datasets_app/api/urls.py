@@ -6,7 +6,7 @@ from datasets_app.api.curation import OfferedRowsViewSet, ReviewQueueViewSet, Re
 from datasets_app.api.gold_stars import GoldStarViewSet
 from datasets_app.api.sharing import AgreementViewSet, LabelStudioViewSet, ShareLinkViewSet
 from datasets_app.api.imports import ImportViewSet
-from datasets_app.api.profile import RenderedRowView
+from datasets_app.api.profile import ProfileView, RenderedRowView
 from datasets_app.api.uploads import UploadsView, UploadView
 from datasets_app.api.views import DatasetViewSet
 
@@ -17,6 +17,7 @@ router.register("imports", ImportViewSet, basename="api-import")
 urlpatterns = [
     path("uploads/", UploadsView.as_view(), name="api-upload-list"),
     path("uploads/<uuid:pk>/", UploadView.as_view(), name="api-upload-detail"),
+    path("datasets/<uuid:dataset_id>/profile/", ProfileView.as_view(), name="api-dataset-profile"),
     path(
         "datasets/<uuid:dataset_id>/rows/<int:index>/rendered/",
         RenderedRowView.as_view(),

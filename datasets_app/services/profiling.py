@@ -19,8 +19,11 @@ from kombu.exceptions import OperationalError
 
 from apex.common import files
 from base_models.models import BaseModel
-from datasets_app.checking import CHECKS
+from datasets_app.checking.duplicates import Duplicates
+from datasets_app.checking.languages import Languages
+from datasets_app.checking.profile import Profile
 from datasets_app.models import DatasetVersion
+from datasets_app.selectors import rows_of
 from datasets_app.token_counts import Measured, TokenCounts, measure_row
 from rendering import Renderer, RenderError
 
@@ -34,9 +37,10 @@ WHOLE_SECONDS = 1800
 # A worker that is silent for so long is taken for gone, and another one is asked.
 SILENT_SECONDS = 60
 TICK_SECONDS = 0.5
-# What a report holds beside the tokens; counted here for versions without one.
-CONTENT = ("profile", "duplicates", "languages")
-FIRST_ROWS = 20
+FIRST_ROWS = 20  # looked at before a training starts
+REFERENCE_ROWS = (
+    200  # of a version that stays where it is: the first ones, as the rest would have to be fetched
+)
 
 
 class TemplateRefused(Exception):
@@ -59,9 +63,9 @@ class Sample:
 def profile_of(*, version: DatasetVersion, base_model: BaseModel) -> dict[str, Any]:
     """What is known of the whole version now; what is missing, a worker is asked for.
 
-    `{"counts": TokenCounts, "is_whole": whether of all rows, "rows": in all, "content": as in the report or None,
-    "is_counting", "progress": {"done", "rows"} or None, "problem": why no worker counts, or ""}`.
-    Raises RenderError, OSError.
+    `{"counts": TokenCounts, "is_whole": whether of all rows, "is_drawn": whether else at random, "rows": in all,
+    "content": as in the report or None, "is_counting", "progress": {"done", "rows"} or None, "problem": why no
+    worker counts, or ""}`. Raises RenderError, OSError, and what reading a reference may raise.
     """
     kept = cache.get(whole_key(version, base_model))
     is_missing = False
@@ -70,10 +74,13 @@ def profile_of(*, version: DatasetVersion, base_model: BaseModel) -> dict[str, A
         kept = {"counts": sample.counts.as_dict(), "is_whole": sample.is_whole}
         is_missing = not sample.is_whole
     content = content_of(version)
-    if content is None and version.row_count <= SAMPLE:
+    if not version.rows_sha256:
+        is_missing, content = False, content or {}
+    elif content is None and version.row_count <= SAMPLE:
         content = count_content(version)
     found = kept | {
         "counts": TokenCounts.from_dict(kept["counts"]),
+        "is_drawn": bool(version.rows_sha256),
         "rows": version.row_count,
         "content": content,
         "is_counting": is_missing or content is None,
@@ -97,17 +104,17 @@ def content_of(version: DatasetVersion) -> dict[str, Any] | None:
 
 
 def sample_of(version: DatasetVersion, base_model: BaseModel) -> Sample:
-    """At most SAMPLE rows in at most about SAMPLE_SECONDS, seeded by the rows themselves. Kept for a day."""
+    """At most SAMPLE rows in at most about SAMPLE_SECONDS, seeded by the rows themselves. Kept for a day.
+
+    Of a reference the first REFERENCE_ROWS.
+    """
     if kept := cache.get(sample_key(version, base_model)):
         measured = [(is_held_out, Measured(*each)) for is_held_out, each in kept["measured"]]
         return Sample(measured, TokenCounts.from_dict(kept["counts"]), version.row_count)
     renderer = Renderer.from_directory(base_model.path)
-    numbers = random.Random(version.rows_sha256).sample(
-        range(version.row_count), min(SAMPLE, version.row_count)
-    )
     measured, counts = [], TokenCounts()
     until = time.monotonic() + SAMPLE_SECONDS
-    for number, row in rows_at(version, numbers):
+    for number, row in sampled_rows(version):
         if time.monotonic() > until and len(measured) >= LEAST_SAMPLE:
             break
         one = measure_row(renderer, row, version.kind)
@@ -116,6 +123,14 @@ def sample_of(version: DatasetVersion, base_model: BaseModel) -> Sample:
     kept = {"measured": [(split, astuple(one)) for split, one in measured], "counts": counts.as_dict()}
     cache.set(sample_key(version, base_model), kept, DAY)
     return Sample(measured, counts, version.row_count)
+
+
+def sampled_rows(version: DatasetVersion) -> Iterator[tuple[int, dict[str, Any]]]:
+    """(number, row) of SAMPLE rows, drawn by the hash of them all; of a reference the first ones."""
+    if not version.rows_sha256:
+        return enumerate(rows_of(version, 0, REFERENCE_ROWS))
+    drawn = random.Random(version.rows_sha256)
+    return rows_at(version, drawn.sample(range(version.row_count), min(SAMPLE, version.row_count)))
 
 
 def rows_at(version: DatasetVersion, numbers: list[int]) -> Iterator[tuple[int, dict[str, Any]]]:
@@ -193,7 +208,7 @@ def tell_progress(version: DatasetVersion, base_model: BaseModel, done: int) -> 
 
 def count_content(version: DatasetVersion) -> dict[str, Any]:
     """The report's checks over the stored rows, for a version that has no report."""
-    checks = [CHECKS[name]() for name in CONTENT if name in CHECKS]
+    checks = [Profile(), Duplicates(), Languages()]
     with open(files.local_path(version.rows_sha256), "rb") as file:
         for number, line in enumerate(file, start=1):
             row = msgspec.json.decode(line)
@@ -218,9 +233,9 @@ def check_template(*, version: DatasetVersion, base_model: BaseModel) -> None:
     name = base_model.display_name
     try:
         renderer = Renderer.from_directory(base_model.path)
-        rows = rows_at(version, list(range(min(FIRST_ROWS, version.row_count))))
         measured = [
-            (number, row.get("line"), measure_row(renderer, row, version.kind)) for number, row in rows
+            (number, row.get("line"), measure_row(renderer, row, version.kind))
+            for number, row in enumerate(rows_of(version, 0, FIRST_ROWS))
         ]
     except (RenderError, OSError) as problem:
         raise TemplateRefused(
@@ -244,11 +259,11 @@ def refused_row(base_model: BaseModel, line: int, why: str) -> TemplateRefused:
 
 
 def whole_key(version: DatasetVersion, base_model: BaseModel) -> str:
-    return f"token-counts:{version.rows_sha256}:{base_model.sha256}"
+    return f"token-counts:{rows_name(version)}:{base_model.sha256}"
 
 
 def sample_key(version: DatasetVersion, base_model: BaseModel) -> str:
-    return f"token-sample:{version.rows_sha256}:{base_model.sha256}"
+    return f"token-sample:{rows_name(version)}:{base_model.sha256}"
 
 
 def progress_key(version: DatasetVersion, base_model: BaseModel) -> str:
@@ -264,4 +279,9 @@ def busy_key(version: DatasetVersion, base_model: BaseModel) -> str:
 
 
 def content_key(version: DatasetVersion) -> str:
-    return f"content:{version.rows_sha256}"
+    return f"content:{rows_name(version)}"
+
+
+def rows_name(version: DatasetVersion) -> str:
+    """What tells the rows from others: their hash, or the version where they are not kept."""
+    return version.rows_sha256 or str(version.pk)

@@ -9,8 +9,9 @@ from django.views.decorators.http import require_GET
 from apex.common.access import owned_or_404
 from base_models.models import BaseModel
 from datasets_app.models import Dataset, DatasetVersion
-from datasets_app.selectors import profile
+from datasets_app.selectors import plots, profile
 from datasets_app.views.catalogue import number_in
+from rendering import RenderError
 
 
 @login_required
@@ -24,6 +25,28 @@ def dataset_profile(request: HttpRequest, dataset_id) -> HttpResponse:
         context["api_curl"] = curl(request, dataset, context)
     part = "#example" if request.htmx and request.htmx.target == "example" else ""
     return render(request, f"datasets_app/profile.html{part}", context)
+
+
+@login_required
+@require_GET
+def dataset_plots(request: HttpRequest, dataset_id) -> HttpResponse:
+    """The part of the page about the whole version; asks again by itself while a worker counts."""
+    dataset = owned_or_404(Dataset, request.user, pk=dataset_id)
+    context = {"dataset": dataset} | choices(request, dataset)
+    version, base_model = context["version"], context["base_model"]
+    if version and base_model:
+        try:
+            found = plots.whole_profile(version, base_model, context["max_length"])
+            context |= {"found": found, "plots": plots.plots_of(found)}
+        except (RenderError, OSError) as problem:
+            context["problem"] = str(problem)
+    is_asked_again = request.htmx.target == "counting"
+    if is_asked_again and context.get("found", {}).get("is_counting"):
+        return render(request, "datasets_app/_profile_plots.html#counting", context)
+    response = render(request, "datasets_app/_profile_plots.html", context)
+    if is_asked_again:  # all is counted: the whole part is new
+        response["HX-Retarget"], response["HX-Reswap"] = "#whole", "outerHTML"
+    return response
 
 
 def choices(request: HttpRequest, dataset: Dataset) -> dict:
@@ -66,8 +89,11 @@ def row_context(
 
 
 def curl(request: HttpRequest, dataset: Dataset, context: dict) -> str:
-    address = request.build_absolute_uri(
-        reverse("api-dataset-row-rendered", args=[dataset.pk, context["number"] - 1])
-    )
+    """Both calls of this page: the example, and the whole version."""
     asked = f"base_model={context['base_model'].name}&max_length={context['max_length']}"
-    return f'curl "{address}?{asked}" \\\n  -H "Authorization: Bearer $APEX_TOKEN"'
+    row = reverse("api-dataset-row-rendered", args=[dataset.pk, context["number"] - 1])
+    whole = reverse("api-dataset-profile", args=[dataset.pk])
+    return "\n".join(
+        f'curl "{request.build_absolute_uri(path)}?{asked}" \\\n  -H "Authorization: Bearer $APEX_TOKEN"'
+        for path in (row, whole)
+    )

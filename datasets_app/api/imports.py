@@ -71,6 +71,12 @@ class ImportViewSet(mixins.ListModelMixin, viewsets.GenericViewSet):
         """One import: `status` is receiving, queued, checking, done, refused, crashed or cancelled."""
         return self.describe(self.get_object())
 
+    @extend_schema(responses={204: None})
+    def destroy(self, request, pk=None):
+        """Forgets it, with its bytes and its report; what it became stays. One that is under way is cancelled."""
+        services.forget_import(imported=self.get_object())
+        return Response(status=status.HTTP_204_NO_CONTENT)
+
     @extend_schema(request=None, responses=ImportSerializer)
     @action(detail=True, methods=["post"])
     def cancel(self, request, pk=None):

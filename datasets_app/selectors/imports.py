@@ -1,6 +1,8 @@
 """Imports as the pages show them."""
 
 import msgspec
+from django.db.models import Q
+from django.utils import timezone
 
 from apex.common import files
 from datasets_app.models import DatasetImport, ImportStatus
@@ -14,9 +16,10 @@ def imports_for_list(user):
     return DatasetImport.objects.for_user(user).select_related("dataset", "version").order_by("-created_at")
 
 
-def imports_under_way(user):
-    """The newest that are neither ended nor cancelled."""
-    return imports_for_list(user).filter(status__in=UNDER_WAY)[:SHOWN]
+def imports_to_show(user):
+    """The newest that are under way, or ended badly and can still be mended from the bytes that are kept."""
+    badly = Q(status__in=(ImportStatus.REFUSED, ImportStatus.CRASHED), expires_at__gt=timezone.now())
+    return imports_for_list(user).filter(Q(status__in=UNDER_WAY) | badly)[:SHOWN]
 
 
 def report_of(imported: DatasetImport) -> dict:

@@ -76,6 +76,16 @@ def cancel_import(*, imported: DatasetImport) -> bool:
     return won
 
 
+def forget_import(*, imported: DatasetImport) -> None:
+    """Removes the row with its bytes and its report; what it became stays. One that is under way is cancelled first."""
+    cancel_import(imported=imported)
+    throw_away_bytes(imported)
+    with transaction.atomic():
+        imported.delete()
+        if imported.report_sha256:
+            transaction.on_commit(partial(delete_unused_files, {imported.report_sha256}))
+
+
 def throw_away_bytes(imported: DatasetImport) -> None:
     part_path(imported.pk).unlink(missing_ok=True)
 

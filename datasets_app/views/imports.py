@@ -126,6 +126,16 @@ def import_cancel(request: HttpRequest, import_id) -> HttpResponse:
 
 
 @login_required
+@require_POST
+def import_forget(request: HttpRequest, import_id) -> HttpResponse:
+    imported = open_import(request, import_id)
+    name = str(imported)
+    services.forget_import(imported=imported)
+    messages.success(request, _("“%(name)s” is forgotten, with its report.") % {"name": name})
+    return redirect("datasets:dataset-list")
+
+
+@login_required
 @require_GET
 def import_report(request: HttpRequest, import_id) -> HttpResponse:
     """The whole report as a file: JSON, or `?as=csv` with a line for each fault."""

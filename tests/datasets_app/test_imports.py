@@ -593,3 +593,27 @@ def test_a_superuser_sees_imports_and_sets_how_much_one_may_bring(alice, admin_c
     address = f"/admin/datasets_app/datasetimport/{imported.pk}/change/"
     assert admin_client.get(address).status_code == 200
     assert 'name="upload_limit_mb"' in text_of(admin_client.get(f"/admin/accounts/user/{alice.pk}/change/"))
+
+
+def test_what_failed_stands_on_the_data_page_until_it_is_forgotten(alice, alice_client, mallory_client, here):
+    imported = run(brought(alice, BAD))
+    listed = reverse("datasets:dataset-list")
+    assert "could not be used" in text_of(alice_client.get(listed))
+    address = reverse("datasets:import-forget", args=[imported.pk])
+    assert mallory_client.post(address).status_code == 404
+    alice_client.post(address)
+    assert "could not be used" not in text_of(alice_client.get(listed))
+    assert not DatasetImport.objects.exists() and not part_path(imported.pk).exists()
+
+
+def test_an_import_is_forgotten_by_a_call_and_what_it_became_stays(
+    alice, alice_client, here, own_storage, django_capture_on_commit_callbacks
+):
+    done, refused, waiting = run(brought(alice)), run(brought(alice, BAD)), brought(alice)
+    with django_capture_on_commit_callbacks(execute=True):
+        for each in (done, refused, waiting):
+            assert alice_client.delete(f"/api/v1/imports/{each.pk}/").status_code == 204
+    assert not DatasetImport.objects.exists() and DatasetVersion.objects.get() == done.version
+    assert not (own_storage / refused.report_sha256[:2] / refused.report_sha256).exists()
+    assert (own_storage / done.report_sha256[:2] / done.report_sha256).exists()
+    assert not part_path(waiting.pk).exists()

@@ -40,7 +40,7 @@ def suggested_prompts(version: DatasetVersion, count: int = SUGGESTIONS) -> list
     """Last questions of rows that were kept aside, so that neither model has seen them with their answers."""
     found: dict[str, None] = {}
     for row in _held_out_rows(version):
-        question = next((m["content"] for m in reversed(row["messages"]) if m["role"] == "user"), "").strip()
+        question = next((m["content"] for m in reversed(messages_of(row)) if m["role"] == "user"), "").strip()
         if question and len(question) <= LONGEST_SUGGESTION:
             found[question] = None
         if len(found) == count:
@@ -58,8 +58,13 @@ def shared_instruction(version: DatasetVersion) -> str:
 
 
 def _instruction(row: dict) -> str:
-    first = row["messages"][0]
-    return first["content"] if first["role"] == "system" else ""
+    messages = messages_of(row)
+    return messages[0]["content"] if messages and messages[0]["role"] == "system" else ""
+
+
+def messages_of(row: dict) -> list[dict]:
+    """The messages that lead to an answer; none in a plain text."""
+    return row.get("messages") or row.get("prompt") or []
 
 
 def _held_out_rows(version: DatasetVersion):

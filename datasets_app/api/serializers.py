@@ -104,15 +104,29 @@ class DatasetRenameSerializer(serializers.Serializer):
 
 
 class MessageSerializer(serializers.Serializer):
-    role = serializers.ChoiceField(choices=["system", "user", "assistant"])
-    content = serializers.CharField()
+    role = serializers.ChoiceField(choices=["system", "user", "assistant", "tool"])
+    content = serializers.CharField(allow_blank=True)
     weight = serializers.IntegerField(required=False, help_text="0: an answer that is context, not learned.")
+    name = serializers.CharField(required=False)
+    tool_calls = serializers.ListField(
+        child=serializers.DictField(), required=False, help_text="Calls of tools, in OpenAI's shape."
+    )
+    tool_call_id = serializers.CharField(required=False, help_text="The call that a tool's message answers.")
 
 
 class RowSerializer(serializers.Serializer):
-    """A chat row."""
+    """A stored row. `messages` is empty where the version's kind is another than `chat`."""
 
-    messages = MessageSerializer(many=True)
+    messages = MessageSerializer(many=True, default=list)
+    text = serializers.CharField(required=False, help_text="Kind `text`.")
+    prompt = MessageSerializer(many=True, required=False, help_text="Kinds `preference` and `unpaired`.")
+    chosen = MessageSerializer(many=True, required=False, help_text="Kind `preference`: the better answer.")
+    rejected = MessageSerializer(many=True, required=False, help_text="Kind `preference`: the worse answer.")
+    completion = MessageSerializer(many=True, required=False, help_text="Kind `unpaired`: the answer.")
+    label = serializers.BooleanField(required=False, help_text="Kind `unpaired`: whether the answer is good.")
+    tools = serializers.ListField(
+        child=serializers.DictField(), required=False, help_text="What may be called, in OpenAI's shape."
+    )
     conversation = serializers.CharField(help_text="Rows of one conversation are in the same split.")
     line = serializers.IntegerField(help_text="Line of the file it came from.")
     split = serializers.ChoiceField(choices=["train", "held_out"])

@@ -5,7 +5,6 @@ from .catalogue import (
     SORTS,
     attach_latest,
     datasets_for_list,
-    is_learned,
     preview,
     rows_of,
     totals,
@@ -29,6 +28,7 @@ from .gold_stars import (
 )
 from .imports import UNDER_WAY, imports_for_list, imports_under_way, report_of
 from .reports import report_csv, report_of_version
+from .rows import is_learned, shown_row
 from .sharing import (
     agreement,
     guest_queue,
@@ -61,6 +61,7 @@ __all__ = [
     "report_of_version",
     "reviews_by",
     "rows_of",
+    "shown_row",
     "share_links_of",
     "tags_of",
     "totals",

@@ -6,6 +6,7 @@ from django.utils.translation import gettext_lazy as _
 from apex.common import files
 from datasets_app import importing
 from datasets_app.models import Dataset, DatasetVersion
+from datasets_app.selectors.rows import shown_row
 
 SORTS = {
     "-added": ["-created_at"],
@@ -18,12 +19,21 @@ SORTS = {
 
 FORMAT_WORDS = {
     "messages": _("chat"),
+    "turns": _("transcripts"),
     "sharegpt": _("conversations"),
+    "chatml": _("marked-up chat"),
     "alpaca": _("instructions"),
+    "hafs": _("generated samples"),
     "prompt-completion": _("questions with answers"),
-    "csv": _("two columns"),
-    "dialogue": _("plain text"),
+    "dialogue": _("typed dialogue"),
+    "text": _("plain text"),
     "brightrun-lora-v4": _("coaching conversations"),
+    "preference": _("compared answers"),
+    "preference-implicit": _("compared conversations"),
+    "openai-preference": _("compared answers"),
+    "unpaired-preference": _("answers marked good or bad"),
+    "ranking": _("ranked answers"),
+    "csv": _("two columns"),  # of versions from before tables were read by the names of their columns
 }
 
 
@@ -68,26 +78,21 @@ def rows_of(version: DatasetVersion, start: int, count: int) -> list[dict]:
 def preview(version: DatasetVersion, index: int) -> dict:
     """The context of templates/datasets_app/_preview.html for row `index` (0 is the first; clamped).
 
-    `row` is the chat row and `rows` a list of it alone, `turns` its messages with `learned` told of each;
+    `row` is the stored row and `rows` a list of it alone; what is shown of it is that of `shown_row`;
     `number` counts from 1, `next_index` and `previous_index` are None at the ends.
     """
     total = version.row_count
     index = max(0, min(index, total - 1))
     rows = rows_of(version, index, 1)
-    row = rows[0] if rows else {"messages": [], "split": "train", "line": None}
+    row = rows[0] if rows else {"split": "train", "line": None}
     return {
         "version": version,
         "row": row,
         "rows": rows,
-        "turns": [{**message, "learned": is_learned(message)} for message in row["messages"]],
+        **shown_row(row, version.kind),
         "index": index,
         "number": index + 1,
         "total": total,
         "next_index": index + 1 if index + 1 < total else None,
         "previous_index": index - 1 if index > 0 else None,
     }
-
-
-def is_learned(message: dict) -> bool:
-    """Whether training learns this message: every answer but those marked as context."""
-    return message["role"] == "assistant" and message.get("weight", 1) != 0

@@ -53,7 +53,8 @@ def test_the_wizard_does_not_take_them(alice_client, plan, other):
 
 def test_the_wizard_does_not_take_them_from_a_text_either(alice_client, plan):
     answer = alice_client.post(
-        reverse("training:plan-examples", args=[plan.pk]), {"source": "typed", "name": "Mine", "text": PREFERENCE}
+        reverse("training:plan-examples", args=[plan.pk]),
+        {"source": "typed", "name": "Mine", "text": PREFERENCE},
     )
     assert answer.status_code == 422
     assert "compares answers" in answer.content.decode()

@@ -13,8 +13,8 @@ from django.utils.dateparse import parse_date
 from django.utils.translation import gettext as _
 
 from datasets_app.models import Dataset, Review, ReviewSource, ReviewVerdict
-from datasets_app.selectors.catalogue import is_learned
 from datasets_app.selectors.curation import has_tag, with_texts
+from datasets_app.selectors.rows import is_learned
 
 GUEST_MARK = " #"  # between a guest's name and what keeps two of the same name apart
 

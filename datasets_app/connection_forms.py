@@ -72,3 +72,31 @@ class ConnectionForm(forms.Form):
 
     def add_problem(self, problem: BadConnection) -> None:
         self.add_error(problem.field if problem.field in self.fields else None, str(problem))
+
+
+class ReferenceForm(forms.Form):
+    """An address, and by which connection it is read."""
+
+    uri = forms.CharField(
+        label=_("Address"),
+        max_length=2000,
+        widget=forms.TextInput(attrs={"spellcheck": "false", "autocomplete": "off", "autocapitalize": "off"}),
+    )
+    connection = forms.ModelChoiceField(
+        label=_("Read with"),
+        queryset=Connection.objects.none(),
+        required=False,
+        empty_label=_("nothing: it is public"),
+    )
+    name = forms.CharField(
+        label=_("Name of this set"),
+        max_length=120,
+        required=False,
+        help_text=_("Left empty: the name of the file."),
+    )
+
+    def __init__(self, *args, connections, with_name: bool, **kwargs):
+        super().__init__(*args, **kwargs)
+        self.fields["connection"].queryset = connections
+        if not with_name:
+            del self.fields["name"]

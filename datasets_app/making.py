@@ -14,6 +14,7 @@ Make = Callable[[DatasetImport, Callable[[float], None]], DatasetVersion]
 # raises DatasetRefused where nothing can be made.
 SOURCES: dict[str, Make] = {
     ImportSource.UPLOAD: services.run_upload,
+    ImportSource.REFERENCE: services.import_reference,
     ImportSource.DERIVED: services.run_derivation,
 }
 

@@ -7,6 +7,7 @@ from datasets_app.views import (
     gold_stars,
     imports,
     profile,
+    references,
     reports,
     sharing,
 )
@@ -16,6 +17,8 @@ urlpatterns = [
     path("", catalogue.dataset_list, name="dataset-list"),
     path("add/", catalogue.dataset_add, name="dataset-add"),
     path("demo/", catalogue.dataset_demo, name="dataset-demo"),
+    path("add/link/", references.reference_add, name="reference-add"),
+    path("versions/<uuid:version_id>/check-again/", references.reference_again, name="reference-again"),
     path("connections/", connections.connection_list, name="connection-list"),
     path("connections/add/", connections.connection_add, name="connection-add"),
     path("connections/<uuid:connection_id>/", connections.connection_detail, name="connection-detail"),

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import json
+import logging
 from itertools import islice
 
 from apex.common import files
 from apex.common.access import owned_or_404
 from base_models.models import BaseModel
 from datasets_app.models import DatasetVersion
+from datasets_app.reference_rows import first_rows
+from datasets_app.sources import SourceError
 from training.models import Adapter
 
+logger = logging.getLogger(__name__)
 SUGGESTIONS = 4
 LONGEST_SUGGESTION = 300  # characters; a longer one is no question to try out
 # A large file is not read to its end for a handful of suggestions.
@@ -68,8 +72,18 @@ def messages_of(row: dict) -> list[dict]:
 
 
 def _held_out_rows(version: DatasetVersion):
+    for row in islice(_rows(version), ROWS_READ):
+        if row["split"] == "held_out":
+            yield row
+
+
+def _rows(version: DatasetVersion):
+    """Of a reference only what a page may show, and nothing while its store is away: these are mere suggestions."""
+    if version.reference_id:
+        try:
+            yield from first_rows(version, 0, ROWS_READ)
+        except SourceError as problem:
+            logger.info("no suggestions from %s: %s", version.pk, problem)
+        return
     with open(files.local_path(version.rows_sha256), encoding="utf-8") as lines:
-        for line in islice(lines, ROWS_READ):
-            row = json.loads(line)
-            if row["split"] == "held_out":
-                yield row
+        yield from map(json.loads, lines)

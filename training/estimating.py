@@ -4,7 +4,7 @@ from dataclasses import asdict, dataclass
 
 from base_models.models import BaseModel
 from datasets_app.models import DatasetVersion
-from datasets_app.services.profiling import TemplateRefused, check_template, refused_row, sample_of
+from datasets_app.services.profiling import RowsAway, TemplateRefused, check_template, refused_row, sample_of
 from rendering import BadModel
 from rendering.model_facts import read_model_facts
 from training.engine.config import SftConfig
@@ -83,6 +83,8 @@ def estimate_job(version: DatasetVersion, base_model: BaseModel, config: dict | 
     try:
         check_template(version=version, base_model=base_model)
         lengths = measure_lengths(version, base_model, max_length)
+    except RowsAway as problem:
+        raise StartRefused(str(problem), field="dataset") from problem
     except TemplateRefused as problem:
         raise StartRefused(str(problem), field="base_model") from problem
     speed = past_speed(base_model)

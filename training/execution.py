@@ -7,6 +7,7 @@ import shutil
 import tempfile
 import threading
 import time
+from contextlib import nullcontext
 from pathlib import Path
 
 from celery.signals import worker_shutting_down
@@ -16,8 +17,11 @@ from django.utils.translation import gettext as _
 
 from apex.common import files
 from apex.settings.queues import visible_devices
+from datasets_app.reference_rows import check_unchanged
+from datasets_app.sources import SourceChanged, SourceError
 from training import leases
 from training.child import EngineChild
+from training.feeding import FeedFailed, RowFeed
 from training.models import Adapter, Attempt, Status, TrainingJob, new_model_id
 from training.recording import Recorder
 
@@ -62,16 +66,41 @@ def run(attempt: Attempt) -> None:
     work = Path(settings.DATA_DIR) / "work"
     work.mkdir(exist_ok=True)
     clear_leftovers(work)
+    version = attempt.job.dataset_version
     with tempfile.TemporaryDirectory(prefix=f"{attempt.job_id}-", dir=work) as folder:
+        try:
+            check_unchanged(version)
+            feed = RowFeed(version, Path(folder) / "rows") if version.reference else None
+        except SourceError as problem:
+            fail_for_rows(attempt, str(problem), is_changed=isinstance(problem, SourceChanged))
+            return
         child = EngineChild(
             run_description(attempt, Path(folder)),
             folder=Path(folder),
             devices=visible_devices(attempt.job.queue),
         )
-        with child:
-            Attempt.objects.filter(pk=attempt.pk).update(pid=child.pid)
-            ending = follow(attempt, child)
+        try:
+            # The engine is ended before the feed, which would wait for it.
+            with feed or nullcontext(), child:
+                Attempt.objects.filter(pk=attempt.pk).update(pid=child.pid)
+                ending = follow(attempt, child, feed)
+        except FeedFailed as problem:
+            fail_for_rows(attempt, str(problem), is_changed=problem.is_changed)
+            return
         settle(attempt, child, ending)
+
+
+def fail_for_rows(attempt: Attempt, message: str, *, is_changed: bool) -> None:
+    """The examples stay elsewhere, and could not be had, or are others than those that were checked."""
+    leases.finish(
+        attempt,
+        Status.FAILED,
+        reason="data_changed" if is_changed else "data_away",
+        message=message,
+        advice=_("Open the examples and have them checked again; then start a training with the new version.")
+        if is_changed
+        else _("See whether the address and its connection still work, then press Try again."),
+    )
 
 
 def clear_leftovers(work: Path) -> None:
@@ -90,7 +119,7 @@ def run_description(attempt: Attempt, folder: Path) -> dict:
     version = job.dataset_version
     return {
         "base_model_dir": str(job.base_model.path),
-        "rows_path": str(files.local_path(version.rows_sha256)),
+        "rows_path": str(folder / "rows" if version.reference else files.local_path(version.rows_sha256)),
         "output_dir": str(folder / "output"),
         "config": job.config,
         "lineage": {
@@ -98,20 +127,23 @@ def run_description(attempt: Attempt, folder: Path) -> dict:
             "name": job.name,
             "dataset": version.dataset.name,
             "dataset_version": str(version.pk),
-            "dataset_sha256": version.rows_sha256,
+            "dataset_sha256": version.rows_sha256 or version.reference.sha256,
             "base_model": job.base_model.name,
             "base_revision": job.base_model.revision,
         },
     }
 
 
-def follow(attempt: Attempt, child: EngineChild) -> dict | None:
+def follow(attempt: Attempt, child: EngineChild, feed: RowFeed | None = None) -> dict | None:
     """Writes down what the child says until it ends; returns its last word, `finished` or `failed`, if it had one.
 
-    Raises `LeaseLost` if the job is cancelled or taken over meanwhile; leaving the child's context ends it.
+    Raises `LeaseLost` if the job is cancelled or taken over meanwhile, `FeedFailed` if its rows stop coming;
+    leaving the child's context ends it.
     """
     recorder, ending, held_at = Recorder(attempt), None, time.monotonic()
     while True:
+        if feed is not None:
+            feed.check()
         event = child.next_event(timeout=FLUSH_SECONDS)
         ended = event is None and child.has_ended()
         if event is not None:

@@ -10,7 +10,9 @@ from apex.common import files
 from apex.common.states import move
 from base_models.models import BaseModel
 from datasets_app.models import DatasetVersion
+from datasets_app.reference_rows import check_unchanged
 from datasets_app.services.profiling import TemplateRefused, check_template
+from datasets_app.sources import SourceError
 from training import events
 from training.engine.config import ConfigError, SftConfig
 from training.kinds import refusal_of
@@ -70,6 +72,10 @@ def start_job(
             % {"name": dataset_version.dataset.name},
             field="dataset",
         )
+    try:
+        check_unchanged(dataset_version)
+    except SourceError as problem:
+        raise StartRefused(str(problem), field="dataset") from problem
     settled = settled_config(base_model, config)
     try:
         check_template(version=dataset_version, base_model=base_model)

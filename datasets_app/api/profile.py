@@ -68,10 +68,10 @@ class RenderedRowView(APIView):
         400 with the code `template_refused` when the model's chat template does not take it.
         """
         version, base_model, max_length = choices(request, dataset_id)
-        row = profile.row_at(version, index)
-        if row is None:
-            raise Http404
         try:
+            row = profile.row_at(version, index)
+            if row is None:
+                raise Http404
             readings = profile.readings_of(row, version.kind, base_model, max_length)
         except profile.NotRendered as problem:
             message = f"{problem} {problem.advice}"

@@ -3,6 +3,7 @@
 from django.conf import settings
 from rest_framework import serializers
 
+from datasets_app.api.references import AddressFields, ReferenceSerializer
 from datasets_app.models import Dataset, DatasetVersion
 
 
@@ -20,6 +21,10 @@ class FaultSerializer(serializers.Serializer):
 
 
 class VersionSerializer(serializers.ModelSerializer):
+    reference = ReferenceSerializer(
+        read_only=True, allow_null=True, help_text="Where its rows are, if they are not kept here."
+    )
+
     class Meta:
         model = DatasetVersion
         fields = [
@@ -39,6 +44,7 @@ class VersionSerializer(serializers.ModelSerializer):
             "held_out_conversation_count",
             "skipped",
             "fault_count",
+            "reference",
             "created_at",
         ]
         read_only_fields = fields
@@ -69,8 +75,8 @@ class DatasetDetailSerializer(DatasetSerializer):
     )
 
 
-class BroughtSerializer(serializers.Serializer):
-    """Examples on their way in: a file, or text in any shape that a file may have."""
+class BroughtSerializer(AddressFields):
+    """Examples on their way in: a file, text in any shape that a file may have, or the address of a file."""
 
     file = serializers.FileField(
         required=False, allow_empty_file=True, help_text="Up to 100 MB; any known format."
@@ -83,8 +89,8 @@ class BroughtSerializer(serializers.Serializer):
     )
 
     def validate(self, asked):
-        if ("file" in asked) == ("text" in asked):
-            raise serializers.ValidationError({"file": "Send either a file or text."})
+        if sum(name in asked for name in ("file", "text", "uri")) != 1:
+            raise serializers.ValidationError({"file": "Send either a file, or text, or a uri."})
         text = asked.get("text", "")
         if len(text) > settings.UPLOAD_LIMIT_BYTES:
             raise serializers.ValidationError({"text": "More than 100 MB of text came."})

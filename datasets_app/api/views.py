@@ -14,6 +14,8 @@ from apex.common.access import owned_or_404
 from apex.common.api import JSONParser
 from apex.common.api_errors import Unacceptable
 from datasets_app import selectors, services
+from datasets_app.api import references
+from datasets_app.api.imports import ImportSerializer
 from datasets_app.api.reports import ReportActions
 from datasets_app.api.serializers import (
     BroughtSerializer,
@@ -26,6 +28,7 @@ from datasets_app.api.serializers import (
     VersionWithFaultsSerializer,
 )
 from datasets_app.models import Dataset, DatasetVersion
+from datasets_app.sources import SourceError
 
 # The fields around a file take some bytes of their own.
 BODY_SLACK = 1024 * 1024
@@ -62,7 +65,7 @@ class Rows:
         self.version = version
 
     def __len__(self) -> int:
-        return self.version.row_count
+        return selectors.rows_shown(self.version)
 
     def __getitem__(self, wanted: slice) -> list[dict]:
         return selectors.rows_of(self.version, wanted.start, wanted.stop - wanted.start)
@@ -104,10 +107,17 @@ class DatasetViewSet(ReportActions, mixins.ListModelMixin, viewsets.GenericViewS
         """One dataset, with what was found in its newest version."""
         return self.describe(self.get_object())
 
-    @extend_schema(request=DatasetCreateSerializer, responses={201: DatasetDetailSerializer})
+    @extend_schema(
+        request=DatasetCreateSerializer, responses={201: DatasetDetailSerializer, 202: ImportSerializer}
+    )
     def create(self, request):
-        """Brings examples in: `file` (multipart) or `text`. If none can be used: 400, the faults in `details`."""
+        """Brings examples in: `file` (multipart) or `text`. If none can be used: 400, the faults in `details`.
+
+        Or a `uri`, which is read where it is and never kept: 202 with the import that checks it.
+        """
         asked = self.asked(DatasetCreateSerializer)
+        if "uri" in asked:
+            return references.refer(request, asked)
         file = asked.get("file")
         name = asked.get("name") or services.free_name(owner=request.user, wanted=file.name if file else "")
         version = take(
@@ -148,12 +158,16 @@ class DatasetViewSet(ReportActions, mixins.ListModelMixin, viewsets.GenericViewS
         page = self.paginate_queryset(selectors.versions_of(self.get_object()))
         return self.get_paginated_response(VersionSerializer(page, many=True).data)
 
-    @extend_schema(request=BroughtSerializer, responses={201: VersionWithFaultsSerializer})
+    @extend_schema(
+        request=BroughtSerializer, responses={201: VersionWithFaultsSerializer, 202: ImportSerializer}
+    )
     @versions.mapping.post
     def add_version(self, request, pk=None):
         """The next version, from `file` or `text`; the earlier ones stay as they are."""
         dataset = self.get_object()
         asked = self.asked(BroughtSerializer)
+        if "uri" in asked:
+            return references.refer(request, asked, dataset)
         file = asked.get("file")
         version = take(
             services.add_version,
@@ -173,7 +187,10 @@ class DatasetViewSet(ReportActions, mixins.ListModelMixin, viewsets.GenericViewS
     @action(detail=True, filterset_class=None, filter_backends=[])
     def rows(self, request, pk=None):
         """Its examples as chat rows, in the order of the file."""
-        page = self.paginate_queryset(Rows(self.version_asked(self.get_object())))
+        try:
+            page = self.paginate_queryset(Rows(self.version_asked(self.get_object())))
+        except SourceError as problem:
+            raise references.Away(str(problem), code="store_unavailable") from problem
         return self.get_paginated_response(RowSerializer(page, many=True).data)
 
     def version_asked(self, dataset: Dataset) -> DatasetVersion:

@@ -7,6 +7,7 @@ from .catalogue import (
     datasets_for_list,
     preview,
     rows_of,
+    rows_shown,
     totals,
     versions_of,
 )
@@ -61,6 +62,7 @@ __all__ = [
     "report_of_version",
     "reviews_by",
     "rows_of",
+    "rows_shown",
     "shown_row",
     "share_links_of",
     "tags_of",

@@ -6,6 +6,8 @@ from django.utils.translation import gettext_lazy as _
 from apex.common import files
 from datasets_app import importing
 from datasets_app.models import Dataset, DatasetVersion
+from datasets_app.reference_rows import first_rows, rows_shown
+from datasets_app.sources import SourceError
 from datasets_app.selectors.rows import shown_row
 
 SORTS = {
@@ -70,7 +72,12 @@ def versions_of(dataset: Dataset) -> QuerySet[DatasetVersion]:
 
 
 def rows_of(version: DatasetVersion, start: int, count: int) -> list[dict]:
-    """At most `count` chat rows of a version, from number `start` (0 is the first)."""
+    """At most `count` chat rows of a version, from number `start` (0 is the first).
+
+    Of a reference only those that may be shown (`rows_shown`), and SourceError when its store does not give them.
+    """
+    if version.reference_id:
+        return first_rows(version, start, count)
     path = files.local_path(version.rows_sha256)
     return list(importing.iterate_rows(path, start, start + count))
 
@@ -81,12 +88,17 @@ def preview(version: DatasetVersion, index: int) -> dict:
     `row` is the stored row and `rows` a list of it alone; what is shown of it is that of `shown_row`;
     `number` counts from 1, `next_index` and `previous_index` are None at the ends.
     """
-    total = version.row_count
+    total = rows_shown(version)
     index = max(0, min(index, total - 1))
-    rows = rows_of(version, index, 1)
+    away = ""
+    try:
+        rows = rows_of(version, index, 1)
+    except SourceError as problem:
+        rows, away = [], str(problem)
     row = rows[0] if rows else {"split": "train", "line": None}
     return {
         "version": version,
+        "away": away,
         "row": row,
         "rows": rows,
         **shown_row(row, version.kind),

@@ -9,7 +9,9 @@ from django.utils.translation import gettext as _
 from base_models.models import BaseModel
 from datasets_app import token_view
 from datasets_app.models import Dataset, DatasetVersion
+from datasets_app.reference_rows import rows_shown
 from datasets_app.selectors.catalogue import rows_of, versions_of
+from datasets_app.sources import SourceError
 from datasets_app.token_view import Reading, Token
 from rendering import Renderer, RenderError
 from rendering.lengths import SHORTEST_MAX_LENGTH
@@ -91,8 +93,14 @@ def chosen_version(dataset: Dataset, text: str) -> DatasetVersion | None:
 
 
 def row_at(version: DatasetVersion, index: int) -> dict[str, Any] | None:
-    """The stored row number `index` (from 0); None beyond the last."""
-    rows = rows_of(version, index, 1) if 0 <= index < version.row_count else []
+    """The row number `index` (from 0); None beyond the last that can be shown. Raises NotRendered for a reference
+    whose store does not give it."""
+    try:
+        rows = rows_of(version, index, 1) if 0 <= index < rows_shown(version) else []
+    except SourceError as problem:
+        raise NotRendered(
+            str(problem), _("See whether its address and connection still work, or check it again.")
+        ) from problem
     return rows[0] if rows else None
 
 

@@ -64,6 +64,7 @@ from .reports import NoRowsHere, check_brought, good_rows
 from .reviewed import (
     version_from_review,
 )
+from .references import ReferenceRefused, check_again, import_reference, refer
 from .sharing import (
     BadLink,
     Guest,
@@ -96,6 +97,10 @@ from .versions import (
 )
 
 __all__ = [
+    "refer",
+    "import_reference",
+    "check_again",
+    "ReferenceRefused",
     "CHECKSUMS",
     "LABEL_STUDIO_LIMIT",
     "BadConnection",

@@ -3,13 +3,13 @@
 import json
 
 from django.db import IntegrityError, transaction
-from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from apex.common.fetch import FetchRefused, check_url
-from apex.common.secrets import Context, SecretError, hint_of, open_secret, seal
+from apex.common.secrets import Context, hint_of, seal
 from datasets_app.models import Connection, ConnectionKind, Reference
-from datasets_app.sources import Credentials, SourceRefused, open_source
+from datasets_app.reference_rows import credentials_of
+from datasets_app.sources import open_source
 from datasets_app.sources.probing import probe
 
 KEYS = ("access_key_id", "secret_access_key", "session_token")
@@ -119,21 +119,6 @@ def check_endpoint(connection: Connection) -> None:
         check_url(connection.endpoint_url)
     except FetchRefused as problem:
         raise BadConnection(str(problem), "endpoint_url") from problem
-
-
-def credentials_of(connection: Connection | None) -> Credentials | None:
-    """What is needed to read through `connection`. Raises SourceRefused if it cannot be opened."""
-    if connection is None:
-        return None
-    try:
-        values = json.loads(open_secret(connection.sealed, Context.of(connection, "sealed")))
-    except SecretError as problem:
-        raise SourceRefused(
-            _("The credentials of “%(name)s” cannot be opened any more; enter them again.")
-            % {"name": connection.name}
-        ) from problem
-    Connection.objects.filter(pk=connection.pk).update(used_at=timezone.now())
-    return Credentials(connection.kind, connection.endpoint_url, connection.region, values)
 
 
 def try_connection(*, connection: Connection, uri: str = "") -> str:

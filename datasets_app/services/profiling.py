@@ -23,7 +23,8 @@ from datasets_app.checking.duplicates import Duplicates
 from datasets_app.checking.languages import Languages
 from datasets_app.checking.profile import Profile
 from datasets_app.models import DatasetVersion
-from datasets_app.selectors import rows_of
+from datasets_app.reference_rows import first_rows, rows_shown
+from datasets_app.sources import SourceError
 from datasets_app.token_counts import Measured, TokenCounts, measure_row
 from rendering import Renderer, RenderError
 
@@ -38,9 +39,10 @@ WHOLE_SECONDS = 1800
 SILENT_SECONDS = 60
 TICK_SECONDS = 0.5
 FIRST_ROWS = 20  # looked at before a training starts
-REFERENCE_ROWS = (
-    200  # of a version that stays where it is: the first ones, as the rest would have to be fetched
-)
+
+
+class RowsAway(OSError):
+    """A reference whose store does not give its rows; `str()` says why."""
 
 
 class TemplateRefused(Exception):
@@ -65,25 +67,24 @@ def profile_of(*, version: DatasetVersion, base_model: BaseModel) -> dict[str, A
 
     `{"counts": TokenCounts, "is_whole": whether of all rows, "is_drawn": whether else at random, "rows": in all,
     "content": as in the report or None, "is_counting", "progress": {"done", "rows"} or None, "problem": why no
-    worker counts, or ""}`. Raises RenderError, OSError, and what reading a reference may raise.
+    worker counts, or ""}`. Raises RenderError, OSError.
     """
     kept = cache.get(whole_key(version, base_model))
     is_missing = False
     if kept is None:
         sample = sample_of(version, base_model)
         kept = {"counts": sample.counts.as_dict(), "is_whole": sample.is_whole}
-        is_missing = not sample.is_whole
+        # Rows that stay elsewhere are not fetched as a whole to be looked at; their first ones have to do.
+        is_missing = not sample.is_whole and not version.reference_id
     content = content_of(version)
-    if not version.rows_sha256:
-        is_missing, content = False, content or {}
-    elif content is None and version.row_count <= SAMPLE:
+    if content is None and version.row_count <= SAMPLE and not version.reference_id:
         content = count_content(version)
     found = kept | {
         "counts": TokenCounts.from_dict(kept["counts"]),
-        "is_drawn": bool(version.rows_sha256),
+        "is_drawn": not version.reference_id,
         "rows": version.row_count,
-        "content": content,
-        "is_counting": is_missing or content is None,
+        "content": content or ({} if version.reference_id else None),
+        "is_counting": is_missing or (content is None and not version.reference_id),
         "progress": None,
         "problem": "",
     }
@@ -104,17 +105,16 @@ def content_of(version: DatasetVersion) -> dict[str, Any] | None:
 
 
 def sample_of(version: DatasetVersion, base_model: BaseModel) -> Sample:
-    """At most SAMPLE rows in at most about SAMPLE_SECONDS, seeded by the rows themselves. Kept for a day.
-
-    Of a reference the first REFERENCE_ROWS.
-    """
+    """At most SAMPLE rows in at most about SAMPLE_SECONDS, seeded by the rows themselves. Kept for a day."""
     if kept := cache.get(sample_key(version, base_model)):
         measured = [(is_held_out, Measured(*each)) for is_held_out, each in kept["measured"]]
         return Sample(measured, TokenCounts.from_dict(kept["counts"]), version.row_count)
     renderer = Renderer.from_directory(base_model.path)
+    rows = rows_shown(version)
+    numbers = random.Random(version.rows_id).sample(range(rows), min(SAMPLE, rows))
     measured, counts = [], TokenCounts()
     until = time.monotonic() + SAMPLE_SECONDS
-    for number, row in sampled_rows(version):
+    for number, row in rows_at(version, numbers):
         if time.monotonic() > until and len(measured) >= LEAST_SAMPLE:
             break
         one = measure_row(renderer, row, version.kind)
@@ -125,17 +125,16 @@ def sample_of(version: DatasetVersion, base_model: BaseModel) -> Sample:
     return Sample(measured, counts, version.row_count)
 
 
-def sampled_rows(version: DatasetVersion) -> Iterator[tuple[int, dict[str, Any]]]:
-    """(number, row) of SAMPLE rows, drawn by the hash of them all; of a reference the first ones."""
-    if not version.rows_sha256:
-        return enumerate(rows_of(version, 0, REFERENCE_ROWS))
-    drawn = random.Random(version.rows_sha256)
-    return rows_at(version, drawn.sample(range(version.row_count), min(SAMPLE, version.row_count)))
-
-
 def rows_at(version: DatasetVersion, numbers: list[int]) -> Iterator[tuple[int, dict[str, Any]]]:
     """The rows of these numbers (from 0), in the order asked for: the file is passed over once for their places."""
     wanted = set(numbers)
+    if version.reference_id:
+        try:
+            found = first_rows(version, 0, max(wanted, default=-1) + 1)
+        except SourceError as problem:
+            raise RowsAway(str(problem)) from problem
+        yield from ((number, found[number]) for number in numbers if number < len(found))
+        return
     with open(files.local_path(version.rows_sha256), "rb") as file:
         offsets, at = {}, 0
         for number, line in enumerate(file):
@@ -233,10 +232,12 @@ def check_template(*, version: DatasetVersion, base_model: BaseModel) -> None:
     name = base_model.display_name
     try:
         renderer = Renderer.from_directory(base_model.path)
+        rows = rows_at(version, list(range(min(FIRST_ROWS, version.row_count))))
         measured = [
-            (number, row.get("line"), measure_row(renderer, row, version.kind))
-            for number, row in enumerate(rows_of(version, 0, FIRST_ROWS))
+            (number, row.get("line"), measure_row(renderer, row, version.kind)) for number, row in rows
         ]
+    except RowsAway as problem:
+        raise TemplateRefused(str(problem)) from problem
     except (RenderError, OSError) as problem:
         raise TemplateRefused(
             _("%(name)s cannot be used: %(why)s") % {"name": name, "why": problem}
@@ -259,11 +260,11 @@ def refused_row(base_model: BaseModel, line: int, why: str) -> TemplateRefused:
 
 
 def whole_key(version: DatasetVersion, base_model: BaseModel) -> str:
-    return f"token-counts:{rows_name(version)}:{base_model.sha256}"
+    return f"token-counts:{version.rows_id}:{base_model.sha256}"
 
 
 def sample_key(version: DatasetVersion, base_model: BaseModel) -> str:
-    return f"token-sample:{rows_name(version)}:{base_model.sha256}"
+    return f"token-sample:{version.rows_id}:{base_model.sha256}"
 
 
 def progress_key(version: DatasetVersion, base_model: BaseModel) -> str:
@@ -279,9 +280,4 @@ def busy_key(version: DatasetVersion, base_model: BaseModel) -> str:
 
 
 def content_key(version: DatasetVersion) -> str:
-    return f"content:{rows_name(version)}"
-
-
-def rows_name(version: DatasetVersion) -> str:
-    """What tells the rows from others: their hash, or the version where they are not kept."""
-    return version.rows_sha256 or str(version.pk)
+    return f"content:{version.rows_id}"

@@ -4,6 +4,7 @@ import hashlib
 import io
 import re
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from urllib.parse import unquote
 
@@ -73,6 +74,9 @@ class Source(ABC):
         self.uri = uri
         self.name = clean_name(name)
         self.sha256: str | None = None  # of the whole content, once a stream has been read to its end
+        self.failure: SourceError | None = None  # of a stream; a reader may take it for a fault of the file
+        self.on_progress: Callable[[float], None] | None = None  # told the share that was read, 0 to 1
+        self.seconds: float | None = None  # that a stream may take, where somebody waits for it
         self._state: State | None = None
 
     @abstractmethod
@@ -126,6 +130,7 @@ class Noted(io.RawIOBase):
         self.digest = hashlib.sha256()
         self.hashed = 0
         self.position = 0
+        self.size = source.first_state.size
 
     def readable(self) -> bool:
         return True
@@ -134,11 +139,17 @@ class Noted(io.RawIOBase):
         return self.inner.seekable()
 
     def readinto(self, buffer) -> int:
-        count = self.inner.readinto(buffer) or 0
+        try:
+            count = self.inner.readinto(buffer) or 0
+        except SourceError as problem:
+            self.source.failure = problem
+            raise
         begin, self.position = self.position, self.position + count
         if begin <= self.hashed < self.position:
             self.digest.update(memoryview(buffer)[self.hashed - begin : count])
             self.hashed = self.position
+        if self.source.on_progress is not None:
+            self.source.on_progress(self.position / self.size if self.size else 0.0)
         if count == 0 and len(buffer) and begin == self.hashed:
             self.source.sha256 = self.source.sha256 or self.digest.hexdigest()
         return count

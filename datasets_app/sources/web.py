@@ -5,7 +5,7 @@ import re
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from django.utils.translation import gettext as _
 
@@ -178,7 +178,8 @@ class WebStream(io.RawIOBase):
         """Asks for everything from `position`, and makes sure that it is the same content."""
         with ExitStack() as stack:
             wanted = (self.position, None) if self.position else None
-            answer = stack.enter_context(self.source.asked(self.state.version, wanted, STREAMING))
+            limits = replace(STREAMING, total=self.source.seconds)
+            answer = stack.enter_context(self.source.asked(self.state.version, wanted, limits))
             if answer.status in (412, 416):
                 raise changed(self.source, self.state, State("", None))
             raise_for_status(answer)

@@ -9,6 +9,7 @@ from django.views.decorators.http import require_GET
 from apex.common.access import owned_or_404
 from base_models.models import BaseModel
 from datasets_app.models import Dataset, DatasetVersion
+from datasets_app.reference_rows import rows_shown
 from datasets_app.selectors import plots, profile
 from datasets_app.views.catalogue import number_in
 from rendering import RenderError
@@ -72,15 +73,15 @@ def row_context(
     request: HttpRequest, version: DatasetVersion, base_model: BaseModel, max_length: int
 ) -> dict:
     """One example as the model reads it. `example` in the address counts from 1, as people do."""
-    total = version.row_count
+    total = rows_shown(version)
     number = max(1, min(number_in(request, "example", 1), total))
-    row = profile.row_at(version, number - 1)
-    context = {"number": number, "total": total, "row": row, "readings": []}
+    context = {"number": number, "total": total, "row": None, "readings": []}
     context["previous"] = number - 1 if number > 1 else None
     context["next"] = number + 1 if number < total else None
-    if row is None:
-        return context
     try:
+        row = context["row"] = profile.row_at(version, number - 1)
+        if row is None:
+            return context
         readings = profile.readings_of(row, version.kind, base_model, max_length)
         context["readings"] = [profile.shown(reading) for reading in readings]
     except profile.NotRendered as problem:

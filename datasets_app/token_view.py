@@ -26,9 +26,9 @@ class Token:
 class Reading:
     """What the model reads of one conversation, or of one plain text.
 
-    `whole_tokens` is what all of it takes, `token_count` what is read of it once the `dropped` messages are left
-    out. With `is_too_long` not even the last question and its answer fit (they take `shortest_tokens`): the
-    tokens are then those of the whole, and training leaves the example out.
+    `whole_tokens` is what all of it takes, `token_count` what is read of it once the `dropped` messages, or the
+    `cut_text` at the end of a plain text, are left out. With `is_too_long` not even the last question and its answer
+    fit (they take `shortest_tokens`): the tokens are then those of the whole, and training leaves the example out.
     """
 
     rendered: Rendered
@@ -36,6 +36,7 @@ class Reading:
     whole_tokens: int
     side: str = ""  # "chosen" or "rejected" of a preference
     dropped: list[dict[str, Any]] = field(default_factory=list)
+    cut_text: str = ""
     is_too_long: bool = False
     shortest_tokens: int | None = None
 
@@ -107,7 +108,8 @@ def _read(renderer: Renderer, side: str, wanted: dict[str, Any], max_length: int
     messages = wanted.get("messages") or []
     starts = turn_starts(messages)
     dropped = messages[starts[0] : starts[cut.dropped_turns]] if cut.dropped_turns else []
-    return Reading(cut, tokens_of(renderer, cut), len(whole.token_ids), side, dropped)
+    cut_text = whole.text[len(cut.text) :] if cut.cut_tokens else ""
+    return Reading(cut, tokens_of(renderer, cut), len(whole.token_ids), side, dropped, cut_text)
 
 
 def tokens_of(renderer: Renderer, rendered: Rendered) -> list[Token]:

@@ -42,6 +42,7 @@ class ReadingSerializer(serializers.Serializer):
     whole_tokens = serializers.IntegerField(help_text="What the whole example would take.")
     dropped_turns = serializers.IntegerField(help_text="Oldest turns left out so that the rest fits.")
     dropped = serializers.ListField(child=serializers.DictField(), help_text="The messages of these turns.")
+    cut_text = serializers.CharField(help_text="The end of a plain text that is not read.")
     is_too_long = serializers.BooleanField(
         help_text="Not even the last question and answer fit: a training leaves it out, and `text` is the whole."
     )

@@ -108,8 +108,8 @@ def cut_words(facts: dict[str, Any]) -> str:
     if facts["shortened_rows"]:
         parts.append(
             ngettext(
-                "%(count)s loses its oldest turns",
-                "%(count)s lose their oldest turns",
+                "%(count)s is shortened, the oldest turns first",
+                "%(count)s are shortened, the oldest turns first",
                 facts["shortened_rows"],
             )
             % {"count": f"{facts['shortened_rows']:,}"}

@@ -147,6 +147,7 @@ def shown(reading: Reading) -> dict[str, Any]:
         "cut_tokens": reading.whole_tokens - reading.token_count,
         "dropped": reading.dropped,
         "dropped_turns": reading.dropped_turns,
+        "cut_text": reading.cut_text,
         "is_too_long": reading.is_too_long,
         "shortest_tokens": reading.shortest_tokens,
     }
@@ -166,5 +167,6 @@ def as_data(reading: Reading) -> dict[str, Any]:
         "whole_tokens": reading.whole_tokens,
         "dropped_turns": reading.dropped_turns,
         "dropped": reading.dropped,
+        "cut_text": reading.cut_text,
         "is_too_long": reading.is_too_long,
     }

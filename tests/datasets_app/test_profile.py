@@ -374,3 +374,45 @@ def test_bars_have_round_widths_and_the_last_one_is_open():
     again = token_counts.TokenCounts.from_dict(json.loads(json.dumps(counts.as_dict())))
     assert again.facts(500) == counts.facts(500)
     assert counts.facts(500)["left_out_rows"] == 501
+
+
+# --- Other kinds of rows ---
+
+
+def test_of_a_plain_text_all_is_learned_and_what_does_not_fit_is_its_end(alice_client, rendered, version):
+    row = {"text": "The harbour is calm. " * 30, "conversation": "1", "line": 1, "split": "train"}
+    texts = stored(version, [row], kind="text")
+    whole = rendered(0, texts.dataset_id, version=2).json()["readings"][0]
+    assert whole["trained_tokens"] == whole["tokens"] > 32
+    cut = rendered(0, texts.dataset_id, version=2, max_length=32).json()["readings"][0]
+    assert cut["tokens"] == 32 and cut["text"] + cut["cut_text"] == whole["text"]
+    address = f"/data/{texts.dataset_id}/profile/"
+    page = alice_client.get(address, {"version": 2, "max_length": 32}).content.decode()
+    assert "tokens at the end do not fit into 32" in page
+    assert "1 is shortened" in alice_client.get(f"{address}plots/?version=2&max_length=32").content.decode()
+
+
+def test_a_template_without_tools_is_named_as_the_reason_for_an_example_with_tools(rendered, version):
+    call = {"id": "call_1", "type": "function", "function": {"name": "tide", "arguments": '{"port": "Oslo"}'}}
+    messages = [
+        {"role": "user", "content": "High tide?"},
+        {"role": "assistant", "content": None, "tool_calls": [call]},
+        {"role": "tool", "tool_call_id": "call_1", "content": "at nine"},
+        {"role": "assistant", "content": "At nine."},
+    ]
+    with_tools = stored(
+        version, [{"messages": messages, "conversation": "1", "line": 1, "split": "train"}], kind="chat"
+    )
+    answer = rendered(0, with_tools.dataset_id, version=2)
+    assert answer.status_code == 400 and answer.json()["error"]["code"] == "template_refused"
+
+
+def test_an_unpaired_answer_is_shown_with_its_mark(alice_client, version, base_model):
+    row = {
+        "prompt": [{"role": "user", "content": "Hours?"}],
+        "completion": [{"role": "assistant", "content": "Look it up."}],
+        "label": False, "conversation": "1", "line": 1, "split": "train",
+    }  # fmt: skip
+    unpaired = stored(version, [row], kind="unpaired")
+    text = alice_client.get(f"/data/{unpaired.dataset_id}/profile/", {"version": 2}).content.decode()
+    assert "marked as bad" in text

@@ -141,6 +141,8 @@ def import_again(*, imported: DatasetImport, mapping: dict | None = None) -> Dat
             raise CannotGoAgain(_("This file is no longer here; bring it once more.")) from problem
     again.save()
     queue_import(imported=again)
+    # The earlier one has nothing more to say; the sweep takes its name for the bytes away.
+    DatasetImport.objects.filter(pk=imported.pk).update(expires_at=timezone.now())
     return again
 
 

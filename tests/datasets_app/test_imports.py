@@ -559,6 +559,7 @@ def test_a_table_that_nobody_knows_is_read_once_its_columns_are_named(alice, ali
     again = run(DatasetImport.objects.exclude(pk=imported.pk).get())
     assert again.status == ImportStatus.DONE, again.message
     assert again.version.row_count == 20 and again.version.dataset.name == "Tabelle"
+    assert "could not be used" not in text_of(alice_client.get(reverse("datasets:dataset-list")))
 
 
 def test_reading_tells_how_far_it_is(alice, monkeypatch):

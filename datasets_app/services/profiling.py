@@ -35,9 +35,10 @@ SAMPLE = 2000  # rows
 SAMPLE_SECONDS = 1.0
 LEAST_SAMPLE = 50  # rows, however long they take
 WHOLE_SECONDS = 1800
-# A worker that is silent for so long is taken for gone, and another one is asked.
-SILENT_SECONDS = 60
-TICK_SECONDS = 0.5
+# A worker that is silent for so long after it was sent for, or at work, is taken for gone, and another one is asked.
+SILENT_SECONDS, BUSY_SECONDS = 60, 300
+# A worker gives its hand back so often, that others get their turn; what it has counted is kept for the next one.
+SLICE_SECONDS = 5
 FIRST_ROWS = 20  # looked at before a training starts
 
 
@@ -90,7 +91,7 @@ def profile_of(*, version: DatasetVersion, base_model: BaseModel) -> dict[str, A
     }
     if found["is_counting"]:
         found["problem"] = ask_worker(version, base_model)
-        found["progress"] = cache.get(progress_key(version, base_model))
+        found["progress"] = progress_of(version, base_model)
     return found
 
 
@@ -167,42 +168,53 @@ def ask_worker(version: DatasetVersion, base_model: BaseModel) -> str:
     return ""
 
 
+def progress_of(version: DatasetVersion, base_model: BaseModel) -> dict[str, int] | None:
+    """How far the workers have come, or None before the first slice."""
+    part = cache.get(part_key(version, base_model))
+    return {"done": part["counts"]["rows"], "rows": version.row_count} if part else None
+
+
 def measure_whole(*, version: DatasetVersion, base_model: BaseModel) -> None:
-    """Measures every row and keeps the counts. One at a time: a second worker stops at once."""
-    if not cache.add(busy_key(version, base_model), 1, SILENT_SECONDS):
+    """Measures rows for a slice of time and sends for the next one, until all are counted.
+
+    One at a time: a second worker stops at once. Run twice it does no harm.
+    """
+    busy, whole = busy_key(version, base_model), whole_key(version, base_model)
+    if not cache.add(busy, 1, BUSY_SECONDS):
         return
     try:
         if content_of(version) is None:
             count_content(version)
-        kept = cache.get(whole_key(version, base_model))
-        if kept is None:
-            kept = measure_rows(version, base_model)
-            cache.set(whole_key(version, base_model), kept, KEPT)
+        kept = cache.get(whole) or measure_slice(version, base_model)
+        if kept is not None:
+            cache.set(whole, kept, KEPT)
     finally:
-        cache.delete_many([busy_key(version, base_model), asked_key(version, base_model),
-                           progress_key(version, base_model)])  # fmt: skip
+        cache.delete_many([busy, asked_key(version, base_model)])
+    if kept is None:
+        ask_worker(version, base_model)
+    else:
+        cache.delete(part_key(version, base_model))
 
 
-def measure_rows(version: DatasetVersion, base_model: BaseModel) -> dict[str, Any]:
-    """Counts of all rows; of the sample when WHOLE_SECONDS are not enough."""
-    renderer, counts = Renderer.from_directory(base_model.path), TokenCounts()
-    begun = told = time.monotonic()
+def measure_slice(version: DatasetVersion, base_model: BaseModel) -> dict[str, Any] | None:
+    """Goes on where the last slice ended. Returns the counts once all rows are in them; those of the sample when
+    WHOLE_SECONDS were not enough; else None, with the part kept."""
+    key = part_key(version, base_model)
+    part = cache.get(key) or {"offset": 0, "seconds": 0.0, "counts": TokenCounts().as_dict()}
+    if part["seconds"] > WHOLE_SECONDS:
+        return {"counts": sample_of(version, base_model).counts.as_dict(), "is_whole": False}
+    renderer, counts = Renderer.from_directory(base_model.path), TokenCounts.from_dict(part["counts"])
+    begun = time.monotonic()
     with open(files.local_path(version.rows_sha256), "rb") as file:
-        for number, line in enumerate(file, start=1):
+        file.seek(part["offset"])
+        while line := file.readline():
             row = msgspec.json.decode(line)
-            counts.add(measure_row(renderer, row, version.kind), number, row.get("line"))
-            if (now := time.monotonic()) - told > TICK_SECONDS:
-                told = now
-                tell_progress(version, base_model, number)
-                if now - begun > WHOLE_SECONDS:
-                    return {"counts": sample_of(version, base_model).counts.as_dict(), "is_whole": False}
+            counts.add(measure_row(renderer, row, version.kind), counts.rows + 1, row.get("line"))
+            if (spent := time.monotonic() - begun) > SLICE_SECONDS:
+                part = {"offset": file.tell(), "seconds": part["seconds"] + spent, "counts": counts.as_dict()}
+                cache.set(key, part, DAY)
+                return None
     return {"counts": counts.as_dict(), "is_whole": True}
-
-
-def tell_progress(version: DatasetVersion, base_model: BaseModel, done: int) -> None:
-    cache.set(progress_key(version, base_model), {"done": done, "rows": version.row_count}, SILENT_SECONDS)
-    for key in (busy_key(version, base_model), asked_key(version, base_model)):
-        cache.set(key, 1, SILENT_SECONDS)
 
 
 def count_content(version: DatasetVersion) -> dict[str, Any]:
@@ -267,8 +279,8 @@ def sample_key(version: DatasetVersion, base_model: BaseModel) -> str:
     return f"token-sample:{version.rows_id}:{base_model.sha256}"
 
 
-def progress_key(version: DatasetVersion, base_model: BaseModel) -> str:
-    return f"{whole_key(version, base_model)}:progress"
+def part_key(version: DatasetVersion, base_model: BaseModel) -> str:
+    return f"{whole_key(version, base_model)}:part"
 
 
 def asked_key(version: DatasetVersion, base_model: BaseModel) -> str:

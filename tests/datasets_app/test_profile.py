@@ -315,10 +315,33 @@ def test_a_second_worker_stops_at_once_and_a_missing_version_is_no_error(
     tasks.measure_version(version_id=str(uuid.uuid4()), base_model_id=str(base_model.pk))
 
 
-def test_progress_is_told_while_a_worker_counts(version, base_model, whole, sent, monkeypatch):
+def test_a_worker_counts_in_slices_and_goes_on_where_it_stopped(
+    version, base_model, whole, sent, monkeypatch
+):
     monkeypatch.setattr(profiling, "SAMPLE", 4)
-    profiling.tell_progress(version, base_model, 7)
-    assert whole().json()["progress"] == {"done": 7, "rows": 10}
+    monkeypatch.setattr(profiling, "SLICE_SECONDS", 0)  # one row, and its hand is free again
+    whole()
+    progress = []
+    while len(progress) < len(sent) < 20:
+        tasks.measure_version(**sent[-1][1])
+        progress.append((whole().json()["progress"] or {"done": None})["done"])
+    assert progress == [*range(1, 11), None]
+    found = whole().json()
+    assert found["is_whole"] and found["tokens"]["rows"] == 10 and not found["is_counting"]
+
+
+def test_what_takes_too_long_stays_a_sample_and_says_so(
+    alice_client, version, base_model, whole, sent, monkeypatch
+):
+    monkeypatch.setattr(profiling, "SAMPLE", 4)
+    monkeypatch.setattr(profiling, "SLICE_SECONDS", 0)
+    monkeypatch.setattr(profiling, "WHOLE_SECONDS", 1e-9)
+    whole()
+    for _ in range(2):
+        profiling.measure_whole(version=version, base_model=base_model)
+    assert (whole().json()["is_whole"], whole().json()["is_counting"]) == (False, False)
+    text = alice_client.get(f"/data/{version.dataset_id}/profile/plots/").content.decode()
+    assert "counting all of them takes too long here" in text
 
 
 def test_a_queue_that_is_down_is_said_and_the_sample_stays(

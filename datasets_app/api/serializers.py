@@ -3,6 +3,7 @@
 from django.conf import settings
 from rest_framework import serializers
 
+from datasets_app.api.mapping import HELP, MappingField
 from datasets_app.api.references import AddressFields, ReferenceSerializer
 from datasets_app.models import Dataset, DatasetVersion
 
@@ -87,6 +88,7 @@ class BroughtSerializer(AddressFields):
         trim_whitespace=False,
         help_text="The examples themselves, in place of a file.",
     )
+    mapping = MappingField(required=False, help_text=HELP)
 
     def validate(self, asked):
         if sum(name in asked for name in ("file", "text", "uri")) != 1:

@@ -128,6 +128,7 @@ class DatasetViewSet(ReportActions, mixins.ListModelMixin, viewsets.GenericViewS
             file=file,
             text=asked.get("text"),
             file_name=file.name if file else "",
+            wishes=services.Wishes(format=asked.get("format"), mapping=asked.get("mapping")),
         )
         return self.describe(version.dataset, status.HTTP_201_CREATED)
 
@@ -175,6 +176,7 @@ class DatasetViewSet(ReportActions, mixins.ListModelMixin, viewsets.GenericViewS
             file=file,
             text=asked.get("text"),
             file_name=file.name if file else "",
+            wishes=services.Wishes(format=asked.get("format"), mapping=asked.get("mapping")),
         )
         return Response(VersionWithFaultsSerializer(version).data, status=status.HTTP_201_CREATED)
 
@@ -229,5 +231,6 @@ def take(service, **wanted):
             str(problem),
             code="unusable_examples",
             field="file",
-            details={"faults": problem.faults} | ({"report": problem.report.as_dict()} if problem.report else {}),
+            details={"faults": problem.faults}
+            | ({"report": problem.report.as_dict()} if problem.report else {}),
         ) from problem

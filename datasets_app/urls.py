@@ -29,6 +29,7 @@ urlpatterns = [
     path("imports/<uuid:import_id>/columns/", imports.import_columns, name="import-columns"),
     path("imports/<uuid:import_id>/again/", imports.import_again, name="import-again"),
     path("imports/<uuid:import_id>/cancel/", imports.import_cancel, name="import-cancel"),
+    path("imports/<uuid:import_id>/forget/", imports.import_forget, name="import-forget"),
     path("imports/<uuid:import_id>/report/", imports.import_report, name="import-report"),
     path("versions/<uuid:version_id>/report/", reports.version_report, name="version-report"),
     path("versions/<uuid:version_id>/cleaned/", reports.version_cleaned, name="version-cleaned"),

@@ -27,7 +27,7 @@ from .gold_stars import (
     raters_of_stars,
     turns_of,
 )
-from .imports import UNDER_WAY, imports_for_list, imports_under_way, report_of
+from .imports import UNDER_WAY, imports_for_list, imports_to_show, report_of
 from .reports import report_csv, report_of_version
 from .rows import is_learned, shown_row
 from .sharing import (
@@ -49,7 +49,7 @@ __all__ = [
     "gold_stars",
     "guest_queue",
     "imports_for_list",
-    "imports_under_way",
+    "imports_to_show",
     "inbox",
     "is_learned",
     "name_of",

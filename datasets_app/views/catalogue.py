@@ -33,7 +33,7 @@ def dataset_list(request: HttpRequest) -> HttpResponse:
     )
     page.object_list = selectors.attach_latest(list(page.object_list))
     context = {"page": page, "query": query, "sort": sort, "totals": selectors.totals(request.user),
-               "imports": selectors.imports_under_way(request.user)}  # fmt: skip
+               "imports": selectors.imports_to_show(request.user)}  # fmt: skip
     address = request.build_absolute_uri(reverse("api-dataset-list"))
     context["api_curl"] = (
         f'curl {address} \\\n  -H "Authorization: Bearer $APEX_TOKEN" \\\n  -F name=Letters -F file=@letters.jsonl'

@@ -142,19 +142,21 @@ def read_tasks(tasks: Any) -> tuple[list[Opinion], Counter[str]]:
         raise ValueError(
             f"This is {type(tasks).__name__}, expected a list of tasks as Label Studio exports it."
         )
+    if tasks and not any(isinstance(task, dict) and TASK_FIELDS & set(task) for task in tasks):
+        names = (
+            ", ".join(str(name)[:40] for name in list(tasks[0])[:5])
+            if isinstance(tasks[0], dict)
+            else "no object"
+        )
+        raise ValueError(f"This is no export of Label Studio: its first entry holds {names}, and no “data”.")
     opinions: list[Opinion] = []
     unknown: Counter[str] = Counter()
-    for number, task in enumerate(tasks, 1):
+    for task in tasks:
         if not isinstance(task, dict):
             unknown["entries that are no task"] += 1
             continue
-        found = list(_full(task, unknown) if isinstance(task.get("data"), dict) else _flat(task, unknown))
-        if len(tasks) == number == 1 and not found and not {"data", *CONTROLS} & set(task):
-            names = ", ".join(str(name)[:40] for name in list(task)[:5])
-            raise ValueError(
-                f"This is no export of Label Studio: its first entry holds {names}, and no “data”."
-            )
-        opinions += found
+        read = _full if isinstance(task.get("data"), dict) else _flat
+        opinions += read(task, unknown)
     return opinions, unknown
 
 
@@ -195,6 +197,7 @@ def _full(task: Row, unknown: Counter[str]) -> Iterator[Opinion]:
 VALUES = {"choices": "choices", "rating": "rating", "textarea": "text"}
 CONTROLS = {"verdict": "choices", "rating": "rating", "tags": "textarea", "note": "textarea",
             "better_answer": "textarea"}  # fmt: skip
+TASK_FIELDS = {"data", "annotation_id", *CONTROLS}
 # What JSON_MIN writes beside data and controls.
 ABOUT = {"id", "annotator", "annotation_id", "created_at", "updated_at", "lead_time", "row_key", "number",
          "messages", "row", "text", "dialogue"}  # fmt: skip

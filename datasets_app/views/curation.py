@@ -50,9 +50,6 @@ def review_queue(request: HttpRequest, dataset_id) -> HttpResponse:
         "save_url": reverse("api-review-list", args=[dataset.pk]),
         "tags": selectors.tags_of(mine),
         "codes": selectors.fault_codes(version) if version else [],
-        "starred": mine.filter(verdict=ReviewVerdict.STAR).count(),
-        "rejected": mine.filter(verdict=ReviewVerdict.REJECT).count(),
-        "edited": mine.filter(edited__isnull=False).count(),
         "api_curl": f'curl "{request.build_absolute_uri(rows_url)}?show=unseen" \\\n'
         '  -H "Authorization: Bearer $APEX_TOKEN"',
     }

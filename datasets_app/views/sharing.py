@@ -109,7 +109,8 @@ def in_words(taken) -> str:
 def private(response: HttpResponse) -> HttpResponse:
     """The address is a secret: no search engine, no other site and no cache is to learn it."""
     response["X-Robots-Tag"] = "noindex, nofollow"
-    response["Referrer-Policy"] = "no-referrer"
+    # Not "no-referrer": with that, forms come without their origin, and the CSRF check turns them away.
+    response["Referrer-Policy"] = "same-origin"
     response["Cache-Control"] = "no-store, private"
     return response
 

@@ -79,6 +79,7 @@ function draw() {
   const place = mode === "offered" ? reviewWord("place-offered", { source: row.source })
     : reviewWord("place", { number: (isGuest ? progressNumber() : row.number + 1).toLocaleString(), total: progress.total.toLocaleString() });
   part("place").textContent = place;
+  root.classList.toggle("is-editing", isEditing);
   drawRow(part("body"), row, { isGuest, isEditing, showsOriginal, keepEdit, leaveEdit, turnOriginal });
   drawOpinion(row.review);
 }
@@ -134,6 +135,9 @@ function drawProgress(looked = null) {
 const say = (text) => (part("says").textContent = text);
 
 // --- What a person says ------------------------------------------------------------------------------------------
+/** An edit under way is kept before anything else is done; false while one of its texts is empty. */
+const isSettled = () => !isEditing || keepEdit();
+
 /** Changes what is thought of the current row, shows it and sends it. */
 function think(change, { isUndo = false, row = current() } = {}) {
   if (!row) return;
@@ -162,6 +166,7 @@ function count(review, by) {
 }
 
 function judge(verdict) {
+  if (!isSettled()) return;
   const isOn = current()?.review.verdict === verdict;
   think({ verdict: isOn ? "" : verdict });
   say(reviewWord(isOn ? "cleared" : verdict === "star" ? "is-starred" : "is-rejected"));
@@ -175,6 +180,7 @@ function rate(rating) {
 }
 
 function step(by) {
+  if (!isSettled()) return;
   keepFields();
   if (by > 0 && !current()) return;
   if (by < 0 && at === 0) return say(reviewWord("first"));
@@ -190,7 +196,8 @@ function step(by) {
   const row = current();
   if (row) say(part("place").textContent);
   else if (nextPlace === null) part("done").focus();
-  root.querySelector("[data-review-row]").scrollIntoView({ block: "nearest" });
+  const top = part("row").getBoundingClientRect().top;
+  if (top < 0 || top > innerHeight / 2) part("row").scrollIntoView();
   load();
 }
 
@@ -216,7 +223,7 @@ function refuse(row, before, message) {
 
 // --- Editing -----------------------------------------------------------------------------------------------------
 function edit() {
-  if (!current() || isGuest) return;
+  if (!current() || isGuest || isEditing) return;
   isEditing = true;
   showsOriginal = false;
   draw();
@@ -227,12 +234,16 @@ function edit() {
 function keepEdit() {
   const row = current();
   const edited = editedFrom(part("body"), row);
-  if (edited === undefined) return toast(reviewWord("empty-edit"), { level: "error" });
+  if (edited === undefined) {
+    toast(reviewWord("empty-edit"), { level: "error" });
+    return false;
+  }
   isEditing = false;
   think({ edited: same(edited, row.row) ? null : edited });
   draw();
   part("row").focus();
   say(reviewWord("is-edited"));
+  return true;
 }
 
 function leaveEdit() {

@@ -10,6 +10,8 @@ from datasets_app.views import (
     references,
     reports,
     sharing,
+    version_editing,
+    versions,
 )
 
 app_name = "datasets"
@@ -53,5 +55,18 @@ urlpatterns = [
     path("<uuid:dataset_id>/sharing/", sharing.share_list, name="share-list"),
     path("<uuid:dataset_id>/sharing/<uuid:link_id>/revoke/", sharing.share_revoke, name="share-revoke"),
     path("<uuid:dataset_id>/label-studio/", sharing.label_studio, name="label-studio"),
-    path("<uuid:dataset_id>/delete/", catalogue.dataset_delete, name="dataset-delete"),
+    path("<uuid:dataset_id>/versions/", versions.version_list, name="version-list"),
+    path("<uuid:dataset_id>/versions/compare/", versions.version_compare, name="version-compare"),
+    path("<uuid:dataset_id>/versions/<int:number>/", versions.version_detail, name="version-detail"),
+    path("<uuid:dataset_id>/versions/<int:number>/edit/", version_editing.version_edit, name="version-edit"),
+    path(
+        "<uuid:dataset_id>/versions/<int:number>/change/<str:make>/",
+        versions.version_change,
+        name="version-change",
+    ),
+    path(
+        "<uuid:dataset_id>/versions/<int:number>/restore/", versions.version_restore, name="version-restore"
+    ),
+    path("<uuid:dataset_id>/versions/<int:number>/delete/", versions.version_delete, name="version-delete"),
+    path("<uuid:dataset_id>/delete/", versions.dataset_delete, name="dataset-delete"),
 ]

@@ -72,6 +72,8 @@ def messages_of(row: dict) -> list[dict]:
 
 
 def _held_out_rows(version: DatasetVersion):
+    if version.erased_at:
+        return
     for row in islice(_rows(version), ROWS_READ):
         if row["split"] == "held_out":
             yield row

@@ -100,11 +100,16 @@ class AdapterAdmin(ModelAdmin):
         "eval_loss_base",
         "eval_loss",
         "size_bytes",
+        "data_erased_at",
         "created_at",
     ]
-    list_filter = ["base_model"]
+    list_filter = ["base_model", ("dataset_version__erased_at", admin.EmptyFieldListFilter)]
     search_fields = ["name", "model_id", "owner__username"]
-    list_select_related = ["owner", "base_model"]
+    list_select_related = ["owner", "base_model", "dataset_version"]
+
+    @admin.display(description=_("examples erased"), ordering="dataset_version__erased_at")
+    def data_erased_at(self, adapter: Adapter):
+        return adapter.dataset_version.erased_at
 
     def has_add_permission(self, request):
         return False

@@ -1,6 +1,6 @@
 """Page-shaped reads across models."""
 
-from django.db.models import Count, Prefetch
+from django.db.models import Count, Prefetch, Q
 
 from base_models.models import BaseModel
 from datasets_app.models import Dataset, DatasetVersion
@@ -21,6 +21,14 @@ def jobs_of_dataset(user, dataset: Dataset):
     return jobs_for_list(user).filter(dataset_version__dataset=dataset)
 
 
+def jobs_by_version(user, dataset: Dataset, limit: int = 200) -> dict:
+    """Version id → the newest jobs that learned from it, `limit` of all."""
+    found: dict = {}
+    for job in jobs_of_dataset(user, dataset).order_by("-created_at")[:limit]:
+        found.setdefault(job.dataset_version_id, []).append(job)
+    return found
+
+
 def home(user) -> dict:
     """What Home shows: what runs, the last result, half-filled plans, recent things."""
     jobs = jobs_for_list(user)
@@ -37,7 +45,9 @@ def home(user) -> dict:
         "plans": list(unfinished_plans(user)[:3]),
         "recent_jobs": list(jobs[:LATEST]),
         "recent_datasets": list(
-            Dataset.objects.for_user(user).annotate(version_count=Count("versions"))[:LATEST]
+            Dataset.objects.for_user(user).annotate(
+                version_count=Count("versions", filter=Q(versions__erased_at=None))
+            )[:LATEST]
         ),
     }
 
@@ -52,7 +62,9 @@ def unfinished_plans(user):
 
 def usable_versions(user):
     """Latest versions that can be trained on, newest dataset first."""
-    newest_first = Prefetch("versions", DatasetVersion.objects.order_by("-number"), to_attr="newest_versions")
+    newest_first = Prefetch(
+        "versions", DatasetVersion.objects.present().order_by("-number"), to_attr="newest_versions"
+    )
     datasets = Dataset.objects.for_user(user).prefetch_related(newest_first)
     newest = [dataset.newest_versions[0] for dataset in datasets if dataset.newest_versions]
     return [version for version in newest if version.kind in LEARNED["sft"]]

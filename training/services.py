@@ -11,6 +11,7 @@ from apex.common.states import move
 from base_models.models import BaseModel
 from datasets_app.models import DatasetVersion
 from datasets_app.reference_rows import check_unchanged
+from datasets_app.services import delete_mark
 from datasets_app.services.profiling import TemplateRefused, check_template
 from datasets_app.sources import SourceError
 from training import events
@@ -64,6 +65,7 @@ def start_job(
             % {"name": base_model.name},
             field="base_model",
         )
+    refuse_erased(dataset_version)
     if refusal := refusal_of(dataset_version, method):
         raise StartRefused(refusal, field="dataset")
     if dataset_version.train_count == 0:
@@ -83,6 +85,7 @@ def start_job(
         raise StartRefused(str(problem), field="base_model") from problem
     try:
         with transaction.atomic():
+            refuse_erased(dataset_version, lock=True)
             job = TrainingJob.objects.create(
                 owner=owner,
                 name=(name.strip() or dataset_version.dataset.name)[:NAME_LENGTH],
@@ -104,6 +107,21 @@ def start_job(
             raise
         return TrainingJob.objects.get(plan=plan)
     return job
+
+
+def refuse_erased(version: DatasetVersion, *, lock: bool = False) -> None:
+    """Raises `StartRefused` if the examples are gone; with `lock`, they cannot go before the transaction ends."""
+    versions = DatasetVersion.objects.select_for_update() if lock else DatasetVersion.objects
+    current = versions.filter(pk=version.pk).first()
+    if current is None or current.erased_at:
+        raise StartRefused(
+            _(
+                "The examples of %(name)s, version %(number)s, were erased, so nothing can be learned from them "
+                "any more. Choose other examples."
+            )
+            % {"name": version.dataset.name, "number": version.number},
+            field="dataset",
+        )
 
 
 def cancel_job(*, job: TrainingJob) -> bool:
@@ -147,7 +165,9 @@ def delete_job(*, job: TrainingJob) -> None:
             raise DeleteRefused(_("%(name)s is still at work; stop it first.") % {"name": job.name})
         hashes = list(Adapter.objects.filter(job=job).values_list("directory_sha256", flat=True))
         Adapter.objects.filter(job=job).delete()
+        version = job.dataset_version
         job.delete()
+        delete_mark(version=version)
         transaction.on_commit(partial(delete_unused_directories, hashes))
 
 

@@ -21,6 +21,9 @@ urlpatterns = [
     path("training/<uuid:job_id>/retry/", jobs.retry_job, name="job-retry"),
     path("training/<uuid:job_id>/delete/", jobs.delete_job, name="job-delete"),
     path("training/of-dataset/<uuid:dataset_id>/", jobs.jobs_of_dataset, name="jobs-of-dataset"),
+    path(
+        "training/of-dataset/<uuid:dataset_id>/lineage/", jobs.lineage_of_dataset, name="lineage-of-dataset"
+    ),
     path("adapters/", jobs.adapter_list, name="adapter-list"),
     path("adapters/<uuid:adapter_id>/download/", jobs.download_adapter, name="adapter-download"),
 ]

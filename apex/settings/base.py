@@ -208,6 +208,9 @@ IMPORT_TRIES = 3
 IMPORT_KEEP_DAYS = 30
 EMBEDDED_URL = os.environ.get("APEX_EMBEDDED_URL") or broker.socket_url(DATA_DIR, "serving")
 
+# Who says what learned from a version of a dataset; datasets_app imports no app above it.
+DATASET_LEARNERS = ["training.lineage"]
+
 HUB_ENDPOINT = os.environ.get("HF_ENDPOINT")  # None: the hub itself
 
 # --- Ways out, and other people's credentials ----------------------------------------------------------------

@@ -3,15 +3,27 @@
 from django.db import models
 from django.utils.translation import gettext_lazy as _
 
-from apex.common.models import ImmutableModel, OwnedModel
+from apex.common.models import ImmutableModel, OwnedModel, OwnedQuerySet
 
 from .references import Reference
+
+
+class ErasableQuerySet(OwnedQuerySet):
+    """What was erased is left out of all that a user reaches; only what learned from it still leads to its mark."""
+
+    def present(self):
+        return self.filter(erased_at__isnull=True)
+
+    def for_user(self, user):
+        return super().for_user(user).present()
 
 
 class Dataset(OwnedModel):
     name = models.CharField(_("name"), max_length=120)
     description = models.CharField(_("what it shows"), max_length=300, blank=True)
     erased_at = models.DateTimeField(_("erased"), null=True, blank=True, editable=False)
+
+    objects = ErasableQuerySet.as_manager()
 
     class Meta(OwnedModel.Meta):
         verbose_name = _("dataset")
@@ -28,7 +40,7 @@ class Dataset(OwnedModel):
 
     @property
     def latest(self) -> "DatasetVersion | None":
-        return self.versions.order_by("-number").first()
+        return self.versions.present().order_by("-number").first()
 
 
 class MadeBy(models.TextChoices):
@@ -102,6 +114,8 @@ class DatasetVersion(OwnedModel, ImmutableModel):
     fault_count = models.PositiveIntegerField(_("number of faults"), default=0)
     profile = models.JSONField(_("lengths, roles, languages"), default=dict, blank=True)
     erased_at = models.DateTimeField(_("erased"), null=True, blank=True, editable=False)
+
+    objects = ErasableQuerySet.as_manager()
 
     class Meta(OwnedModel.Meta):
         verbose_name = _("dataset version")

@@ -20,6 +20,7 @@ from .curation import (
     reviews_by,
     tags_of,
 )
+from .erasing import Erasure, erasure_of
 from .gold_stars import (
     StarFilter,
     gold_stars,
@@ -35,16 +36,21 @@ from .sharing import (
     guest_queue,
     share_links_of,
 )
+from .versions import Member, family, made_words
 
 __all__ = [
+    "Erasure",
     "FORMAT_WORDS",
-    "SORTS",
-    "UNDER_WAY",
+    "Member",
     "QueueFilter",
+    "SORTS",
     "StarFilter",
+    "UNDER_WAY",
     "agreement",
     "attach_latest",
     "datasets_for_list",
+    "erasure_of",
+    "family",
     "fault_codes",
     "gold_stars",
     "guest_queue",
@@ -52,6 +58,7 @@ __all__ = [
     "imports_to_show",
     "inbox",
     "is_learned",
+    "made_words",
     "name_of",
     "number_in",
     "preview",
@@ -63,8 +70,8 @@ __all__ = [
     "reviews_by",
     "rows_of",
     "rows_shown",
-    "shown_row",
     "share_links_of",
+    "shown_row",
     "tags_of",
     "totals",
     "turns_of",

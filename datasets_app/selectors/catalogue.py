@@ -7,8 +7,8 @@ from apex.common import files
 from datasets_app import importing
 from datasets_app.models import Dataset, DatasetVersion
 from datasets_app.reference_rows import first_rows, rows_shown
-from datasets_app.sources import SourceError
 from datasets_app.selectors.rows import shown_row
+from datasets_app.sources import SourceError
 
 SORTS = {
     "-added": ["-created_at"],
@@ -41,7 +41,7 @@ FORMAT_WORDS = {
 
 def datasets_for_list(user, query: str = "", sort: str = "-added") -> QuerySet[Dataset]:
     """The user's datasets, each with `row_count`, `format` and `latest_id` of its newest version."""
-    newest = DatasetVersion.objects.filter(dataset=OuterRef("pk")).order_by("-number")
+    newest = DatasetVersion.objects.present().filter(dataset=OuterRef("pk")).order_by("-number")
     datasets = Dataset.objects.for_user(user).annotate(
         latest_id=Subquery(newest.values("pk")[:1]),
         row_count=Subquery(newest.values("row_count")[:1], output_field=IntegerField()),
@@ -54,7 +54,8 @@ def datasets_for_list(user, query: str = "", sort: str = "-added") -> QuerySet[D
 
 def attach_latest(datasets: list[Dataset]) -> list[Dataset]:
     """Gives each dataset of a list page its newest version as `version`, in one query, without the faults."""
-    versions = DatasetVersion.objects.defer("faults").in_bulk([dataset.latest_id for dataset in datasets])
+    rows = DatasetVersion.objects.defer("faults").select_related("reference")
+    versions = rows.in_bulk([dataset.latest_id for dataset in datasets])
     for dataset in datasets:
         dataset.version = versions.get(dataset.latest_id)
     return datasets
@@ -67,8 +68,8 @@ def totals(user) -> dict[str, int]:
 
 
 def versions_of(dataset: Dataset) -> QuerySet[DatasetVersion]:
-    """All versions, newest first, without their faults."""
-    return dataset.versions.defer("faults").order_by("-number")
+    """All versions that were not erased, newest first, without their faults."""
+    return dataset.versions.present().defer("faults").order_by("-number")
 
 
 def rows_of(version: DatasetVersion, start: int, count: int) -> list[dict]:
@@ -86,7 +87,8 @@ def preview(version: DatasetVersion, index: int) -> dict:
     """The context of templates/datasets_app/_preview.html for row `index` (0 is the first; clamped).
 
     `row` is the stored row and `rows` a list of it alone; what is shown of it is that of `shown_row`;
-    `number` counts from 1, `next_index` and `previous_index` are None at the ends.
+    `away` says why a reference cannot be shown; `number` counts from 1, `next_index` and `previous_index` are None
+    at the ends.
     """
     total = rows_shown(version)
     index = max(0, min(index, total - 1))

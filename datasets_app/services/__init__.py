@@ -1,14 +1,12 @@
 """What people ask for: a module for each kind of thing. Call them as `services.create_dataset(...)`."""
 
 from .bringing import (
-    DatasetInUse,
     DatasetRefused,
     NameTaken,
     TooLarge,
     Wishes,
     add_version,
     create_dataset,
-    delete_dataset,
     delete_unused_files,
     demo_dataset,
     free_name,
@@ -35,6 +33,7 @@ from .curation import (
     review_row,
 )
 from .deriving import CannotDerive, derive_version, stored_rows
+from .erasing import DatasetInUse, delete_dataset, delete_mark, delete_version
 from .gold_stars import (
     NothingToExport,
     dataset_from_gold_stars,
@@ -61,11 +60,11 @@ from .label_studio import (
     import_label_studio,
     label_studio_tasks,
 )
+from .references import ReferenceRefused, check_again, import_reference, refer
 from .reports import NoRowsHere, check_brought, good_rows
 from .reviewed import (
     version_from_review,
 )
-from .references import ReferenceRefused, check_again, import_reference, refer
 from .sharing import (
     BadLink,
     Guest,
@@ -102,12 +101,11 @@ __all__ = [
     "import_reference",
     "check_again",
     "ReferenceRefused",
-    "CHECKSUMS",
-    "LABEL_STUDIO_LIMIT",
     "BadConnection",
     "BadLink",
     "BadReview",
     "BadTasks",
+    "CHECKSUMS",
     "CannotDerive",
     "CannotGoAgain",
     "ChecksumMismatch",
@@ -115,6 +113,7 @@ __all__ = [
     "DatasetRefused",
     "DiskFull",
     "Guest",
+    "LABEL_STUDIO_LIMIT",
     "NameTaken",
     "NoRowsHere",
     "NoSuchRow",
@@ -141,7 +140,9 @@ __all__ = [
     "dataset_from_gold_stars",
     "delete_connection",
     "delete_dataset",
+    "delete_mark",
     "delete_unused_files",
+    "delete_version",
     "demo_dataset",
     "derive",
     "derive_version",

@@ -5,16 +5,14 @@ import tempfile
 from collections.abc import Callable, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 
 from django.conf import settings
 from django.contrib.auth import get_user_model
 from django.core.files.base import File
 from django.db import IntegrityError, transaction
-from django.db.models import Max, ProtectedError, Q, RestrictedError
+from django.db.models import Max, Q
 from django.utils.translation import gettext as _
-from django.utils.translation import ngettext
 
 from apex.common import files
 from apex.common.files import Stored
@@ -60,10 +58,6 @@ class NameTaken(DatasetRefused):
 
 class TooLarge(DatasetRefused):
     """More bytes than the person may bring (`upload_limit`)."""
-
-
-class DatasetInUse(Exception):
-    """Something was learned from it, so it cannot go; `str()` names what."""
 
 
 def free_name(*, owner, wanted: str) -> str:
@@ -307,36 +301,6 @@ def rename_dataset(*, dataset: Dataset, name: str, description: str | None = Non
     return dataset
 
 
-def delete_dataset(*, dataset: Dataset) -> None:
-    """Deletes a dataset, its versions and, where nothing else holds the same bytes, their files.
-
-    Raises DatasetInUse while a training refers to it: what was learned must stay explainable.
-    """
-    hashes = {
-        sha256
-        for each in dataset.versions.values_list("source_sha256", "rows_sha256", "report_sha256")
-        for sha256 in each
-        if sha256
-    }
-    try:
-        with transaction.atomic():
-            dataset.delete()
-            transaction.on_commit(partial(delete_unused_files, hashes))
-    except (RestrictedError, ProtectedError) as problem:
-        users = getattr(problem, "restricted_objects", None) or problem.protected_objects
-        raise in_use(dataset, sorted({str(user) for user in users})) from problem
-
-
-def in_use(dataset: Dataset, names: list[str]) -> DatasetInUse:
-    listed = ", ".join(f"“{name}”" for name in names[:3]) + (" …" if len(names) > 3 else "")
-    message = ngettext(
-        "“%(name)s” stays: %(count)s training learned from it (%(listed)s). Delete that training first.",
-        "“%(name)s” stays: %(count)s trainings learned from it (%(listed)s). Delete those trainings first.",
-        len(names),
-    )
-    return DatasetInUse(message % {"name": dataset.name, "count": len(names), "listed": listed})
-
-
 def delete_unused_files(hashes: set[str]) -> None:
     """Removes stored files that no version refers to any more.
 
@@ -359,8 +323,8 @@ def delete_unused_files(hashes: set[str]) -> None:
 
 
 def is_used(sha256: str) -> bool:
-    """Whether a version refers to the stored file."""
-    versions = DatasetVersion.objects.filter(
+    """Whether a version that was not erased refers to the stored file."""
+    versions = DatasetVersion.objects.present().filter(
         Q(source_sha256=sha256) | Q(rows_sha256=sha256) | Q(report_sha256=sha256)
     )
     return versions.exists() or DatasetImport.objects.filter(report_sha256=sha256).exists()

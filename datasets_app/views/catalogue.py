@@ -193,17 +193,3 @@ def dataset_rename(request: HttpRequest, dataset_id) -> HttpResponse:
             form.add_error("name", str(problem))
     context = detail_context(request, dataset) | {"rename_form": form}
     return render(request, "datasets_app/dataset_detail.html", context, status=422)
-
-
-@login_required
-@require_POST
-def dataset_delete(request: HttpRequest, dataset_id) -> HttpResponse:
-    dataset = owned_or_404(Dataset, request.user, pk=dataset_id)
-    name = dataset.name
-    try:
-        services.delete_dataset(dataset=dataset)
-    except services.DatasetInUse as problem:
-        messages.error(request, str(problem))
-        return redirect("datasets:dataset-detail", dataset_id=dataset_id)
-    messages.success(request, _("“%(name)s” is deleted.") % {"name": name})
-    return redirect("datasets:dataset-list")

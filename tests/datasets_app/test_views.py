@@ -202,15 +202,17 @@ def test_renaming_keeps_what_was_typed_when_the_name_is_taken(alice_client, alic
 
 
 def test_deleting_says_what_it_touches_and_does_it(alice_client, dataset):
-    page = text_of(alice_client.get(detail(dataset)))
-    assert "Delete “Help desk”?" in page
-    assert "10 examples" in page
-    answer = alice_client.post(reverse("datasets:dataset-delete", args=[dataset.pk]))
+    address = reverse("datasets:dataset-delete", args=[dataset.pk])
+    assert address in alice_client.get(detail(dataset)).content.decode()
+    page = text_of(alice_client.get(address))
+    assert "Erase “Help desk”?" in page
+    assert "10 in 1 version" in page
+    answer = alice_client.post(address, {"name": "Help desk"})
     assert answer.url == reverse("datasets:dataset-list")
     assert not Dataset.objects.exists()
 
 
-def test_a_set_that_a_training_learned_from_stays(alice_client, alice, version):
+def test_a_set_that_a_training_needs_now_stays(alice_client, alice, version):
     from base_models.models import BaseModel
     from training.models import TrainingJob
 
@@ -218,8 +220,9 @@ def test_a_set_that_a_training_learned_from_stays(alice_client, alice, version):
     TrainingJob.objects.create(
         owner=alice, name="Desk replies", dataset_version=version, base_model=model, queue="cpu"
     )
-    answer = alice_client.post(reverse("datasets:dataset-delete", args=[version.dataset_id]), follow=True)
-    assert "Desk replies" in text_of(answer)
+    address = reverse("datasets:dataset-delete", args=[version.dataset_id])
+    answer = alice_client.post(address, {"name": "Help desk"})
+    assert answer.status_code == 409 and "Desk replies" in text_of(answer)
     assert Dataset.objects.filter(pk=version.dataset_id).exists()
 
 
@@ -240,8 +243,10 @@ def test_mallory_finds_nothing_of_alices(mallory_client, dataset, name, method):
 
 
 def test_acts_are_not_done_by_following_a_link(alice_client, dataset):
-    for name in ("version-add", "dataset-rename", "dataset-delete"):
+    for name in ("version-add", "dataset-rename"):
         assert alice_client.get(reverse(f"datasets:{name}", args=[dataset.pk])).status_code == 405
+    alice_client.get(reverse("datasets:dataset-delete", args=[dataset.pk]))
+    assert Dataset.objects.filter(pk=dataset.pk).exists()
 
 
 def test_the_admin_lists_everything_and_changes_no_version(admin_client, version):

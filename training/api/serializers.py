@@ -12,6 +12,12 @@ class JobSerializer(serializers.ModelSerializer):
     base_model = serializers.CharField(source="base_model.name", read_only=True)
     dataset = serializers.UUIDField(source="dataset_version.dataset_id", read_only=True)
     dataset_version = serializers.UUIDField(source="dataset_version_id", read_only=True)
+    data_erased_at = serializers.DateTimeField(
+        source="dataset_version.erased_at",
+        read_only=True,
+        allow_null=True,
+        help_text="When its examples were erased; null: they are there.",
+    )
     adapter = serializers.SerializerMethodField(help_text="UUID of what it learned, or null.")
 
     class Meta:
@@ -23,6 +29,7 @@ class JobSerializer(serializers.ModelSerializer):
             "method",
             "dataset",
             "dataset_version",
+            "data_erased_at",
             "base_model",
             "config",
             "queue",
@@ -89,6 +96,18 @@ class MetricSerializer(serializers.ModelSerializer):
 
 
 class AdapterSerializer(serializers.ModelSerializer):
+    dataset = serializers.UUIDField(source="dataset_version.dataset_id", read_only=True)
+    rows_sha256 = serializers.CharField(
+        source="dataset_version.rows_sha256",
+        read_only=True,
+        help_text="Hash of the rows that it learned from.",
+    )
+    data_erased_at = serializers.DateTimeField(
+        source="dataset_version.erased_at",
+        read_only=True,
+        allow_null=True,
+        help_text="When the examples that it learned from were erased; null: they are there.",
+    )
     base_model = serializers.CharField(source="base_model.name", read_only=True)
     dataset_version = serializers.UUIDField(source="dataset_version_id", read_only=True)
     job = serializers.UUIDField(source="job_id", read_only=True)
@@ -100,7 +119,10 @@ class AdapterSerializer(serializers.ModelSerializer):
             "name",
             "model_id",
             "job",
+            "dataset",
             "dataset_version",
+            "rows_sha256",
+            "data_erased_at",
             "base_model",
             "base_revision",
             "config",

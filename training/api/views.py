@@ -33,7 +33,7 @@ class JobViewSet(
 
     serializer_class = JobSerializer
     queryset = TrainingJob.objects.none()
-    filterset_fields = ["status", "name", "queue"]
+    filterset_fields = ["status", "name", "queue", "dataset_version"]
     ordering_fields = ["created_at", "name", "status"]
 
     def get_queryset(self):
@@ -132,7 +132,7 @@ def find_version(user, asked: dict) -> DatasetVersion:
     if dataset is None:
         raise Unacceptable(f"You have no dataset {key!r}.", field="dataset")
     if wanted := asked.get("dataset_version"):
-        version = dataset.versions.filter(pk=wanted).first()
+        version = dataset.versions.present().filter(pk=wanted).first()
         if version is None:
             raise Unacceptable(f"{dataset.name} has no version {wanted}.", field="dataset_version")
         return version
@@ -153,7 +153,7 @@ class AdapterViewSet(viewsets.ReadOnlyModelViewSet):
 
     serializer_class = AdapterSerializer
     queryset = Adapter.objects.none()
-    filterset_fields = ["name", "model_id"]
+    filterset_fields = ["name", "model_id", "dataset_version"]
     ordering_fields = ["created_at", "name"]
 
     def get_queryset(self):

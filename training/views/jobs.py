@@ -123,6 +123,16 @@ def jobs_of_dataset(request, dataset_id):
 
 
 @login_required
+def lineage_of_dataset(request, dataset_id):
+    """A fragment for the versions of a dataset: what learned from each of them."""
+    dataset = owned_or_404(Dataset, request.user, pk=dataset_id)
+    groups = selectors.jobs_by_version(request.user, dataset)
+    count = sum(len(jobs) for jobs in groups.values())
+    context = {"groups": list(groups.items()), "count": count}
+    return render(request, "training/_lineage_of_dataset.html", context)
+
+
+@login_required
 def adapter_list(request):
     """A fragment for the Models page: what was learned."""
     return render(

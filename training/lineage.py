@@ -1,0 +1,38 @@
+"""What trainings and adapters have to do with versions of datasets (`datasets_app.learners`)."""
+
+from collections.abc import Iterable
+from typing import Any
+
+from django.urls import reverse
+
+from datasets_app.learners import Learner
+from training.models import Adapter, Plan, Status, TrainingJob
+
+AT_WORK = (Status.QUEUED, Status.RUNNING)
+
+
+def learners_of(version_ids: Iterable[Any]) -> list[Learner]:
+    """The jobs that refer to these versions, and the adapters that they left."""
+    jobs = TrainingJob.objects.filter(dataset_version__in=version_ids).order_by("created_at")
+    adapters = Adapter.objects.filter(dataset_version__in=version_ids).order_by("created_at")
+    return [
+        *(
+            Learner(
+                "job", str(job.pk), job.name, job_url(job.pk), job.dataset_version_id, job.status in AT_WORK
+            )
+            for job in jobs.only("name", "status", "dataset_version_id")
+        ),
+        *(
+            Learner("adapter", str(one.pk), one.name, job_url(one.job_id), one.dataset_version_id)
+            for one in adapters.only("name", "job_id", "dataset_version_id")
+        ),
+    ]
+
+
+def job_url(job_id) -> str:
+    return reverse("training:job-detail", args=[job_id])
+
+
+def forget_versions(version_ids: Iterable[Any]) -> None:
+    """Half-filled plans choose their examples anew."""
+    Plan.objects.filter(dataset_version__in=version_ids, job__isnull=True).update(dataset_version=None)

@@ -9,7 +9,9 @@ WORDS = """the of and to in is that it for with as on are be this have from or b
 your which their if do will each how then them these so some would make like into time has look two more write go see
 number way could people than first been call who now find long down day did get come made may part model training data
 learning answer question customer order invoice delivery contract account harbour garden kitchen window river mountain
-café naïve façade jalapeño über Straße señor 2024 17 3.5 “quoted” state-of-the-art e.g. well-known""".split()
+morning evening water paper letter number teacher doctor engine ship bridge station market price value result reason
+example problem system program machine language history science music colour office building street city country
+2024, 17 3.5%, café naïve Straße “quoted” state-of-the-art e.g. well-known""".split()
 SENTENCES = 4000
 SYSTEM = "You are a helpful assistant. Answer briefly, and say so when you do not know."
 
@@ -34,10 +36,10 @@ def sentences(seed: int = 0) -> list[str]:
     """Sentences as they stand inside JSON: some hold an escaped line break or quotation mark."""
     source = random.Random(seed)
     made = []
-    for number in range(SENTENCES):
+    for _ in range(SENTENCES):
         words = [source.choice(WORDS) for _ in range(source.randint(5, 16))]
         text = " ".join(words).capitalize() + source.choice([". ", ". ", "? ", ".\n", ".\n- ", ': "yes". '])
-        made.append(json.dumps(f"{text}{number} ", ensure_ascii=False)[1:-1])
+        made.append(json.dumps(text, ensure_ascii=False)[1:-1])
     return made
 
 

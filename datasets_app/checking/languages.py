@@ -103,6 +103,11 @@ COMMON: dict[str, frozenset[str]] = {
         "tôi bạn anh chị em nó họ chúng ta ở hay hoặc nhưng rất nếu sẽ làm gì sao tại vì cảm ơn phải nào đó",
     }.items()
 }
+# Common word → the languages that it is common in.
+LANGUAGES_OF: dict[str, list[str]] = {}
+for _language, _words in COMMON.items():
+    for _word in _words:
+        LANGUAGES_OF.setdefault(_word, []).append(_language)
 # Letters that decide between languages which share most of their common words.
 TELLING = (
     ("no", "sv", "äö"),
@@ -118,9 +123,10 @@ def language_of(text: str) -> str:
     """ISO 639-1 code of the language that most of the beginning of `text` is in, or "unknown"."""
     text = text[:CHARACTERS]
     if not text.isascii():
+        letter_count = sum(map(str.isalpha, text))
         for name, letters in SCRIPTS:
             # A few foreign letters in a Latin text are a quotation.
-            if len(letters.findall(text)) * 3 > sum(map(str.isalpha, text)):
+            if len(letters.findall(text)) * 3 > letter_count:
                 return _within(name, text.lower())
     return _latin(text.lower())
 
@@ -139,8 +145,10 @@ def _within(script: str, text: str) -> str:
 
 def _latin(text: str) -> str:
     words = Counter(WORD.findall(text.replace("’", "'")))
-    found = words.keys()
-    hits = {language: sum(words[word] for word in common & found) for language, common in COMMON.items()}
+    hits = dict.fromkeys(COMMON, 0)
+    for word in words.keys() & LANGUAGES_OF.keys():
+        for language in LANGUAGES_OF[word]:
+            hits[language] += words[word]
     for loser, _winner, letters in TELLING:
         if any(letter in text for letter in letters):
             hits[loser] -= 2

@@ -1,7 +1,9 @@
+import sys
+
 import pytest
 from django.core.files.uploadedfile import SimpleUploadedFile
 
-from datasets_app import services
+from datasets_app import execution, making, queueing, services
 from tests.datasets_app.files import chats
 
 
@@ -38,3 +40,39 @@ def version(db, alice):
 @pytest.fixture
 def dataset(version):
     return version.dataset
+
+
+@pytest.fixture
+def own_folder(settings, tmp_path):
+    """An upload folder of the test's own."""
+    settings.FILE_UPLOAD_TEMP_DIR = tmp_path / "uploads"
+    settings.FILE_UPLOAD_TEMP_DIR.mkdir()
+    return settings.FILE_UPLOAD_TEMP_DIR
+
+
+@pytest.fixture
+def sent(monkeypatch):
+    """Nudges that would have gone to the queue: ids of imports."""
+    nudges = []
+    monkeypatch.setattr(
+        queueing.current_app, "send_task", lambda name, kwargs: nudges.append(kwargs["import_id"])
+    )
+    return nudges
+
+
+@pytest.fixture
+def here(monkeypatch):
+    """The child's work is done in this process, which has the test's database."""
+    monkeypatch.setattr(execution, "supervise", making.bring)
+
+
+@pytest.fixture
+def child_says(monkeypatch, tmp_path):
+    """`child_says("sys.exit(3)")`: the child runs these lines in place of making a version."""
+
+    def set_script(lines: str) -> None:
+        script = tmp_path / "child.py"
+        script.write_text(f"import os, signal, sys, time\n{lines}\n")
+        monkeypatch.setattr(execution, "CHILD", [sys.executable, str(script)])
+
+    return set_script

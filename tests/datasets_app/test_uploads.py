@@ -18,31 +18,14 @@ from django.utils import timezone
 
 from accounts.services import create_token
 from apex.common.partial_bodies import KeepWhatCame
-from datasets_app import queueing, services, sweeping
+from datasets_app import services, sweeping
 from datasets_app.models import DatasetImport, ImportStatus
 from datasets_app.parts import part_path
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("own_folder", "sent")]
 UPLOADS = "/api/v1/uploads/"
 TUS = {"Tus-Resumable": "1.0.0"}
 BYTES = "application/offset+octet-stream"
-
-
-@pytest.fixture(autouse=True)
-def own_folder(settings, tmp_path):
-    settings.FILE_UPLOAD_TEMP_DIR = tmp_path / "uploads"
-    settings.FILE_UPLOAD_TEMP_DIR.mkdir()
-    return settings.FILE_UPLOAD_TEMP_DIR
-
-
-@pytest.fixture
-def sent(monkeypatch, django_capture_on_commit_callbacks):
-    """Nudges that would have gone to the queue: ids of imports."""
-    nudges = []
-    monkeypatch.setattr(
-        queueing.current_app, "send_task", lambda name, kwargs: nudges.append(kwargs["import_id"])
-    )
-    return nudges
 
 
 @pytest.fixture

@@ -4,6 +4,7 @@ One object may be a record, wrap a list of records, or be a whole file of `brigh
 in its conversations. Nothing is ever held but one record (one conversation of brightrun).
 """
 
+from collections import Counter
 from collections.abc import Generator, Iterator
 from dataclasses import replace
 from typing import Any
@@ -171,9 +172,10 @@ def _reader_of(window: Window, name: str, record: dict[str, Any]) -> Iterator[Fo
     first = _first_element(window)
     if name == "training_pairs":
         metadata = record.get("training_file_metadata") or record.get("dataset_metadata")
-        return _brightrun(window, metadata, _pairs(window, _uuid_of(metadata)))
+        return _brightrun(metadata, _pairs(window, _uuid_of(metadata)))
     if name == "conversations" and _is_conversation(first, record):
-        return _brightrun(window, record.get("training_file_metadata"), _conversations(window))
+        seen: Counter[str] = Counter()
+        return _brightrun(record.get("training_file_metadata"), _conversations(window, seen), seen)
     if not isinstance(first, dict) or name in LISTS_OF_A_RECORD or recognise(record):
         return None
     if name in WRAPPERS or recognise(first):
@@ -200,25 +202,37 @@ def _is_conversation(first: Any, record: dict[str, Any]) -> bool:
     return (isinstance(first, dict) and "training_pairs" in first) or "training_file_metadata" in record
 
 
-def _brightrun(window: Window, metadata: Any, found: Iterator[Found | Broken]) -> Iterator[Found | Broken]:
+def _brightrun(
+    metadata: Any, found: Iterator[Found | Broken], seen: Counter[str] | None = None
+) -> Iterator[Found | Broken]:
     if warning := brightrun.version_warning(metadata):
         yield Broken(None, BadRow(*warning, code="newer_version"), WARNING)
     yield from found
+    if seen is not None:
+        for remark in brightrun.count_warnings(metadata, seen["pairs"], seen["conversations"]):
+            yield Broken(None, remark, WARNING)
 
 
-def _conversations(window: Window) -> Iterator[Found | Broken]:
-    """The pairs of each conversation, by their physical lines."""
+def _conversations(window: Window, seen: Counter[str]) -> Iterator[Found | Broken]:
+    """The pairs of each conversation, by their physical lines; `seen` counts both. Before it is cut into pairs, a
+    conversation is a record of its turns."""
     for each in elements(window):
+        seen["conversations"] += 1
         if isinstance(each, Broken):
             yield replace(each, place="")
             continue
-        pairs = each.value.get("training_pairs") if isinstance(each.value, dict) else None
+        value = each.value if isinstance(each.value, dict) else {}
+        pairs = value.get("training_pairs")
+        if not isinstance(pairs, list) and isinstance(value.get("turns"), list):
+            yield Found(each.line, value, key=_uuid_of(value.get("conversation_metadata")))
+            continue
         if not isinstance(pairs, list):
             fault = BadRow(
                 "A conversation has no list “training_pairs”.", "Add its pairs.", code="missing_field"
             )
             yield Broken(each.line, fault)
             continue
+        seen["pairs"] += len(pairs)
         inner = window.inner(each.end)
         key = _uuid_of(each.value.get("conversation_metadata"))
         for name in _names(inner, {}):

@@ -45,24 +45,22 @@ def version_warning(metadata: Any) -> tuple[str, str] | None:
     )
 
 
-def count_warnings(metadata: Any, pairs: int, conversations: int | None) -> list[BadRow]:
-    """Words about a header that counts otherwise than the file holds; None: it has no list of conversations."""
-    if not isinstance(metadata, dict):
-        return []
-    found = []
-    for name, count, what in (
+def count_warnings(metadata: Any, pairs: int, conversations: int) -> list[BadRow]:
+    """Words about a header that counts otherwise than the file holds. Nothing else is decided by it."""
+    counted = (
         ("total_training_pairs", pairs, "training pairs"),
         ("total_conversations", conversations, "conversations"),
-    ):
-        said = metadata.get(name)
-        if count is not None and isinstance(said, int) and said != count:
-            found.append(
-                BadRow(
-                    f"The header counts {said:,} {what} (“{name}”); the file holds {count:,}.",
-                    "If more were meant to be in it, look whether the export was cut off. What is there was read.",
-                    code="wrong_count",
-                )
+    )
+    found = []
+    for name, count, what in counted:
+        said = metadata.get(name) if isinstance(metadata, dict) else None
+        # Raw conversations have not been cut into pairs yet.
+        if isinstance(said, int) and said != count and (pairs or name == "total_conversations"):
+            problem = f"The header counts {said:,} {what} (“{name}”); the file holds {count:,}."
+            mend = (
+                "What is there was read. If more was meant to be in it, look whether the export was cut off."
             )
+            found.append(BadRow(problem, mend, code="wrong_count"))
     return found
 
 

@@ -147,14 +147,14 @@ def _message(turn: Turn) -> Message:
     message: Message = {"role": turn.role, "content": ""}
     if turn.name:
         message["name"] = turn.name
-    if not turn.weight:
+    if not turn.weight and turn.role == "assistant":
         message["weight"] = 0
     return message
 
 
 def _join(message: Message, texts: list[str], turn: Turn, text: str, number: int) -> BadRow | None:
     """Adds a turn to the message of the same role before it, unless it repeats it; the warning about it."""
-    if not turn.weight:
+    if not turn.weight and turn.role == "assistant":
         message["weight"] = 0  # what is marked as context is never learned
     if texts[-1].strip() == text.strip() and text.strip():
         texts[-1] = min(texts[-1], text, key=len)  # so that white space at its ends is looked at once

@@ -69,11 +69,16 @@ def _pair_in(turn: dict[str, Any]) -> tuple[str, str] | None:
 
 def to_examples(record: dict[str, Any], key: str | None = None) -> list[Example]:
     """The record as an example; raises BadRow."""
+    system = [Turn("system", record["system"])] if isinstance(record.get("system"), str) else []
+    return [make_example(system + turns_in(record), record, key)]
+
+
+def turns_in(record: dict[str, Any]) -> list[Turn]:
+    """The turns of a record, under whichever of LISTS they stand; raises BadRow."""
     name = _list_of(record)
     if name is None:
         raise BadRow("There are no turns in “conversations”.", f"Write it as {SHAPE}.", code="no_messages")
-    system = [Turn("system", record["system"])] if isinstance(record.get("system"), str) else []
-    return [make_example(system + read_turns(record[name]), record, key)]
+    return read_turns(record[name])
 
 
 def read_turns(turns: list[Any]) -> list[Turn]:

@@ -33,12 +33,12 @@ def to_examples(record: dict[str, Any], key: str | None = None) -> list[Example]
 
 
 def _parts(record: dict[str, Any]) -> tuple[list[Turn], list[Turn]]:
-    if pair := pair_of(record):
-        return prompt_turns(record, pair[0]), turns_of(record[pair[1]], "assistant", pair[1])
     if "instruction" in record:
         asked = [*alpaca.turns_before(record), Turn("user", alpaca.question_of(record))]
         return asked, turns_of(record.get("output"), "assistant", "output")
-    turns = sharegpt.read_turns(record["conversations"]) if sharegpt.fits(record) else _messages(record)
+    if pair := pair_of(record):
+        return prompt_turns(record, pair[0]), turns_of(record[pair[1]], "assistant", pair[1])
+    turns = sharegpt.turns_in(record) if sharegpt.fits(record) else _messages(record)
     if turns[-1].role != "assistant":
         raise BadRow(
             "The conversation does not end with the answer that the label is about.",

@@ -5,7 +5,15 @@ from django.db.models import Prefetch
 from django.utils.translation import gettext_lazy as _
 from unfold.admin import ModelAdmin, TabularInline
 
-from datasets_app.models import Connection, Dataset, DatasetImport, DatasetVersion, Reference
+from datasets_app.models import (
+    Connection,
+    Dataset,
+    DatasetImport,
+    DatasetVersion,
+    Reference,
+    Review,
+    ShareLink,
+)
 
 
 class GoesWithItsOwner:
@@ -121,3 +129,29 @@ class DatasetImportAdmin(GoesWithItsOwner, ModelAdmin):
 
     def has_change_permission(self, request, obj=None):
         return False
+
+
+class ForReading(GoesWithItsOwner, ModelAdmin):
+    """What people said and whom they invited is theirs: here it is looked at."""
+
+    list_filter = ["owner"]
+    date_hierarchy = "created_at"
+
+    def has_add_permission(self, request):
+        return False
+
+    def has_change_permission(self, request, obj=None):
+        return False
+
+
+@admin.register(Review)
+class ReviewAdmin(ForReading):
+    list_display = ["row_key", "owner", "dataset", "verdict", "rating", "source", "reviewer", "updated_at"]
+    list_select_related = ["owner", "dataset", "reviewer"]
+
+
+@admin.register(ShareLink)
+class ShareLinkAdmin(ForReading):
+    list_display = ["__str__", "owner", "version", "expires_at", "revoked_at"]
+    list_select_related = ["owner", "version__dataset"]
+    exclude = ["token_hash"]

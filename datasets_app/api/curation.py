@@ -103,7 +103,7 @@ class Curation(viewsets.ViewSet):
 
     def version(self, number: int | str | None) -> DatasetVersion:
         """The version of this number, else the newest; 404 where there is none."""
-        versions = selectors.versions_of(self.dataset)
+        versions = selectors.versions_of(self.dataset).filter(erased_at=None)
         if number not in (None, ""):
             is_number = str(number).isascii() and str(number).isdigit() and len(str(number)) < 10
             versions = versions.filter(number=int(number)) if is_number else versions.none()

@@ -65,7 +65,10 @@ def row_of(version: DatasetVersion, number: int, key: str = "") -> dict[str, Any
 
 
 def index_of(version: DatasetVersion) -> RowIndex:
-    """Raises NoSuchRow for a version whose rows are not kept here."""
+    """Raises NoSuchRow for a version that was erased, or whose rows are not kept here."""
+    if version.erased_at:
+        message = _("Version %(number)s was erased, so there are no rows to review.")
+        raise NoSuchRow(message % {"number": version.number}, "version")
     if not version.rows_sha256:
         message = _(
             "The rows of version %(number)s are not kept here. Make a version that is, then review that."

@@ -16,7 +16,7 @@ from datasets_app.selectors.curation import ORDERS, SHOWS, SPLITS
 
 def version_in(query, dataset: Dataset) -> DatasetVersion | None:
     """The version that the address names, else the newest; None for a set that holds nothing."""
-    versions = list(selectors.versions_of(dataset))
+    versions = list(selectors.versions_of(dataset).filter(erased_at=None))
     wanted = selectors.number_in(query.get("version", ""))
     return next((each for each in versions if each.number == wanted), versions[0] if versions else None)
 

@@ -7,10 +7,11 @@ import json
 import pytest
 from django.test import Client
 from django.urls import reverse
+from django.utils import timezone
 
 from accounts.services import create_token
 from datasets_app import selectors, services
-from datasets_app.models import Dataset, MadeBy, Review
+from datasets_app.models import Dataset, DatasetVersion, MadeBy, Review
 from tests.datasets_app.files import chat, chats, json_lines
 
 pytestmark = pytest.mark.django_db
@@ -45,6 +46,16 @@ def test_a_set_without_rows_of_its_own_says_so(alice_client, alice):
     empty = Dataset.objects.create(owner=alice, name="Empty")
     page = alice_client.get(reverse("datasets:review-queue", args=[empty.pk])).content.decode()
     assert "It holds nothing to review yet." in page
+
+
+def test_an_erased_version_is_not_reviewed(alice_client, api, version, dataset):
+    DatasetVersion.objects.filter(pk=version.pk).update(erased_at=timezone.now())
+    page = alice_client.get(reverse("datasets:review-queue", args=[dataset.pk])).content.decode()
+    assert "It holds nothing to review yet." in page
+    assert api.get(url("review-queue", dataset)).status_code == 404
+    version.refresh_from_db()
+    with pytest.raises(services.NoSuchRow, match="erased"):
+        services.review_row(version=version, reviewer=version.owner, number=0, verdict="star")
 
 
 def test_the_queue_and_a_review_by_a_call(api, dataset):
@@ -198,3 +209,12 @@ def test_the_table_of_reviews_runs_nothing_in_a_spreadsheet(alice_client, alice)
     assert sorted(row["note"] for row in rows) == ["'+4", "'=1+1", "'@SUM(A1)"]
     assert {row["tags"] for row in rows} == {"'-x"}
     assert {row["who"] for row in rows} == {"alice"}
+
+
+def test_a_superuser_looks_at_reviews_and_links_but_changes_none(admin_client, version):
+    review = services.review_row(version=version, reviewer=version.owner, number=0, verdict="star")
+    link, token = services.make_share_link(version=version, label="Colleagues")
+    for model, key, words in (("review", review.pk, "Question 0?"), ("sharelink", link.pk, "Colleagues")):
+        assert admin_client.get(f"/admin/datasets_app/{model}/").status_code == 200
+        page = admin_client.get(f"/admin/datasets_app/{model}/{key}/change/").content.decode()
+        assert words in page and link.token_hash not in page and 'name="_save"' not in page

@@ -17,6 +17,7 @@ from datasets_app.models import Dataset, DatasetImport, DatasetVersion, ImportSt
 from datasets_app.reference_rows import ReferenceRows, check_unchanged
 from datasets_app.sources import SourceChanged
 from datasets_app.streamed_split import SplitRefused, SplitRule, StreamedSplit
+from tests.common.routes import routes
 from tests.common.servers import serving
 from tests.datasets_app.files import chat, chats, json_lines
 from tests.datasets_app.stores import s3_server
@@ -116,6 +117,33 @@ def test_a_store_that_is_away_costs_the_preview_and_not_the_page(alice, alice_cl
     assert alice_client.get(reverse("datasets:dataset-profile", args=[version.dataset_id])).status_code == 200
     answer = alice_client.get(f"/api/v1/datasets/{version.dataset_id}/rows/")
     assert answer.status_code == 503 and answer.json()["error"]["code"] == "store_unavailable"
+
+
+def test_no_page_and_no_call_breaks_over_rows_that_are_not_kept(alice, alice_client, server):
+    """Whatever works on stored rows says that there are none, with the store there and away."""
+    alice_client.raise_request_exception = False
+    version = bring(alice, server.gives("/a.jsonl", chats(30).encode(), ETag='"a"'))
+    known = {"dataset_id": version.dataset_id, "version_id": version.pk, "number": 1, "index": 0,
+             "pk": version.dataset_id, "other": 1, "older": 1, "newer": 1}  # fmt: skip
+    walked = 0
+    for is_there in (True, False):
+        if not is_there:
+            del server.handlers["/a.jsonl"]
+        for route in routes():
+            if not route.parameters or set(route.parameters) - set(known):
+                continue
+            if not route.name.startswith(("datasets:", "api-dataset", "api-version", "training:")):
+                continue
+            url = reverse(route.name, kwargs={name: known[name] for name in route.parameters})
+            if url.endswith(("/delete/", "/erase/")):
+                continue
+            for method in ("GET", "POST"):
+                answer = alice_client.generic(method, url, "{}", content_type="application/json")
+                assert answer.status_code < 500 or answer.status_code == 503, f"{method} {url} ({route.name})"
+                if answer.streaming:
+                    b"".join(answer)
+            walked += 1
+    assert walked > 20 and DatasetVersion.objects.filter(pk=version.pk).exists()
 
 
 # --- bringing it ----------------------------------------------------------------------------------------------

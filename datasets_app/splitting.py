@@ -10,7 +10,7 @@ HELD_OUT_SHARE = 0.12
 MINIMUM_TO_SPLIT = 5
 
 
-@dataclass
+@dataclass(slots=True)
 class Conversation:
     """How many rows a conversation has, and the split its rows ask for (None: the file does not say)."""
 

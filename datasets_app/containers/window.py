@@ -159,7 +159,7 @@ class Window:
         if before > base.RECORD_BYTES_MOST:
             return False
         self.fill()
-        return len(self.text) > before
+        return len(self.text) - self.at > before
 
     def _broken(self, fault: BadRow, position: int) -> Broken:
         return Broken(self.line_of(self.at) + self.text.count("\n", self.at, position), fault)

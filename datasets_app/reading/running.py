@@ -1,6 +1,7 @@
 """The running account of one file: each record becomes rows, or a fault; in the end there is a verdict."""
 
 import hashlib
+import itertools
 import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
@@ -18,13 +19,15 @@ from datasets_app.containers.lines import Lines, LongLine
 from datasets_app.faults import ERROR, REFUSAL, WARNING, Fault
 from datasets_app.formats import FORMATS, brightrun, recognise
 from datasets_app.formats.base import CHAT, BadRow, Example, Skipped, excerpt, kind_of
-from datasets_app.formats.unknown import unknown_row
+from datasets_app.formats.unknown import quoted, unknown_row
 
 from .mapping import SAMPLES, columns_of, mapped
 from .mix_ups import openai_batch
 from .report import ACCEPT, LISTED_MOST, REJECT, UNKNOWN, WARN, Report, entry_of
 
 FAULTS_KEPT = 200
+# Rows of no known shape are told apart by so many names, and described in full for so many shapes.
+NAMES_COMPARED, UNKNOWN_SHAPES_MOST = 20, 1000
 # Characters that no text needs; tab, line feed and carriage return are none of them.
 CONTROL = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
 _encode = msgspec.json.Encoder().encode
@@ -62,6 +65,7 @@ class Running:
         self._unknown: list[dict[str, Any]] = []
         self._unknown_count = 0
         self._unknown_code = ""
+        self._unknown_faults: dict[tuple[str, ...], BadRow] = {}
 
     @property
     def format(self) -> str:
@@ -132,9 +136,7 @@ class Running:
             module = recognise(record)
             if module is not None:
                 return module
-            fault = openai_batch(record) or unknown_row(record)
-            if fault.code == "bad_row":
-                fault.code = "unknown_format"
+            fault = openai_batch(record) or self._unknown_fault(record)
         else:
             module = FORMATS[self.asked_format]
             if module.fits(record):
@@ -150,6 +152,20 @@ class Running:
         if len(self._unknown) < SAMPLES:
             self._unknown.append(record)
         raise fault
+
+    def _unknown_fault(self, record: dict[str, Any]) -> BadRow:
+        """Words for a row of no known shape; looked for once for the same names, as millions of rows may have them."""
+        if "rejection_reason" in record:
+            return unknown_row(record)
+        names = tuple(itertools.islice(record, NAMES_COMPARED))
+        fault = self._unknown_faults.get(names)
+        if fault is None and len(self._unknown_faults) < UNKNOWN_SHAPES_MOST:
+            fault = self._unknown_faults[names] = unknown_row(record)
+        if fault is None:
+            fault = BadRow(
+                f"Its names are {quoted(list(names))}.", "Write it as the others.", code="unknown_format"
+            )
+        return BadRow(fault.problem, fault.mend, fault.found, fault.code)
 
     def _row(self, found: Found, name: str, example: Example) -> dict[str, Any] | None:
         """The row of an example, seen by all checks; None when it is of another kind than the file."""

@@ -164,7 +164,7 @@ def ask_worker(version: DatasetVersion, base_model: BaseModel) -> str:
     except OperationalError as problem:
         cache.delete(asked)
         logger.warning("measuring of %s was not sent: %s", version.pk, problem)
-        return str(problem)
+        return _("the queue does not answer")
     return ""
 
 

@@ -1,5 +1,8 @@
 """The versions of a set: their family, one of them, what can be made of it, and how two differ."""
 
+import hashlib
+import json
+
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
 from django.core.paginator import Paginator
@@ -16,7 +19,7 @@ from datasets_app.deriving.comparing import turns_of
 from datasets_app.deriving.material import BadRecipe
 from datasets_app.models import Dataset, DatasetVersion
 from datasets_app.selectors import comparing
-from datasets_app.version_forms import FORMS, RecipeForm
+from datasets_app.version_forms import FORMS
 
 FAULTS_SHOWN = 20
 ROWS_COMPARED = 20  # a page
@@ -112,9 +115,11 @@ def version_change(request: HttpRequest, dataset_id, number: int, make: str) -> 
         status = 422
         if form.is_valid():
             try:
-                if "make" in request.POST:
-                    return made(request, version, make, form)
                 recipe = {"make": make, "settings": form.settings()}
+                context["shown"] = mark_of(recipe)
+                if "make" in request.POST and request.POST.get("shown", context["shown"]) == context["shown"]:
+                    return arrive(request, services.start_derivation(version=version, recipe=recipe))
+                context["has_changed"] = "make" in request.POST
                 context["preview"] = services.preview_derivation(version=version, recipe=recipe)
                 context["groups"] = duplicates_shown(version, context["preview"].told)
                 status = 200
@@ -123,12 +128,9 @@ def version_change(request: HttpRequest, dataset_id, number: int, make: str) -> 
     return render(request, "datasets_app/version_change.html", context, status=status)
 
 
-def made(request: HttpRequest, version: DatasetVersion, make: str, form: RecipeForm) -> HttpResponse:
-    """Makes the version and goes there. Raises BadRecipe, CannotDerive."""
-    return arrive(
-        request,
-        services.start_derivation(version=version, recipe={"make": make, "settings": form.settings()}),
-    )
+def mark_of(recipe: dict) -> str:
+    """Tells whether what is to be made is what was shown."""
+    return hashlib.sha256(json.dumps(recipe, sort_keys=True).encode()).hexdigest()[:16]
 
 
 def arrive(request: HttpRequest, new) -> HttpResponse:

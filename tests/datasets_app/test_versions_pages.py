@@ -88,6 +88,16 @@ def test_a_split_is_shown_and_then_made(alice_client, version):
     )  # fmt: skip
 
 
+def test_what_was_not_shown_is_not_made(alice_client, version):
+    url = page("version-change", version, "split")
+    shown = alice_client.post(url, {"share": "25", "seed": "3", "show": "1"}).content.decode()
+    mark = re.search(r'name="shown" value="(\w+)"', shown)[1]
+    answer = alice_client.post(url, {"share": "50", "seed": "3", "make": "1", "shown": mark})
+    assert "You changed something since it was shown last" in text(answer)
+    assert version.dataset.versions.count() == 1
+    assert alice_client.post(url, {"share": "25", "seed": "3", "make": "1", "shown": mark}).status_code == 302
+
+
 def test_duplicates_are_shown_in_groups_before_they_go(alice_client, alice):
     version = bring(alice, "Twice", row("Q", "A"), row("Other", "B"), row("Q", "A"))
     asked = {"near": "no", "threshold": "85", "keep": "first"}

@@ -157,12 +157,13 @@ def offer_rows(*, owner, source: str, rows: Iterable[dict[str, Any]]) -> int:
             offered[row_key(content)] = content
         except ValueError as problem:
             raise BadReview(str(problem), "rows") from problem
-    known = Review.objects.for_user(owner).filter(dataset=None, row_key__in=offered)
-    for key in known.values_list("row_key", flat=True):
-        offered.pop(key, None)
-    made = [Review(owner=owner, source=source, row_key=key, row=row) for key, row in offered.items()]
-    # Two chats may offer the same row at once: the second finds it there.
-    Review.objects.bulk_create(made, ignore_conflicts=True)
+    with transaction.atomic():
+        known = Review.objects.for_user(owner).filter(dataset=None, row_key__in=offered)
+        for key in known.values_list("row_key", flat=True):
+            offered.pop(key, None)
+        made = [Review(owner=owner, source=source, row_key=key, row=row) for key, row in offered.items()]
+        # Two chats may offer the same row at once: the second finds it there.
+        Review.objects.bulk_create(made, ignore_conflicts=True)
     return len(made)
 
 

@@ -1,6 +1,7 @@
 // The review queue: one example at a time, keyboard first. What a person says is shown at once and sent in the
 // background (review_saving.js); the next examples are read ahead. The shapes are those of the API:
 // docs/curation.md.
+import { drawOpinion } from "./review_opinion.js";
 import { drawRow, editedFrom, reviewWord } from "./review_row.js";
 import { makeSaver } from "./review_saving.js";
 import { toast } from "./page.js";
@@ -52,6 +53,7 @@ async function load(wait = 1000) {
 function take(answer) {
   const known = new Set(rows.map((row) => `${row.number} ${row.key}`));
   const isFirst = !rows.length;
+  for (const row of answer.rows) row.kept = row.review; // what the server knows
   rows.push(...answer.rows.filter((row) => !known.has(`${row.number} ${row.key}`)));
   nextPlace = answer.next;
   if (!saver.count()) progress = answer.progress;
@@ -81,46 +83,12 @@ function draw() {
   part("place").textContent = place;
   root.classList.toggle("is-editing", isEditing);
   drawRow(part("body"), row, { isGuest, isEditing, showsOriginal, keepEdit, leaveEdit, turnOriginal });
-  drawOpinion(row.review);
+  drawOpinion(root, row.review, removeTag);
 }
 
 const progressNumber = () => Math.min(progress.total, at + 1 + skipped());
 /** How many rows a guest had seen before this page: they are not shown again. */
 const skipped = () => Math.max(0, progress.seen - rows.filter((row) => row.review.is_seen).length);
-
-function drawOpinion({ verdict, rating, tags, note, edited }) {
-  const marks = part("marks");
-  marks.replaceChildren();
-  const mark = (name, text) => {
-    const node = document.createElement("span");
-    node.className = name;
-    node.textContent = text;
-    marks.append(node);
-  };
-  if (verdict === "star") mark("star", `★ ${reviewWord("is-starred")}`);
-  if (verdict === "reject") mark("reject", `✕ ${reviewWord("is-rejected")}`);
-  if (edited) mark("edited", reviewWord("is-edited"));
-  if (rating) mark("rating", reviewWord("is-rated", { rating }));
-  for (const button of root.querySelectorAll("[data-act]")) {
-    const { act } = button.dataset;
-    if (act === "star" || act === "reject") button.setAttribute("aria-pressed", String(verdict === act));
-    if (act === "rate") button.setAttribute("aria-pressed", String(rating === Number(button.dataset.rating)));
-  }
-  part("tags").replaceChildren(...tags.map(tagNode));
-  const field = part("note");
-  if (document.activeElement !== field) field.value = note;
-}
-
-function tagNode(tag) {
-  const item = document.createElement("li");
-  const button = document.createElement("button");
-  button.type = "button";
-  button.textContent = `${tag} ×`;
-  button.setAttribute("aria-label", reviewWord("remove-tag", { tag }));
-  button.addEventListener("click", () => think({ tags: current().review.tags.filter((each) => each !== tag) }));
-  item.append(button);
-  return item;
-}
 
 function drawProgress(looked = null) {
   const { total, seen, stars, rejected } = progress;
@@ -152,7 +120,7 @@ function think(change, { isUndo = false, row = current() } = {}) {
   drawProgress();
   if (row === current()) {
     if (!same(before.edited, after.edited)) draw();
-    else drawOpinion(after);
+    else drawOpinion(root, after, removeTag);
   }
 }
 
@@ -265,6 +233,8 @@ function addTag() {
   field.value = "";
   if (row && tag && !row.review.tags.includes(tag)) think({ tags: [...row.review.tags, tag] });
 }
+
+const removeTag = (tag) => think({ tags: current().review.tags.filter((each) => each !== tag) });
 
 /** What stands in the fields belongs to the row that is shown, so it is kept before another is. */
 function keepFields() {

@@ -22,7 +22,7 @@ export function makeSaver(root, { onRefused }) {
   }
 
   function save(row) {
-    if (!waiting.has(row)) waiting.set(row, row.kept ?? { verdict: "", rating: null, tags: [], note: "", edited: null, is_seen: false });
+    if (!waiting.has(row)) waiting.set(row, row.kept);
     if (state.dataset.state !== "unsaved") tell("saving");
     else tell("unsaved");
     if (!timer) send();

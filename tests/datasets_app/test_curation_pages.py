@@ -218,3 +218,37 @@ def test_a_superuser_looks_at_reviews_and_links_but_changes_none(admin_client, v
         assert admin_client.get(f"/admin/datasets_app/{model}/").status_code == 200
         page = admin_client.get(f"/admin/datasets_app/{model}/{key}/change/").content.decode()
         assert words in page and link.token_hash not in page and 'name="_save"' not in page
+
+
+@pytest.mark.parametrize(
+    ("row", "name", "better"),
+    [
+        (
+            {"prompt": "A?", "chosen": "Good.", "rejected": "Bad."},
+            "chosen",
+            [{"role": "assistant", "content": "Better."}],
+        ),
+        (
+            {"prompt": "A?", "completion": "Bad.", "label": False},
+            "completion",
+            [{"role": "assistant", "content": "No."}],
+        ),
+        ({"text": "A long text to learn from."}, "text", "A longer text to learn from."),
+    ],
+)
+def test_rows_of_every_kind_are_reviewed_edited_and_made_a_version(api, alice, row, name, better):
+    text = json_lines(
+        row, {key: f"Other {value}" if isinstance(value, str) else value for key, value in row.items()}
+    )
+    version = services.create_dataset(owner=alice, name="Kinds", text=text)
+    first = api.get(url("review-queue", version.dataset)).json()["rows"][0]
+    edited = first["row"] | {name: better}
+    said = {"row": 0, "row_key": first["key"], "verdict": "star", "edited": edited}
+    assert send(api, "put", url("review-list", version.dataset), said).status_code == 200
+    assert send(api, "post", url("review-version", version.dataset), {}).status_code == 201
+    made = version.dataset.latest
+    assert (made.kind, made.row_count) == (version.kind, 2)
+    assert selectors.rows_of(made, 0, 1)[0][name] == better
+    page = Client()
+    page.force_login(alice)
+    assert page.get(reverse("datasets:gold-star-list")).status_code == 200

@@ -124,7 +124,7 @@ def _similar(signatures: np.ndarray, threshold: float) -> Iterator[tuple[int, in
         for column in range(BAND):
             keys = (keys ^ part[:, column]) * SPREAD[column % len(SPREAD)]
             keys ^= keys >> np.uint64(31)
-        order = np.argsort(keys, kind="stable")
+        order = np.argsort(keys)
         is_same = keys[order][1:] == keys[order][:-1]
         starts = np.flatnonzero(np.concatenate([[True], ~is_same]))
         group = np.cumsum(np.concatenate([[True], ~is_same])) - 1

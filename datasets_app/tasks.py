@@ -3,9 +3,8 @@
 from celery import shared_task
 
 from base_models.models import BaseModel
-from datasets_app import execution, sweeping
+from datasets_app import execution, measuring, sweeping
 from datasets_app.models import DatasetVersion
-from datasets_app.services import profiling
 
 
 @shared_task
@@ -23,4 +22,4 @@ def measure_version(*, version_id: str, base_model_id: str, **extra) -> None:
     version = DatasetVersion.objects.filter(pk=version_id).exclude(rows_sha256="").first()
     base_model = BaseModel.objects.on_this_machine().filter(pk=base_model_id).first()
     if version and base_model:
-        profiling.measure_whole(version=version, base_model=base_model)
+        measuring.measure_whole(version=version, base_model=base_model)

@@ -3,8 +3,9 @@
 from dataclasses import asdict, dataclass
 
 from base_models.models import BaseModel
+from datasets_app.measuring import RowsAway, sample_of
 from datasets_app.models import DatasetVersion
-from datasets_app.services.profiling import RowsAway, TemplateRefused, check_template, refused_row, sample_of
+from datasets_app.template_check import TemplateRefused, check_template, refused_row
 from rendering import BadModel
 from rendering.model_facts import read_model_facts
 from training.engine.config import SftConfig

@@ -12,8 +12,8 @@ from base_models.models import BaseModel
 from datasets_app.models import DatasetVersion
 from datasets_app.reference_rows import check_unchanged
 from datasets_app.services import delete_mark
-from datasets_app.services.profiling import TemplateRefused, check_template
 from datasets_app.sources import SourceError
+from datasets_app.template_check import TemplateRefused, check_template
 from training import events
 from training.engine.config import ConfigError, SftConfig
 from training.kinds import refusal_of

@@ -10,9 +10,9 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
 
 from base_models.models import BaseModel
+from datasets_app import measuring
 from datasets_app.checking.languages import UNKNOWN
 from datasets_app.models import DatasetVersion
-from datasets_app.services import profiling
 
 ROLES = {
     "system": gettext_lazy("instructions"),
@@ -27,7 +27,7 @@ GENERIC = {"zh": "zh-hans", "no": "nb"}
 
 def whole_profile(version: DatasetVersion, base_model: BaseModel, max_length: int) -> dict[str, Any]:
     """What is known of the whole version, for API and page. Raises RenderError, OSError."""
-    known = profiling.profile_of(version=version, base_model=base_model)
+    known = measuring.profile_of(version=version, base_model=base_model)
     return {
         "version": version.number,
         "base_model": base_model.name,

@@ -12,9 +12,8 @@ from kombu.exceptions import OperationalError
 
 from base_models.models import BaseModel
 from base_models.services import register_builtin_models
-from datasets_app import services, tasks, token_counts
+from datasets_app import measuring, services, tasks, token_counts
 from datasets_app.models import DatasetVersion
-from datasets_app.services import profiling
 from tests.datasets_app.files import chat, json_lines
 from tests.datasets_app.test_api import client_of
 
@@ -241,7 +240,7 @@ def whole(alice, version, base_model):
 def sent(monkeypatch):
     """What was sent to workers."""
     found = []
-    monkeypatch.setattr(profiling.current_app, "send_task", lambda name, kwargs: found.append((name, kwargs)))
+    monkeypatch.setattr(measuring.current_app, "send_task", lambda name, kwargs: found.append((name, kwargs)))
     return found
 
 
@@ -284,10 +283,10 @@ def test_the_page_describes_each_plot_and_has_its_numbers_as_a_table(alice_clien
 def test_of_many_rows_a_seeded_sample_answers_and_a_worker_counts_the_rest(
     alice_client, version, base_model, whole, sent, monkeypatch
 ):
-    monkeypatch.setattr(profiling, "SAMPLE", 4)
+    monkeypatch.setattr(measuring, "SAMPLE", 4)
     first = whole().json()
     assert (first["is_whole"], first["is_counting"], first["tokens"]["rows"]) == (False, True, 4)
-    cache.delete(profiling.sample_key(version, base_model))
+    cache.delete(measuring.sample_key(version, base_model))
     assert whole().json()["tokens"] == first["tokens"]  # the same rows again
     wanted = {"version_id": str(version.pk), "base_model_id": str(base_model.pk)}
     assert sent == [
@@ -309,17 +308,17 @@ def test_of_many_rows_a_seeded_sample_answers_and_a_worker_counts_the_rest(
 def test_a_second_worker_stops_at_once_and_a_missing_version_is_no_error(
     version, base_model, sent, monkeypatch
 ):
-    cache.set(profiling.busy_key(version, base_model), 1)
-    profiling.measure_whole(version=version, base_model=base_model)
-    assert cache.get(profiling.whole_key(version, base_model)) is None
+    cache.set(measuring.busy_key(version, base_model), 1)
+    measuring.measure_whole(version=version, base_model=base_model)
+    assert cache.get(measuring.whole_key(version, base_model)) is None
     tasks.measure_version(version_id=str(uuid.uuid4()), base_model_id=str(base_model.pk))
 
 
 def test_a_worker_counts_in_slices_and_goes_on_where_it_stopped(
     version, base_model, whole, sent, monkeypatch
 ):
-    monkeypatch.setattr(profiling, "SAMPLE", 4)
-    monkeypatch.setattr(profiling, "SLICE_SECONDS", 0)  # one row, and its hand is free again
+    monkeypatch.setattr(measuring, "SAMPLE", 4)
+    monkeypatch.setattr(measuring, "SLICE_SECONDS", 0)  # one row, and its hand is free again
     whole()
     progress = []
     while len(progress) < len(sent) < 20:
@@ -333,12 +332,12 @@ def test_a_worker_counts_in_slices_and_goes_on_where_it_stopped(
 def test_what_takes_too_long_stays_a_sample_and_says_so(
     alice_client, version, base_model, whole, sent, monkeypatch
 ):
-    monkeypatch.setattr(profiling, "SAMPLE", 4)
-    monkeypatch.setattr(profiling, "SLICE_SECONDS", 0)
-    monkeypatch.setattr(profiling, "WHOLE_SECONDS", 1e-9)
+    monkeypatch.setattr(measuring, "SAMPLE", 4)
+    monkeypatch.setattr(measuring, "SLICE_SECONDS", 0)
+    monkeypatch.setattr(measuring, "WHOLE_SECONDS", 1e-9)
     whole()
     for _ in range(2):
-        profiling.measure_whole(version=version, base_model=base_model)
+        measuring.measure_whole(version=version, base_model=base_model)
     assert (whole().json()["is_whole"], whole().json()["is_counting"]) == (False, False)
     text = alice_client.get(f"/data/{version.dataset_id}/profile/plots/").content.decode()
     assert "counting all of them takes too long here" in text
@@ -350,8 +349,8 @@ def test_a_queue_that_is_down_is_said_and_the_sample_stays(
     def down(name, kwargs):
         raise OperationalError("connection refused")
 
-    monkeypatch.setattr(profiling, "SAMPLE", 4)
-    monkeypatch.setattr(profiling.current_app, "send_task", down)
+    monkeypatch.setattr(measuring, "SAMPLE", 4)
+    monkeypatch.setattr(measuring.current_app, "send_task", down)
     assert whole().json()["problem"] == "the queue does not answer"
     text = alice_client.get(f"/data/{version.dataset_id}/profile/plots/").content.decode()
     assert "cannot be counted now: the queue does not answer" in text and "How long the examples are" in text

@@ -9,7 +9,7 @@ from django.urls import reverse
 from apex.common import files
 from base_models.models import BaseModel
 from base_models.services import BUILT_IN
-from datasets_app.services import profiling
+from datasets_app import measuring
 from tests.datasets_app.test_api import client_of
 from tests.training.factories import make_version
 from training import estimating, services
@@ -76,13 +76,13 @@ def test_lengths_are_those_of_the_rows_and_any_length_is_asked_of_one_measuring(
 ):
     whole = estimating.measure_lengths(version, base_model, 2048)
     assert (len(whole.train), len(whole.held_out), whole.shortened, whole.too_long) == (8, 2, 0, 0)
-    monkeypatch.setattr(profiling, "measure_row", None)  # nothing is rendered again
+    monkeypatch.setattr(measuring, "measure_row", None)  # nothing is rendered again
     cut = estimating.measure_lengths(version, base_model, min(whole.train) - 1)
     assert (cut.train, cut.held_out, cut.too_long) == ([], [], 10)
 
 
 def test_of_many_rows_a_sample_is_measured_and_the_rest_taken_to_be_like_it(alice, base_model, monkeypatch):
-    monkeypatch.setattr(profiling, "SAMPLE", 20)
+    monkeypatch.setattr(measuring, "SAMPLE", 20)
     version = make_version(alice, rows=200, held_out=50)
     lengths = estimating.measure_lengths(version, base_model, 2048)
     assert (len(lengths.train), len(lengths.held_out)) == (150, 50)

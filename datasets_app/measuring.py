@@ -26,7 +26,7 @@ from datasets_app.models import DatasetVersion
 from datasets_app.reference_rows import first_rows, rows_shown
 from datasets_app.sources import SourceError
 from datasets_app.token_counts import Measured, TokenCounts, measure_row
-from rendering import Renderer, RenderError
+from rendering import Renderer
 
 logger = logging.getLogger(__name__)
 DAY = 24 * 60 * 60
@@ -39,15 +39,10 @@ WHOLE_SECONDS = 1800
 SILENT_SECONDS, BUSY_SECONDS = 60, 300
 # A worker gives its hand back so often, that others get their turn; what it has counted is kept for the next one.
 SLICE_SECONDS = 5
-FIRST_ROWS = 20  # looked at before a training starts
 
 
 class RowsAway(OSError):
     """A reference whose store does not give its rows; `str()` says why."""
-
-
-class TemplateRefused(Exception):
-    """The base model's chat template does not take these examples; the text says why and what to do."""
 
 
 @dataclass(frozen=True)
@@ -234,38 +229,6 @@ def count_content(version: DatasetVersion) -> dict[str, Any]:
         content |= check.summary()
     cache.set(content_key(version), content, KEPT)
     return content
-
-
-# --- Before a training -------------------------------------------------------------------------------------
-
-
-def check_template(*, version: DatasetVersion, base_model: BaseModel) -> None:
-    """Renders the first FIRST_ROWS rows. Raises TemplateRefused: what would stop a training stops it here."""
-    name = base_model.display_name
-    try:
-        renderer = Renderer.from_directory(base_model.path)
-        rows = rows_at(version, list(range(min(FIRST_ROWS, version.row_count))))
-        measured = [
-            (number, row.get("line"), measure_row(renderer, row, version.kind)) for number, row in rows
-        ]
-    except RowsAway as problem:
-        raise TemplateRefused(str(problem)) from problem
-    except (RenderError, OSError) as problem:
-        raise TemplateRefused(
-            _("%(name)s cannot be used: %(why)s") % {"name": name, "why": problem}
-        ) from problem
-    for number, line, found in measured:
-        if found.refusal:
-            raise refused_row(base_model, line or number + 1, found.refusal)
-
-
-def refused_row(base_model: BaseModel, line: int, why: str) -> TemplateRefused:
-    return TemplateRefused(
-        _(
-            "%(name)s cannot read the example in line %(line)s: %(why)s Choose another base model, or mend the example."
-        )
-        % {"name": base_model.display_name, "line": line, "why": why}
-    )
 
 
 # --- Places in the cache -----------------------------------------------------------------------------------

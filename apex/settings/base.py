@@ -290,6 +290,7 @@ SPECTACULAR_SETTINGS = {
     "SERVE_PERMISSIONS": ["rest_framework.permissions.AllowAny"],
     "SCHEMA_PATH_PREFIX": "/api/v1/",
     "COMPONENT_SPLIT_REQUEST": True,
+    "ENUM_NAME_OVERRIDES": {"ConnectionKindEnum": "datasets_app.models.ConnectionKind"},
 }
 
 # --- Words and times ----------------------------------------------------------------------------------------

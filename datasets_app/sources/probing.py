@@ -60,9 +60,10 @@ def ask(asking: Ask, accepted: set[int]) -> int:
     """The status of an answer that is good or `accepted`; of a 403 only one that knows the keys is."""
     try:
         with open_url(asking.url, headers=asking.headers, limits=QUICK, max_bytes=2**20) as answer:
-            if answer.status in accepted and (answer.status != 403 or code_of(answer) in KNOWN_BUT_NARROW):
+            code = code_of(answer) if answer.status == 403 else None
+            if answer.status in accepted and (answer.status != 403 or code in KNOWN_BUT_NARROW):
                 return answer.status
-            raise_for_status(answer)
+            raise_for_status(answer, code)
             return answer.status
     except FetchError as problem:
         raise SourceFailed(str(problem)) from problem

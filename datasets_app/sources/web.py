@@ -1,6 +1,7 @@
 """A file behind HTTP: its state, and a stream that goes on after a break and jumps by asking for ranges."""
 
 import io
+import logging
 import re
 import time
 from collections.abc import Callable, Iterator
@@ -9,13 +10,14 @@ from dataclasses import dataclass, field, replace
 
 from django.utils.translation import gettext as _
 
-from apex.common.fetch import Answer, FetchFailed, FetchRefused, Limits, open_url
+from apex.common.fetch import Answer, FetchError, FetchFailed, FetchRefused, Limits, open_url
 
 from .base import Source, SourceFailed, SourceRefused, State, changed
 
+logger = logging.getLogger(__name__)
 RETRIES = 4
 RETRY_SECONDS = 0.5  # doubled at each try
-ERROR_BYTES = 64 * 1024
+ERROR_BYTES = 16 * 1024
 SKIPPED_BYTES = 256 * 1024  # a shorter jump ahead is read over
 LOOKING = Limits(connect=10, read=20, total=30)
 # A large file takes as long as it takes; what only drips is left by the guard.
@@ -183,7 +185,8 @@ class WebStream(io.RawIOBase):
             if answer.status in (412, 416):
                 raise changed(self.source, self.state, State("", None))
             raise_for_status(answer)
-            if self.position and answer.status != 206:
+            begins = answer.headers.get("content-range", "").replace(" ", "")
+            if self.position and not (answer.status == 206 and begins.startswith(f"bytes{self.position}-")):
                 raise SourceFailed(_("%(host)s no longer gives parts of the file.") % {"host": answer.host})
             found = self.source.state_of(answer)
             if found.differs_from(self.state.mark, self.state.size):
@@ -217,21 +220,34 @@ def mark_of(headers: dict[str, str]) -> str:
     return f"Last-Modified: {modified}"[:300] if modified else ""
 
 
-def raise_for_status(answer: Answer) -> None:
-    """Raises SourceFailed for an answer that is none, with the store's own word for it (never its prose)."""
+def raise_for_status(answer: Answer, code: str | None = None) -> None:
+    """Raises SourceFailed for an answer that is none, with the store's own word for it (never its prose), which is
+    `code` where it was read already."""
     if 200 <= answer.status < 300:
         return
     try:
         answer.raise_for_status()
     except FetchFailed as problem:
-        code = code_of(answer)
+        code = code_of(answer) if code is None else code
         raise SourceFailed(f"{str(problem).rstrip('.')}: {code}." if code else str(problem)) from problem
 
 
 def code_of(answer: Answer) -> str:
     """`NoSuchKey`, `SignatureDoesNotMatch`, `GatedRepo` …: one word, or nothing."""
     text = answer.headers.get("x-error-code", "")
-    if "xml" in answer.headers.get("content-type", "") and (answer.length or 0) <= ERROR_BYTES:
-        body = answer.read().decode("utf-8", "replace")
-        text = (re.search(r"<Code>([^<]*)</Code>", body) or ["", ""])[1]
+    if "xml" in answer.headers.get("content-type", ""):
+        text = (re.search(r"<Code>([^<]*)</Code>", beginning_of(answer)) or ["", ""])[1]
     return text if re.fullmatch(r"[A-Za-z]{3,60}", text) else ""
+
+
+def beginning_of(answer: Answer) -> str:
+    """The first ERROR_BYTES of what a store says of a fault, or what came of it."""
+    body = b""
+    try:
+        for piece in answer.iter_bytes():
+            body += piece[: ERROR_BYTES - len(body)]
+            if len(body) >= ERROR_BYTES:
+                break
+    except FetchError as problem:
+        logger.info("what a store says of a fault broke off: %s", problem)
+    return body.decode("utf-8", "replace")

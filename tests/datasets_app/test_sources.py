@@ -234,6 +234,38 @@ def test_a_file_cut_off_cleanly_is_not_taken_for_whole(server, monkeypatch):
     assert source.sha256 is None
 
 
+def test_a_server_that_gives_another_part_than_asked_for_is_not_believed(server):
+    def wrong(request):
+        if request.headers.get("Range") in (None, "bytes=0-0"):
+            give(request, LETTERS, {})
+            return
+        request.send_response(206)
+        request.send_header("Content-Range", f"bytes 0-{len(LETTERS) - 1}/{len(LETTERS)}")
+        request.send_header("Content-Length", str(len(LETTERS)))
+        request.end_headers()
+        request.wfile.write(LETTERS)
+
+    server.handlers["/wrong"] = wrong
+    with open_source(server.url + "/wrong").open() as stream, pytest.raises(SourceFailed, match="parts"):
+        stream.seek(3_000_000)
+        stream.read(10)
+
+
+def test_what_a_store_says_of_a_fault_is_read_a_little_and_never_shown(server):
+    def endless(request):
+        request.send_response(500)
+        request.send_header("Content-Type", "application/xml")
+        request.end_headers()
+        request.wfile.write(b"<Error><Code>InternalError</Code><Message>s3cr3t ")
+        while True:
+            request.wfile.write(b"s3cr3t" * 10_000)
+
+    server.handlers["/endless"] = endless
+    with pytest.raises(SourceFailed, match="InternalError") as failed:
+        open_source(server.url + "/endless").state()
+    assert "s3cr3t" not in str(failed.value)
+
+
 def test_a_token_goes_to_its_own_host_and_to_no_other(server):
     url = server.gives("/x", b"mine")
     source = open_source(url, Credentials("https", server.url, values={"token": "s3cr3t"}))

@@ -81,10 +81,7 @@ class Answer:
                 yield piece
 
     def read(self) -> bytes:
-        """All bytes, kept for a second call."""
-        if self._content is None:
-            self._content = b"".join(self.iter_bytes())
-        return self._content
+        return b"".join(self.iter_bytes())
 
     def too_large(self) -> FetchRefused:
         words = _("%(host)s sends more than %(limit)s bytes, which is the most that is taken.")

@@ -112,7 +112,6 @@ def test_a_guest_sees_the_label_and_nothing_of_the_owner(address, alice, dataset
         dataset.name,
         "alice",
         str(dataset.pk),
-        str(alice.pk),
         'data-act="star"',
         "/data/gold-stars",
     ):

@@ -49,8 +49,9 @@ def import_rows(
     """
     with open(source, "rb") as file:
         sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+    watched = Watched(source, file_name, on_progress) if on_progress else source
     reading = read_examples(
-        Watched(source, file_name, on_progress) if on_progress else source, file_name, format=format, mapping=mapping, checks=CHECKS, rows_most=ROWS_MOST
+        watched, file_name, format=format, mapping=mapping, checks=CHECKS, rows_most=ROWS_MOST
     )
     conversations: dict[str, Conversation] = {}
     encoder = msgspec.json.Encoder()

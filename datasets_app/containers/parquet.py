@@ -11,7 +11,7 @@ from datasets_app.formats.base import BadRow, excerpt
 
 from . import base
 from .base import Broken, Found, Opened
-from .table import JSON_COLUMNS, MESSAGE_COLUMNS, json_in
+from .headers import JSON_COLUMNS, MESSAGE_COLUMNS, json_in
 
 NAME = "parquet"
 MAGIC = b"PAR1"

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from datasets_app.containers import table
+from datasets_app.containers import headers
 from datasets_app.containers.base import Opened
 from datasets_app.formats.base import BadRow, excerpt
 
@@ -57,11 +57,11 @@ def _shown(value: Any) -> str:
 
 def columns_of_table(opened: Opened) -> dict[str, list[str]]:
     """The same of the first rows of a table whose header no format knows; empty for what is no table."""
-    sample = table.sample_of(opened)
-    layout = table.find_layout(sample, opened.is_whole, any_header=True)
+    sample = headers.sample_of(opened)
+    layout = headers.find_layout(sample, opened.is_whole, any_header=True)
     if layout is None or layout.names is None or layout.columns < 2:
         return {}
-    rows = table.sample_rows(sample, layout.delimiter, opened.is_whole)[1 + layout.skip :]
+    rows = headers.sample_rows(sample, layout.delimiter, opened.is_whole)[1 + layout.skip :]
     fitting = [dict(zip(layout.names, row, strict=True)) for row in rows if len(row) == layout.columns]
     if len(fitting) < 0.5 * len(rows):
         return {}

@@ -150,9 +150,7 @@ def found_in(
         yield unreadable(problem, running)
 
 
-def of_container(
-    file: Opened, running: Running, take_lines: TakeLines | None
-) -> Iterator[Found | Broken]:
+def of_container(file: Opened, running: Running, take_lines: TakeLines | None) -> Iterator[Found | Broken]:
     name = container_of(file, running)
     if name is None:
         running.columns = mappings.columns_of_table(file)

@@ -1,36 +1,29 @@
 """The running account of one file: each record becomes rows, or a fault; in the end there is a verdict."""
 
-import hashlib
 import itertools
-import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from types import ModuleType
 from typing import Any
 
-import msgspec
-
 from datasets_app.checking.base import Check
-from datasets_app.checking.texts import texts_of
 from datasets_app.containers import json_lines
 from datasets_app.containers.base import Broken, Found
 from datasets_app.containers.json_lines import text_in_place_of_a_record
 from datasets_app.containers.lines import Lines, LongLine
 from datasets_app.faults import ERROR, REFUSAL, WARNING, Fault
 from datasets_app.formats import FORMATS, brightrun, recognise
-from datasets_app.formats.base import CHAT, BadRow, Example, Skipped, excerpt, kind_of
+from datasets_app.formats.base import BadRow, Example, Skipped, excerpt, kind_of
 from datasets_app.formats.unknown import quoted, unknown_row
 
 from .mapping import SAMPLES, columns_of, mapped
 from .mix_ups import openai_batch
 from .report import ACCEPT, LISTED_MOST, REJECT, UNKNOWN, WARN, Report, entry_of
+from .rows import key_of, refuse_odd_characters
 
 FAULTS_KEPT = 200
 # Rows of no known shape are told apart by so many names, and described in full for so many shapes.
 NAMES_COMPARED, UNKNOWN_SHAPES_MOST = 20, 1000
-# Characters that no text needs; tab, line feed and carriage return are none of them.
-CONTROL = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
-_encode = msgspec.json.Encoder().encode
 
 
 class Running:
@@ -305,45 +298,3 @@ KIND_WORDS = {
 def in_order(faults: list[Fault]) -> list[Fault]:
     """Faults of the file first, then by line; faults of one line in the order they were met."""
     return sorted(faults, key=lambda fault: fault.line or 0)
-
-
-def refuse_odd_characters(row: dict[str, Any]) -> Iterator[BadRow]:
-    """A warning about control characters in a text; raises BadRow for a NUL, which no database takes."""
-    found = None
-    for text in texts_of(row):
-        if match := CONTROL.search(text):
-            if "\x00" in text:
-                raise BadRow(
-                    "A text holds a NUL character (\\u0000).",
-                    "Leave out the NUL characters.",
-                    excerpt(text, text.index("\x00")),
-                    "nul_character",
-                )
-            found = found or (text, match)
-    if found:
-        text, match = found
-        yield BadRow(
-            f"A text holds the control character \\u{ord(match[0]):04x}, which nobody can see; it would be learned.",
-            "Leave it out, unless it is meant.",
-            excerpt(text, match.start()),
-            "control_character",
-        )
-
-
-def key_of(kind: str, content: dict[str, Any]) -> str:
-    """Rows that ask the same thing count as one conversation, so that no test question was learned from.
-
-    Raises BadRow for what no file of rows can hold.
-    """
-    if kind == CHAT:
-        asked: Any = content["messages"][:-1]
-    else:
-        asked = content.get("prompt") or content.get("text") or content
-    try:
-        _encode(content)
-        return hashlib.blake2b(_encode(asked), digest_size=9).hexdigest()
-    except (OverflowError, RecursionError, TypeError, ValueError) as problem:
-        raise BadRow(
-            f"It holds a value that cannot be kept ({excerpt(str(problem), width=80)}).",
-            "Leave it out, or write it as text.",
-        ) from problem

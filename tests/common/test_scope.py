@@ -12,8 +12,7 @@ from accounts.services import create_token
 from apex.sockets import socket_routes
 from base_models.models import BaseModel
 from base_models.services import BUILT_IN
-from datasets_app.services import begin_upload, create_connection
-from datasets_app.services import make_share_link, record_review
+from datasets_app.services import begin_upload, create_connection, make_share_link, record_review
 from tests.common.routes import Route, routes
 from tests.training.factories import make_adapter, make_version
 from training import queueing, services

@@ -13,7 +13,7 @@ from training.engine.data import read_examples
 
 FIELDS = {
     "started": "total_steps epochs batch_size gradient_accumulation_steps train_rows held_out_rows shortened_rows "
-    "dropped_turns trainable_parameters device",
+    "dropped_turns cut_tokens trainable_parameters device",
     "step": "step epoch loss learning_rate grad_norm tokens tokens_per_second eta_seconds",
     "evaluated": "step eval_loss eval_rows",
     "finished": "adapter_dir steps tokens seconds eval_loss_base eval_loss train_loss peak_memory_bytes "
@@ -58,6 +58,26 @@ def test_a_run_goes_from_started_to_finished(finished):
     assert checks[0]["step"] == 0 and checks[-1]["step"] == started["total_steps"] and 10 <= len(checks) <= 14
     assert events[-1]["eval_loss_base"] == checks[0]["eval_loss"]
     assert events[-1]["eval_loss"] == checks[-1]["eval_loss"] < checks[0]["eval_loss"] - 0.2
+
+
+def test_plain_texts_are_learned_too_and_long_ones_lose_their_end(tiny_model, tmp_path):
+    texts = ["Ankara, Paris, Tokyo. " * count for count in (2, 3, 4, 500)]
+    rows = [{"text": text, "line": n, "split": "train"} for n, text in enumerate(texts, 1)]
+    status, events, log = run_engine(write_run(tmp_path, tiny_model, rows, learning_rate=0.01))
+    assert status == 0, log
+    started = next(event for event in events if event["event"] == "started")
+    assert (started["train_rows"], started["shortened_rows"], started["dropped_turns"]) == (4, 1, 0)
+    assert started["cut_tokens"] > 0
+    steps = [event for event in events if event["event"] == "step"]
+    assert steps[-1]["loss"] < steps[0]["loss"] - 0.2
+
+
+def test_a_preference_ends_the_run_with_a_reason(tiny_model, tmp_path):
+    row = {"prompt": [], "chosen": [], "rejected": [], "split": "train"}
+    status, events, _ = run_engine(write_run(tmp_path, tiny_model, [row]))
+    assert status != 0
+    assert (events[-1]["event"], events[-1]["reason"]) == ("failed", "bad_data")
+    assert "two answers to compare" in events[-1]["message"]
 
 
 def test_the_adapter_directory_holds_all_that_is_needed(finished):

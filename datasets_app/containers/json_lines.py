@@ -66,15 +66,16 @@ def _is_list_of_lists(start: str) -> bool:
 
 
 def _object_in(decoder: Decoder, line: str) -> dict | None:
-    """The object on a line, also when something follows it."""
+    """The object on a line, also with a comma or another object behind it."""
     text = line.strip("\ufeff \t\r")
     if not text.startswith("{"):
         return None
     try:
-        value = decoder.value_at(text, 0).value
+        found = decoder.value_at(text, 0)
     except (Unreadable, TooDeep):
         return None
-    return value if isinstance(value, dict) else None
+    rest = text[found.end :].strip()
+    return found.value if not rest or rest == "," or rest.startswith("{") else None
 
 
 def records(opened: Opened) -> Iterator[Found | Broken]:

@@ -122,6 +122,11 @@ class MessageSerializer(serializers.Serializer):
     tool_call_id = serializers.CharField(required=False, help_text="The call that a tool's message answers.")
 
 
+class OriginSerializer(serializers.Serializer):
+    version = serializers.UUIDField(help_text="The version that was brought.")
+    row = serializers.IntegerField(help_text="Its place there, from 0.")
+
+
 class RowSerializer(serializers.Serializer):
     """A stored row. `messages` is empty where the version's kind is another than `chat`."""
 
@@ -137,4 +142,7 @@ class RowSerializer(serializers.Serializer):
     )
     conversation = serializers.CharField(help_text="Rows of one conversation are in the same split.")
     line = serializers.IntegerField(help_text="Line of the file it came from.")
+    origin = OriginSerializer(
+        required=False, help_text="Where it first stood, if it was not brought with this very version."
+    )
     split = serializers.ChoiceField(choices=["train", "held_out"])

@@ -11,7 +11,8 @@ import numpy as np
 from .fingerprints import Fingerprints
 
 WORDS_COMPARED = 3000
-PIECES = re.compile(r"\s+|\w+|[^\w\s]")
+# A word with the space behind it, so that changed words side by side read as one.
+PIECES = re.compile(r"\s+|\w+\s*|[^\w\s]\s*")
 
 
 @dataclass(frozen=True)

@@ -7,9 +7,9 @@ from typing import Any
 
 from datasets_app.checking import CHECKS
 from datasets_app.faults import Fault
+from datasets_app.reading.report import ACCEPT, LISTED_MOST, WARN, Report, entry_of
 
 FAULTS_KEPT = 200  # in the row of the version
-REPORT_FAULTS_KEPT = 10_000
 
 
 @dataclass
@@ -41,7 +41,7 @@ class Rechecking:
     def _note(self, faults: Iterable[Fault]) -> None:
         for fault in faults:
             self.counts[fault.code] += 1
-            if len(self.faults) < REPORT_FAULTS_KEPT:
+            if len(self.faults) < LISTED_MOST:
                 self.faults.append(fault)
 
     @property
@@ -50,20 +50,18 @@ class Rechecking:
 
     @property
     def verdict(self) -> str:
-        return "warn" if self.counts else "accept"
+        return WARN if self.counts else ACCEPT
 
-    def report(self, file_name: str, format_name: str) -> dict[str, Any]:
-        """The same shape as the report of a file."""
-        warnings = [{"message": f"{fault.problem} {fault.mend}", **fault.as_dict()} for fault in self.faults]
-        return {
-            "file": file_name,
-            "verdict": self.verdict,
-            "format": format_name,
-            "container": "jsonl",
-            "kind": self.kind,
-            "rows": self.row_count,
-            "errors": [],
-            "warnings": warnings,
-            "counts": dict(self.counts),
-            "profile": self.profile,
-        }
+    def report(self, file_name: str, format_name: str) -> Report:
+        return Report(
+            file=file_name,
+            verdict=self.verdict,
+            format=format_name,
+            container="jsonl",
+            kind=self.kind,
+            rows=self.row_count,
+            warning_count=self.fault_count,
+            warnings=[entry_of(fault) for fault in self.faults],
+            counts=dict(self.counts),
+            profile=self.profile,
+        )

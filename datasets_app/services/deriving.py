@@ -64,7 +64,7 @@ def derive_version(
             raise CannotDerive(str(problem)) from problem
         refuse_useless(version, written)
         kept = files.put_file(target)
-        report = msgspec.json.encode(checked.report(version.file_name, version.format))
+        report = checked.report(version.file_name, version.format).as_json()
         report_sha256 = files.put_bytes(report).sha256
         with transaction.atomic():
             told = made_from() if callable(made_from) else made_from

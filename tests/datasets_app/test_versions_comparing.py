@@ -119,7 +119,7 @@ def test_words_are_compared_and_nothing_is_lost():
     pieces = list(word_changes(before, after))
     assert "".join(text for kind, text in pieces if kind != "new") == before
     assert "".join(text for kind, text in pieces if kind != "gone") == after
-    assert ("gone", "cat") in pieces and ("new", "dog") in pieces
+    assert ("gone", "cat ") in pieces and ("new", "dog ") in pieces
 
 
 def test_turns_that_come_and_go_are_told_apart():

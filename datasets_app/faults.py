@@ -57,6 +57,7 @@ CODES: dict[str, str] = {
     "bad_encoding": "bytes that are not UTF-8",
     "lone_surrogate": "half of a character",
     "control_character": "control characters in a text",
+    "damaged_text": "letters broken by a wrong encoding on the way",
     "nul_character": "a NUL character",
     "invalid_json": "not valid JSON",
     "truncated_json": "JSON that ends too early",

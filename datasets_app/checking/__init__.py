@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 from .base import Check
 from .contamination import Contamination
+from .damage import Damage
 from .duplicates import Duplicates
 from .languages import Languages
 from .privacy import Privacy
@@ -15,5 +16,6 @@ CHECKS: dict[str, Callable[[], Check]] = {
     "duplicates": Duplicates,
     "privacy": Privacy,
     "contamination": Contamination,
+    "damage": Damage,
     "languages": Languages,
 }

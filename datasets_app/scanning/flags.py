@@ -12,4 +12,5 @@ LOOK_OF_CHECK: dict[str, int] = {
     "privacy": MAY_HOLD_ADDRESS | MAY_HOLD_NUMBER | MAY_HOLD_KEY,
     "contamination": MAY_BE_TEST_QUESTION,
     "languages": IN_SAMPLE,
+    "damage": 0,  # what may be damaged is not perfect: the careful reader sees it
 }

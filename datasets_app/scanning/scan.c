@@ -108,6 +108,9 @@ static inline int plain_character(const uint8_t *p, const uint8_t *end, int *vis
             return 0;
         if (c == 0xc2 && p[1] <= 0xa0)
             return p[1] == 0xa0 ? 2 : 0; /* C1 controls; the no-break space is plain, but nothing to see */
+        if (c == 0xc3 && (p[1] == 0x82 || p[1] == 0x83 ||
+                          (p[1] == 0xa2 && end - p >= 5 && p[2] == 0xe2 && p[3] == 0x82 && p[4] == 0xac)))
+            return 0; /* checking/damage.py: it may be UTF-8 that was read as another encoding */
         *visible = 1;
         return 2;
     }

@@ -15,6 +15,8 @@ import xxhash
 from rensa import RMinHash
 
 from datasets_app.faults import WARNING, Fault
+from datasets_app.scanning import library
+from datasets_app.scanning.library import PERMUTATIONS
 
 from .texts import texts_of
 
@@ -22,7 +24,6 @@ THRESHOLD = 0.8
 MARGIN = 0.05
 # Memory: 4 bytes a row and permutation.
 ROWS_MOST = 200_000
-PERMUTATIONS = 128
 BANDS, BAND = 21, 6
 SEED = 1
 BATCH = 512  # rows whose words are hashed at once
@@ -55,6 +56,7 @@ class Signatures:
         self._words = _Words()
         self._pending: list[list[str]] = []  # the words of each row
         self._matrices: list[np.ndarray] = []
+        self._scanner = library.load()
 
     @property
     def is_partial(self) -> bool:
@@ -64,9 +66,22 @@ class Signatures:
         self.seen += 1
         if self.is_partial:
             return
-        self._pending.append(words_of("\n".join(texts_of(row, ROLES)).lower()))
+        text = "\n".join(texts_of(row, ROLES)).lower()
+        if self._scanner is not None:
+            self._sign_at_once(text)
+            return
+        self._pending.append(words_of(text))
         if len(self._pending) == BATCH:
             self._sign()
+
+    def _sign_at_once(self, text: str) -> None:
+        """The same by the compiled scanner, several times as fast."""
+        number = (self.seen - 1) % BATCH
+        if number == 0:
+            self._matrices.append(np.empty((BATCH, PERMUTATIONS), np.uint32))
+        if (text.count(" ") + text.count("\n")) * CHARACTERS_A_WORD_MOST < len(text):
+            text = " ".join(words_of(text))
+        self._scanner.sign(text.encode("utf-8", "surrogatepass"), self._matrices[-1][number])
 
     def _sign(self) -> None:
         """Turns the pending words into signatures, all rows at once."""
@@ -96,7 +111,7 @@ class Signatures:
         self._sign()
         if not self._matrices:
             return []
-        signatures = np.concatenate(self._matrices)
+        signatures = np.concatenate(self._matrices)[: min(self.seen, self.rows_most)]
         self._matrices = [signatures]
         parents = list(range(len(signatures)))
         for one, other in _similar(signatures, threshold):

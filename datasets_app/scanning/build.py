@@ -12,7 +12,7 @@ import sys
 from pathlib import Path
 
 HERE = Path(__file__).parent
-SOURCES = (HERE / "scan.c", HERE / "scan_body.h")
+SOURCES = (HERE / "scan.c", HERE / "scan_body.h", HERE / "sign_body.h")
 FLAGS = ("-std=gnu11", "-O3", "-shared", "-fPIC", "-Wall", "-Wextra", "-Werror=implicit-function-declaration")
 TIMEOUT = 120  # seconds
 

@@ -10,6 +10,10 @@ from .build import product
 
 PADDING = 64  # as in scan.c
 LINES = 65_536  # entries of a batch
+PERMUTATIONS = 128  # as in scan.c
+_draw = np.random.default_rng(1)
+MULTIPLIERS = _draw.integers(0, 1 << 32, PERMUTATIONS, np.uint32) | np.uint32(1)
+OFFSETS = _draw.integers(0, 1 << 32, PERMUTATIONS, np.uint32)
 
 
 class Batch(ctypes.Structure):
@@ -49,6 +53,9 @@ class Library:
         self.scan.argtypes = [
             ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int, ctypes.c_uint64, ctypes.POINTER(Batch),
         ]  # fmt: skip
+        self._sign = library.apex_sign
+        self._sign.restype = None
+        self._sign.argtypes = [ctypes.c_char_p, ctypes.c_size_t] + 3 * [ctypes.c_void_p]
         self._digest = library.apex_digest
         self._digest.restype = None
         self._digest.argtypes = [ctypes.c_void_p, ctypes.c_int, ctypes.c_char_p, ctypes.c_size_t]
@@ -58,6 +65,10 @@ class Library:
         state = (ctypes.c_uint64 * 2)(*before)
         self._digest(state, role, content, len(content))
         return state[0], state[1]
+
+    def sign(self, text: bytes, signature: np.ndarray) -> None:
+        """Writes the MinHash signature of a text, PERMUTATIONS numbers of 32 bits, by runs of three words."""
+        self._sign(text, len(text), MULTIPLIERS.ctypes.data, OFFSETS.ctypes.data, signature.ctypes.data)
 
 
 @cache

@@ -277,6 +277,17 @@ static const uint8_t *after_number(const uint8_t *p, const uint8_t *end)
     return p;
 }
 
+/* --- signatures --------------------------------------------------------------------------------------------- */
+
+#define PERMUTATIONS 128
+
+static inline uint64_t scattered(uint64_t x)
+{
+    x = (x ^ x >> 31) * 0x7fb5d329728ea185ull;
+    x = (x ^ x >> 27) * 0x81dadef4bc2dd44dull;
+    return x ^ x >> 33;
+}
+
 #define JOIN_(a, b) a##b
 #define JOIN(a, b) JOIN_(a, b)
 
@@ -286,6 +297,7 @@ static const uint8_t *after_number(const uint8_t *p, const uint8_t *end)
 #define WIDTH 16
 #define NAME(name) JOIN(name, _sse2)
 #include "scan_body.h"
+#include "sign_body.h"
 #undef WIDTH
 #undef NAME
 
@@ -298,6 +310,7 @@ static const uint8_t *after_number(const uint8_t *p, const uint8_t *end)
 #define WIDTH 32
 #define NAME(name) JOIN(name, _avx2)
 #include "scan_body.h"
+#include "sign_body.h"
 #undef WIDTH
 #undef NAME
 #ifdef __clang__
@@ -306,12 +319,20 @@ static const uint8_t *after_number(const uint8_t *p, const uint8_t *end)
 #pragma GCC pop_options
 #endif
 
+static int is_wide(void)
+{
+    return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("bmi") && __builtin_cpu_supports("popcnt");
+}
+
 void apex_scan(const uint8_t *buffer, size_t length, int is_last, uint64_t first_line, Batch *batch)
 {
-    if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("bmi") && __builtin_cpu_supports("popcnt"))
-        scan_avx2(buffer, length, is_last, first_line, batch);
-    else
-        scan_sse2(buffer, length, is_last, first_line, batch);
+    (is_wide() ? scan_avx2 : scan_sse2)(buffer, length, is_last, first_line, batch);
+}
+
+void apex_sign(const uint8_t *text, size_t length, const uint32_t *multipliers, const uint32_t *offsets,
+               uint32_t *signature)
+{
+    (is_wide() ? sign_avx2 : sign_sse2)(text, length, multipliers, offsets, signature);
 }
 
 #else
@@ -320,10 +341,18 @@ void apex_scan(const uint8_t *buffer, size_t length, int is_last, uint64_t first
 #define NAME(name) JOIN(name, _portable)
 #define PORTABLE 1
 #include "scan_body.h"
+#include "sign_body.h"
 
 void apex_scan(const uint8_t *buffer, size_t length, int is_last, uint64_t first_line, Batch *batch)
 {
     scan_portable(buffer, length, is_last, first_line, batch);
+}
+
+/* The least value of each of PERMUTATIONS permutations over all runs of three words; `multipliers` are odd. */
+void apex_sign(const uint8_t *text, size_t length, const uint32_t *multipliers, const uint32_t *offsets,
+               uint32_t *signature)
+{
+    sign_portable(text, length, multipliers, offsets, signature);
 }
 
 #endif

@@ -5,7 +5,7 @@ import re
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from datasets_app.checking import duplicates
@@ -65,6 +65,7 @@ def digests(request, monkeypatch):
 
 
 @given(ROWS, st.sampled_from([2, 5, 17, 1000]))
+@settings(deadline=None)
 def test_what_is_found_does_not_depend_on_what_fits_in_memory(drawn, rows_in_memory):
     rows = [chat(n, f"q{q}", f"a{a}", split) for n, (q, a, split) in enumerate(drawn, 1)]
     assert told(Duplicates(rows_in_memory), rows) == expected(rows)
@@ -157,7 +158,7 @@ def test_a_profile_counts_messages_characters_turns_and_lengths():
     }  # fmt: skip
 
 
-def test_texts_that_differ_by_a_few_words_are_near_duplicates():
+def test_texts_that_differ_by_a_few_words_are_near_duplicates(digests):
     draw = random.Random(3)
     words = [f"word{n}" for n in range(800)]
     texts = [[draw.choice(words) for _ in range(100)] for _ in range(300)]
@@ -171,13 +172,13 @@ def test_texts_that_differ_by_a_few_words_are_near_duplicates():
     assert check.summary() == {"near_duplicates": {"rows": 50, "looked_at": 350, "of": 350}}
 
 
-def test_texts_without_spaces_are_compared_by_their_characters():
+def test_texts_without_spaces_are_compared_by_their_characters(digests):
     one = "今天天气很好我们一起去公园散步然后回家吃饭晚上看电影明天早上再去学校上课"
     rows = [{"text": one}, {"text": one + "吧"}, {"text": one[::-1]}, {"text": ""}, {"text": "a b"}]
     assert find_near_duplicates(rows) == [[0, 1]]
 
 
-def test_beyond_the_limit_rows_are_only_counted():
+def test_beyond_the_limit_rows_are_only_counted(digests):
     check = NearDuplicates(rows_most=2)
     assert told(check, [chat(n, "same", "same") for n in range(1, 6)]) == {"near_duplicate": [(2, 1)]}
     assert check.summary() == {"near_duplicates": {"rows": 1, "looked_at": 2, "of": 5}}

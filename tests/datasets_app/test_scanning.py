@@ -225,6 +225,7 @@ def test_it_says_the_same_without_the_instructions_of_this_processor(tmp_path):
 
 GUARDED = """
 import sys
+import numpy as np
 from pathlib import Path
 from datasets_app.scanning import library
 from tests.datasets_app import scanned_lines, test_scanning
@@ -234,6 +235,8 @@ for seed in range(4):
     test_scanning.columns_of(scanner, data)
     for cut in range(0, len(data), 997):
         test_scanning.columns_of(scanner, data[:cut][-700:])
+    for line in data.split(b"\\n"):
+        scanner.sign(line, np.empty(library.PERMUTATIONS, np.uint32))
 print("no fault")
 """
 

@@ -45,7 +45,7 @@ class VersionInline(TabularInline):
 
 @admin.register(Dataset)
 class DatasetAdmin(GoesWithItsOwner, ModelAdmin):
-    list_display = ["name", "owner", "newest_rows", "created_at"]
+    list_display = ["name", "owner", "newest_rows", "created_at", "erased_at"]
     list_filter = ["owner"]
     search_fields = ["name", "description", "owner__username", "id"]
     date_hierarchy = "created_at"
@@ -73,6 +73,7 @@ class DatasetAdmin(GoesWithItsOwner, ModelAdmin):
 class DatasetVersionAdmin(GoesWithItsOwner, ModelAdmin):
     list_display = [
         "dataset", "number", "owner", "format", "row_count", "held_out_count", "fault_count", "made_by", "created_at",
+        "erased_at",
     ]  # fmt: skip
     list_filter = ["format", "made_by", "owner"]
     search_fields = ["dataset__name", "owner__username", "file_name", "source_sha256", "id"]
@@ -118,7 +119,16 @@ class ReferenceAdmin(GoesWithItsOwner, ModelAdmin):
 
 @admin.register(DatasetImport)
 class DatasetImportAdmin(GoesWithItsOwner, ModelAdmin):
-    list_display = ["__str__", "owner", "source", "status", "progress", "length", "heartbeat_at", "created_at"]
+    list_display = [
+        "__str__",
+        "owner",
+        "source",
+        "status",
+        "progress",
+        "length",
+        "heartbeat_at",
+        "created_at",
+    ]
     list_filter = ["status", "source", "owner"]
     search_fields = ["file_name", "name", "owner__username", "id"]
     date_hierarchy = "created_at"

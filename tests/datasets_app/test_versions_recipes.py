@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from datasets_app import services
+from datasets_app import leases, making, services
 from datasets_app.deriving.material import BadRecipe
 from datasets_app.models import DatasetImport, ImportSource, ImportStatus, Review
 from datasets_app.services import versions
@@ -245,3 +245,35 @@ def test_many_rows_are_handed_to_a_worker(mixed, monkeypatch):
     assert (imported.source, imported.status) == (ImportSource.DERIVED, ImportStatus.QUEUED)
     made = services.run_derivation(imported, lambda share: None)
     assert (made.row_count, made.dataset) == (11, mixed.dataset)
+
+
+def test_a_worker_makes_the_version_and_ends_the_import(mixed, monkeypatch, alice_client):
+    monkeypatch.setattr(versions, "ROWS_AT_ONCE", 5)
+    monkeypatch.setattr("datasets_app.services.imports.send_import", lambda pk: None)
+    imported = make(mixed, "filter", mode="drop", contains="helps")
+    making.bring(str(imported.pk), leases.claim(str(imported.pk)))
+    imported.refresh_from_db()
+    assert (imported.status, imported.version.row_count) == (ImportStatus.DONE, 11)
+    assert imported.report_sha256 == imported.version.report_sha256
+    page = alice_client.get(f"/data/imports/{imported.pk}/", follow=True)
+    assert page.status_code == 200
+
+
+def test_a_recipe_that_turns_out_to_make_nothing_ends_as_refused(mixed, monkeypatch, alice_client):
+    monkeypatch.setattr(versions, "ROWS_AT_ONCE", 5)
+    monkeypatch.setattr("datasets_app.services.imports.send_import", lambda pk: None)
+    imported = make(mixed, "filter", contains="quite absent")
+    making.bring(str(imported.pk), leases.claim(str(imported.pk)))
+    imported.refresh_from_db()
+    assert imported.status == ImportStatus.REFUSED and "No row would be left" in imported.message
+    assert "No row would be left" in alice_client.get(f"/data/imports/{imported.pk}/").content.decode()
+    assert mixed.dataset.versions.count() == 1
+
+
+def test_the_family_costs_the_same_few_queries_however_large_it_is(
+    mixed, alice_client, django_assert_max_num_queries
+):
+    for number in range(6):
+        make(mixed, "split", seed=number + 1, share=0.3)
+    with django_assert_max_num_queries(14):
+        alice_client.get(f"/data/{mixed.dataset_id}/versions/")

@@ -290,7 +290,11 @@ SPECTACULAR_SETTINGS = {
     "SERVE_PERMISSIONS": ["rest_framework.permissions.AllowAny"],
     "SCHEMA_PATH_PREFIX": "/api/v1/",
     "COMPONENT_SPLIT_REQUEST": True,
-    "ENUM_NAME_OVERRIDES": {"ConnectionKindEnum": "datasets_app.models.ConnectionKind"},
+    "ENUM_NAME_OVERRIDES": {
+        "ConnectionKindEnum": "datasets_app.models.ConnectionKind",
+        "RowKindEnum": "datasets_app.models.Kind",
+        "VerdictEnum": "datasets_app.models.Verdict",
+    },
 }
 
 # --- Words and times ----------------------------------------------------------------------------------------

@@ -19,6 +19,7 @@ class FaultSerializer(serializers.Serializer):
         help_text="error: left out; warning: kept; refusal: the whole file.",
     )
     found = serializers.CharField(required=False, allow_blank=True, help_text="The place itself, shortened.")
+    code = serializers.CharField(required=False, help_text="What class of fault it is; the guide lists all codes.")
 
 
 class VersionSerializer(serializers.ModelSerializer):
@@ -36,6 +37,8 @@ class VersionSerializer(serializers.ModelSerializer):
             "file_name",
             "file_bytes",
             "format",
+            "kind",
+            "verdict",
             "source_sha256",
             "rows_sha256",
             "row_count",

@@ -14,8 +14,6 @@ class VersionDetailSerializer(VersionWithFaultsSerializer):
     class Meta(VersionWithFaultsSerializer.Meta):
         fields = [
             *VersionWithFaultsSerializer.Meta.fields,
-            "kind",
-            "verdict",
             "made_from",
             "made_words",
             "merged_from",

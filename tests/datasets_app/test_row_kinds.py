@@ -80,6 +80,8 @@ def test_chosen_and_rejected_stand_side_by_side(alice_client, make):
     assert "The better answer" in sides and "The sea." in sides
     assert "The worse answer" in sides and "Neither of them." in sides
     assert "Sea or hills?" in page.partition('class="sides"')[0]
+    latest = alice_client.get(f"/api/v1/datasets/{version.dataset_id}/").json()["latest"]
+    assert (latest["kind"], latest["verdict"], latest["format"]) == ("preference", "accept", "preference")
     (row,) = rows_of(alice_client, version)
     assert row["chosen"] == [{"role": "assistant", "content": "The sea."}]
     assert row["prompt"] == [{"role": "user", "content": "Sea or hills?"}]

@@ -104,12 +104,13 @@ class Splitting:
         held_out: set[int] = set()
         owed = 0.0
         for _, group in sorted(groups.items()):
-            goal = owed + self.settings.share * group.rows
+            whole = group.rows
+            goal = owed + self.settings.share * whole
             taken = 0
             for key in sorted(group.conversations, key=self.place):
                 rows = group.conversations[key]
                 # One conversation of each group, at least, is learned from.
-                if taken + rows / 2 <= goal and taken + rows < group.rows:
+                if taken + rows / 2 <= goal and taken + rows < whole:
                     held_out.add(key)
                     taken += rows
             owed = goal - taken

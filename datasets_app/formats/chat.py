@@ -42,6 +42,13 @@ def to_examples(record: dict[str, Any], key: str | None = None) -> list[Example]
 
 def read_list(messages: Any, name: str) -> list[Turn]:
     """What stands under `name`, a list of messages, as turns; raises BadRow."""
+    if isinstance(messages, str) and messages.lstrip()[:1] in ("[", "{"):
+        raise BadRow(
+            f"“{name}” holds JSON inside a string, expected the list itself.",
+            "Write the list without quotes around it; in Python, put it in as it is, not as json.dumps(…).",
+            excerpt(messages),
+            "double_encoded",
+        )
     if not isinstance(messages, list):
         code = "null_content" if messages is None else "wrong_type"
         raise BadRow(f"“{name}” is {kind_of(messages)}, expected a list.", f"Write it as {SHAPE}.", code=code)

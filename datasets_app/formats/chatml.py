@@ -17,7 +17,9 @@ SHAPE = '{"text": "<|im_start|>user\\nâ€¦<|im_end|>\\n<|im_start|>assistant\\nâ€
 
 START, END = "<|im_start|>", "<|im_end|>"
 # What may stand between turns: white space, and the tokens by which a text begins and ends.
-BETWEEN = re.compile(r"(?:\s|<s>|</s>|<\|endoftext\|>|<bos>|<eos>)*")
+BETWEEN = re.compile(
+    r"(?:\s++|<s>|</s>|<\|endoftext\|>|<bos>|<eos>)*+"
+)  # possessive: nothing is kept to go back
 
 
 def fits(record: dict[str, Any]) -> bool:

@@ -15,7 +15,7 @@ NAME = "preference"
 KIND = PREFERENCE
 SHAPE = '{"prompt": "…", "chosen": "…", "rejected": "…"}'
 
-ANSWERS = (("chosen", "rejected"), ("response_j", "response_k"))
+ANSWERS = (("chosen", "rejected"), ("chosen_response", "rejected_response"), ("response_j", "response_k"))
 QUESTIONS = ("prompt", "question", "query", "conversations", "messages", "instruction", "input")
 
 

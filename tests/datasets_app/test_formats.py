@@ -100,6 +100,7 @@ FAULTS = [
     ("null_content", {"messages": None}),
     ("wrong_type", {"messages": "hello"}),
     ("wrong_type", messages("hello")),
+    ("double_encoded", {"messages": json.dumps([USER, ANSWER])}),
     ("missing_field", messages({"content": "Q?"}, ANSWER)),
     ("missing_field", messages({"role": "user"}, ANSWER)),
     ("unknown_role", messages({"role": "", "content": "Q?"}, ANSWER)),

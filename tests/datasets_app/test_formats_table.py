@@ -1,4 +1,8 @@
-"""What every real file in tests/data is read as: format, rows and verdict, in one table."""
+"""What every real file in tests/data is read as: format, rows and verdict, in one table.
+
+The verdict is that of `validate_dataset`, with its default checks: a set that gives different answers to the same
+question is told of that.
+"""
 
 import pytest
 
@@ -14,8 +18,8 @@ TABLE = """
 | hafs/samples.jsonl                                         | hafs                | chat       |    7 | accept  |                     |
 | formats/axolotl/alpaca.json                                | alpaca              | chat       |    2 | accept  |                     |
 | formats/axolotl/conversation.json                          | sharegpt            | chat       |    1 | accept  |                     |
-| formats/fastchat/dummy_conversation.json                   | sharegpt            | chat       |  500 | accept  |                     |
-| formats/llamafactory/identity.json                         | alpaca              | chat       |   91 | warn    | placeholder         |
+| formats/fastchat/dummy_conversation.json                   | sharegpt            | chat       |  500 | warn    | contradiction       |
+| formats/llamafactory/identity.json                         | alpaca              | chat       |   91 | warn    | contradiction, placeholder |
 | formats/torchtune/alpaca_tiny.json                         | alpaca              | chat       |  100 | accept  |                     |
 | formats/torchtune/chat_tiny.json                           | sharegpt            | chat       |    1 | accept  |                     |
 | formats/torchtune/hh_rlhf_tiny.json                        | preference-implicit | preference |    1 | accept  |                     |
@@ -44,7 +48,7 @@ ROWS = [row + [""] * (6 - len(row)) for row in ROWS]
     ("file", "format_name", "kind", "rows", "verdict", "codes"), ROWS, ids=lambda cell: cell
 )
 def test_each_real_file_is_read_as_the_table_says(file, format_name, kind, rows, verdict, codes):
-    report = check_file(DATA / file, checks={})
+    report = check_file(DATA / file)
     assert (report.format, report.kind, report.rows, report.verdict) == (
         format_name,
         kind,

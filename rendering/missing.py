@@ -4,7 +4,6 @@ import json
 
 from rendering.errors import RenderError
 
-ADVICE = "Choose a base model whose template shows it, or leave it out of the examples."
 # Long texts are known by their longest line; templates trim, indent and join what is around it.
 LONGEST = 200
 
@@ -18,21 +17,21 @@ def refuse_missing(text: str, messages: list[dict], tools: list[dict] | None) ->
         if found < 0:
             raise RenderError(
                 f"The model's chat template leaves out message {number} (role {message['role']}): “{piece[:60]}” is "
-                f"nowhere in what the model would read. {ADVICE}"
+                "nowhere in what the model would read."
             )
         at = found
         for call in message.get("tool_calls") or []:
             name = call["function"]["name"]
             if name not in text:
                 raise RenderError(
-                    f"The model's chat template leaves out the tool call in message {number} (of {name}). {ADVICE}"
+                    f"The model's chat template leaves out the tool call in message {number} (of {name})."
                 )
     for tool in tools or []:
         name = str(tool.get("function", tool).get("name", ""))
         if name not in text:
             raise RenderError(
                 f"The model's chat template does not tell the model its tools ({name} is nowhere in what it would "
-                f"read). {ADVICE}"
+                "read)."
             )
 
 

@@ -59,11 +59,12 @@ def preview_derivation(*, version: DatasetVersion, recipe: dict[str, Any]) -> Pr
     settings = read_settings(recipe.get("make"), recipe.get("settings") or {})
     material = material_of(version, settings, limit=ROWS_AT_ONCE)
     making = make_rows(recipe["make"], settings, material)
-    sides = [0, 0]
-    conversations: set[int] = set()
+    conversations: dict[int, list[int]] = {}  # rows to learn from, rows kept aside
     for row in making:
-        sides[row["split"] == HELD_OUT] += 1
-        conversations.add(number_of(row["conversation"]))
+        conversations.setdefault(number_of(row["conversation"]), [0, 0])[row["split"] == HELD_OUT] += 1
+    # As `write_rows` does: a conversation that comes on both sides is kept aside whole.
+    learned = sum(rows for rows, kept_aside in conversations.values() if not kept_aside)
+    sides = [learned, sum(map(sum, conversations.values())) - learned]
     looked_at, rows_after = min(version.row_count, ROWS_AT_ONCE), sum(sides)
     return Preview(
         words=in_words(recipe["make"], making.told, looked_at, rows_after, sides),

@@ -185,6 +185,15 @@ def test_short_keys_of_two_sets_do_not_become_one_conversation(alice):
         assert made.conversation_count == 2
 
 
+def test_a_preview_counts_the_sides_as_they_will_be(alice):
+    version = bring(alice, "Sides", *(row(f"Q{n}", f"A{n}") for n in range(20)))
+    other = make(version, "split", share=0.5, seed=3)
+    asked = {"with_versions": [str(version.pk)], "drop_duplicates": False}
+    shown, made = preview(other, "merge", **asked), make(other, "merge", **asked)
+    assert (shown.train_count, shown.held_out_count) == (made.train_count, made.held_out_count)
+    assert shown.conversation_count == made.conversation_count == 20
+
+
 def test_nobody_merges_with_what_is_another_persons(mixed, mallory):
     foreign = bring(mallory, "Hers", row("Q", "A"))
     with pytest.raises(BadRecipe, match="no other version"):

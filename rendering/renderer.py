@@ -10,7 +10,7 @@ from rendering.errors import RenderError, RowTooLong
 from rendering.missing import refuse_missing
 from rendering.model_files import ModelFiles, read_model_files, stamp
 from rendering.template import compile_template
-from rendering.tool_calls import fitted
+from rendering.tool_calls import check_calls, fitted
 from rendering.turns import answer_ranges, drop_oldest_turns, turn_starts
 
 # A str can hold one half of a pair, as JSON can escape it; no tokenizer can read it.
@@ -198,6 +198,9 @@ def _checked(messages: Sequence[Message], *, keep_weight: bool = False) -> list[
         if not isinstance(message, dict) or message.get("role") not in ROLES:
             role = message.get("role") if isinstance(message, dict) else message
             raise RenderError(f"Message {number} has the role {role!r}; known are {', '.join(ROLES)}.")
+        if message.get("tool_calls"):
+            check_calls(message["tool_calls"], number)
+            message = {**message, "content": message.get("content") or ""}
         if not isinstance(message.get("content"), str):
             raise RenderError(
                 f"Message {number} needs text as content, not {type(message.get('content')).__name__}."

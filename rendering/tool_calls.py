@@ -27,6 +27,16 @@ def fitted(template: ChatTemplate, messages: list[dict], variables: dict[str, An
     raise first
 
 
+def check_calls(calls: Any, number: int) -> None:
+    """Raises RenderError unless `calls` are in OpenAI's shape: each a function with its name."""
+    for call in calls if isinstance(calls, list) else [calls]:
+        function = call.get("function") if isinstance(call, dict) else None
+        if not isinstance(function, dict) or not isinstance(function.get("name"), str):
+            raise RenderError(
+                f"A tool call in message {number} is {str(call)[:60]!r}, not a function with its name."
+            )
+
+
 def _with_objects(message: dict) -> dict:
     if not message.get("tool_calls"):
         return message

@@ -140,6 +140,21 @@ def test_what_a_template_leaves_out_is_told(renderer, template, messages, tools,
         renderer(template).render_training(messages, tools=tools)
 
 
+@pytest.mark.parametrize(
+    "calls", [["find"], [{"name": "find"}], {"function": {}}, [{"function": {"name": 7}}]]
+)
+def test_a_call_of_another_shape_is_named(renderer, calls):
+    messages = [CALLING[0], {"role": "assistant", "content": None, "tool_calls": calls}]
+    with pytest.raises(RenderError, match="tool call in message 2"):
+        renderer(QWEN).render_training(messages)
+
+
+def test_a_call_without_words_may_have_null_as_content(renderer):
+    messages = [CALLING[0], {**CALLING[1], "content": None}, *CALLING[2:]]
+    ours = renderer(QWEN)
+    assert ours.render_training(messages) == ours.render_training(CALLING)
+
+
 def test_a_template_that_escapes_or_drops_thoughts_leaves_nothing_out(renderer, tmp_path):
     messages = [{"role": "user", "content": 'Say "ä\nb"'}, {"role": "assistant", "content": "ä"}]
     assert renderer(ESCAPING).render_training(messages)

@@ -38,6 +38,9 @@ class Pattern:
     is_real: Callable[[str], bool] = bool
 
 
+Span = tuple[int, int, Pattern]  # start, end
+
+
 def _digits(text: str) -> str:
     return "".join(character for character in text if "0" <= character <= "9")
 
@@ -111,7 +114,8 @@ SECRETS = (
     Pattern("package_token", "a package registry token", "secret",
             re.compile(r"\b(?:npm_[A-Za-z0-9]{36}|pypi-[\w-]{50,})")),
     Pattern("jwt", "a signed token (JWT)", "secret",
-            re.compile(r"\beyJ[\w-]{10,}\.eyJ[\w-]{10,}\.[\w-]{10,}")),
+            # Not behind a dash: each "eyJ-" of a long row of them would be followed to its end.
+            re.compile(r"(?<![\w-])eyJ[\w-]{10,}\.eyJ[\w-]{10,}\.[\w-]{10,}")),
 )  # fmt: skip
 PATTERNS = (*SECRETS, EMAIL, *NUMBERS)
 KINDS = {pattern.kind: pattern.words for pattern in PATTERNS}
@@ -131,14 +135,23 @@ def worth_a_look(text: str) -> tuple[Pattern, ...]:
 
 def findings(text: str) -> Iterator[tuple[Pattern, int, int]]:
     """(pattern, start, end) of each finding, in order of the text; of two that overlap the earlier pattern wins."""
-    spans: list[tuple[int, int, Pattern]] = []
+    spans: list[Span] = []
     for pattern in worth_a_look(text):
-        for match in pattern.regex.finditer(text):
-            start, end = match.span()
-            if pattern.is_real(match.group()) and not any(start < e and s < end for s, e, _ in spans):
-                spans.append((start, end, pattern))
-    for start, end, pattern in sorted(spans, key=lambda span: span[0]):
+        spans = sorted([*spans, *beside(spans, pattern, text)], key=lambda span: span[0])
+    for start, end, pattern in spans:
         yield pattern, start, end
+
+
+def beside(spans: list[Span], pattern: Pattern, text: str) -> Iterator[Span]:
+    """What the pattern finds clear of `spans`. One walk along both, as a text may hold a million findings."""
+    at = 0
+    for match in pattern.regex.finditer(text):
+        start, end = match.span()
+        while at < len(spans) and spans[at][1] <= start:
+            at += 1
+        is_clear = at == len(spans) or spans[at][0] >= end
+        if is_clear and pattern.is_real(match.group()):
+            yield start, end, pattern
 
 
 def veiled(text: str) -> str:

@@ -16,6 +16,8 @@ CHATML = re.compile(r"\s*<\|im_start\|>")
 TEXT_ENDINGS = (".txt", ".md", ".text", ".markdown")
 # Prose is only taken for examples when somebody says so: by the file's ending, or by the format.
 TEXT_FORMATS = ("text",)
+# What the lines of one text may take while they are gathered; very many short ones take more than their characters.
+HELD_BYTES_MOST = 4 * base.RECORD_BYTES_MOST
 
 
 def fits(opened: Opened) -> bool:
@@ -56,51 +58,64 @@ def _lines(opened: Opened, long: list[LongLine]) -> Iterator[str]:
 
 
 def _dialogue(lines: Iterator[str]) -> Iterator[Found | Broken]:
-    for line, turns in dialogue.iterate(lines):
-        yield Found(line, turns, format=dialogue.NAME)
+    for line, turns in dialogue.iterate(lines, HELD_BYTES_MOST):
+        if isinstance(turns, int):
+            yield Broken(line, LongLine(line, turns, b"").fault())
+        else:
+            yield Found(line, turns, format=dialogue.NAME)
+
+
+class _Held:
+    """The lines of one text, kept as long as they are no burden, and then only counted."""
+
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+        self.begins = self.size = 0
+        self.has_words = self.is_too_long = False
+
+    def add(self, number: int, line: str) -> None:
+        if not self.size:
+            self.begins = number
+        self.size += len(line)
+        self.has_words = self.has_words or bool(line.strip())
+        cost = self.size + dialogue.LINE_COST * len(self.lines)
+        self.is_too_long = self.is_too_long or self.size > base.RECORD_BYTES_MOST or cost > HELD_BYTES_MOST
+        if not self.is_too_long or not self.lines:
+            self.lines.append(line)
+
+    def text(self) -> Found | Broken:
+        if self.is_too_long:
+            start = self.lines[0].encode("utf-8", "replace")[:100]
+            return Broken(self.begins, LongLine(self.begins, self.size, start).fault())
+        return Found(self.begins, {"text": "".join(self.lines).strip("\r\n")})
 
 
 def _chatml(lines: Iterator[str]) -> Iterator[Found | Broken]:
     """A conversation begins with instructions, or with a person's turn after a blank line."""
-    held: list[str] = []
-    size, begins, after_blank = 0, 1, False
+    held, after_blank = _Held(), False
     for number, line in enumerate(lines, 1):
         starts = line.lstrip().startswith("<|im_start|>")
         opens = line.lstrip().startswith("<|im_start|>system") or (starts and after_blank)
-        if held and (opens and "".join(held).strip()):
-            yield _text(begins, held, size)
-            held, size = [], 0
-        begins = begins if held else number
-        if size <= base.RECORD_BYTES_MOST:
-            held.append(line)
-        size += len(line)
+        if opens and held.has_words:
+            yield held.text()
+            held = _Held()
+        held.add(number, line)
         after_blank = not line.strip()
-    if "".join(held).strip():
-        yield _text(begins, held, size)
+    if held.has_words:
+        yield held.text()
 
 
 def _paragraphs(lines: Iterator[str]) -> Iterator[Found | Broken]:
     """Each paragraph, which ends at a blank line, is one text."""
-    held: list[str] = []
-    size, begins = 0, 1
+    held = _Held()
     for number, line in enumerate(lines, 1):
         if line.strip():
-            begins = begins if held else number
-            if size <= base.RECORD_BYTES_MOST:
-                held.append(line)
-            size += len(line)
-        elif held:
-            yield _text(begins, held, size)
-            held, size = [], 0
-    if held:
-        yield _text(begins, held, size)
-
-
-def _text(line: int, held: list[str], size: int) -> Found | Broken:
-    if size > base.RECORD_BYTES_MOST:
-        long = LongLine(line, size, held[0].encode("utf-8", "replace")[:100])
-        return Broken(line, long.fault())
-    return Found(line, {"text": "".join(held).strip("\r\n")})
+            held.add(number, line)
+        elif held.size:
+            yield held.text()
+            held = _Held()
+    if held.size:
+        yield held.text()
 
 
 def refusal_of(opened: Opened, columns: list[str], shapes: str) -> Broken:

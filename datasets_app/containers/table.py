@@ -18,6 +18,8 @@ from .lines import LongLine, each_line
 NAME = "csv"
 # A quotation mark that is never closed swallows what follows; so much is read again behind it, once.
 SECOND_LOOK_MOST = 64 * 1024 * 1024
+# No text in a cell has so many lines; each costs its memory, however short it is.
+RECORD_LINES_MOST = 100_000
 # What a spreadsheet would compute, or could not; a minus and a space begin an item of a list.
 FORMULA = re.compile(
     r"\s*(?:=\s*[A-Za-z0-9(\"'+\-@$]|[+\-@]\s*[A-Za-z_.]+[A-Za-z0-9_.]*\(|[+\-@].*\|.*!|#(?:NAME\?|REF!|VALUE!|DIV/0!|N/A|NUM!|NULL!)\s*$)"
@@ -115,6 +117,8 @@ class _Text:
         return self
 
     def __next__(self) -> str:
+        if len(self.used) >= RECORD_LINES_MOST:
+            raise csv.Error(f"no end after {RECORD_LINES_MOST:,} lines")
         if self._again:
             number, text = self._again.pop()
         else:

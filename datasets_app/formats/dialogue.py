@@ -28,6 +28,7 @@ SPEAKERS = {
     "antwort": "assistant",
     "system": "system", "instructions": "system",
 }  # fmt: skip
+LINE_COST = 64  # bytes that a line takes beside its characters
 MARK = re.compile(rf"\s*({'|'.join(SPEAKERS)})\s*:[ \t]?(.*)", re.IGNORECASE)
 
 
@@ -43,24 +44,30 @@ def fits(sample: str) -> bool:
     )
 
 
-def iterate(lines: Iterable[str]) -> Iterator[tuple[int, list[Turn]]]:
-    """(line where it begins, its turns) of each example."""
+def iterate(lines: Iterable[str], most: int) -> Iterator[tuple[int, list[Turn] | int]]:
+    """(line where it begins, its turns) of each example; for one that takes more than `most` bytes of memory while
+    it is read, its characters in place of the turns."""
     spoken: list[tuple[str, list[str]]] = []
-    begins, after_blank = 1, False
+    begins, size, cost = 1, 0, 0
+    after_blank = has_answer = False
     for number, line in enumerate(lines, 1):
         mark = MARK.match(line)
         role = SPEAKERS[mark[1].lower()] if mark else ""
-        if mark and role != "assistant" and after_blank and any(who == "assistant" for who, _ in spoken):
-            yield begins, as_turns(spoken)
-            spoken = []
+        if mark and role != "assistant" and after_blank and has_answer:
+            yield begins, as_turns(spoken) if cost <= most else size
+            spoken, has_answer, size, cost = [], False, 0, 0
+        size += len(line)
+        cost += len(line) + LINE_COST
+        has_answer = has_answer or role == "assistant"
         if mark:
             begins = begins if spoken else number
-            spoken.append((role, [mark[2]]))
-        elif spoken:
+            if cost <= most or not spoken:
+                spoken.append((role, [mark[2]]))
+        elif spoken and cost <= most:
             spoken[-1][1].append(line.rstrip("\r\n"))
         after_blank = not line.strip()
     if spoken:
-        yield begins, as_turns(spoken)
+        yield begins, as_turns(spoken) if cost <= most else size
 
 
 def as_turns(spoken: list[tuple[str, list[str]]]) -> list[Turn]:

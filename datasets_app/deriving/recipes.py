@@ -43,9 +43,21 @@ def way_of(make: Any) -> Way:
 def read_settings(make: Any, settings: Any) -> msgspec.Struct:
     """The settings of a recipe, each checked. Raises BadRecipe that names what does not fit."""
     try:
+        # PostgreSQL keeps no NUL in JSON, and recipes are kept.
+        if has_nul(settings):
+            raise BadRecipe("These settings hold the character NUL, which cannot be kept. Take it out.")
         return msgspec.convert(settings, way_of(make).settings)
     except (msgspec.ValidationError, RecursionError) as problem:
         raise BadRecipe(f"These settings do not fit: {problem}.") from problem
+
+
+def has_nul(value: Any) -> bool:
+    """Whether one of the texts in a JSON value holds the character NUL."""
+    if isinstance(value, dict):
+        return any(map(has_nul, value)) or any(map(has_nul, value.values()))
+    if isinstance(value, list):
+        return any(map(has_nul, value))
+    return isinstance(value, str) and "\x00" in value
 
 
 def make_rows(make: str, settings: msgspec.Struct, material: Material) -> Making:

@@ -18,6 +18,7 @@ from datasets_app.models import DatasetImport, DatasetVersion, ImportSource, Imp
 from datasets_app.splitting import HELD_OUT
 
 from .bringing import NAME_LENGTH
+from .curation import storable
 from .deriving import CannotDerive, derive_version
 from .imports import queue_import
 from .materials import material_of, others_for
@@ -130,7 +131,7 @@ def derive(
         """How it was made; no row's text is in it."""
         kept = {} if make == "edit" else msgspec.to_builtins(settings)
         told = {name: value for name, value in making.told.items() if name != "examples"}
-        return {"make": make, "settings": kept, "told": told}
+        return storable({"make": make, "settings": kept, "told": told})
 
     return derive_version(
         version=version,

@@ -246,3 +246,82 @@ def test_one_version_is_erased_by_its_name(alice_client, version):
     assert alice_client.post(url, {"name": "Sums v2"}).url == of_set("version-list", version)
     assert [each.number for each in DatasetVersion.objects.all()] == [1]
     assert alice_client.get(url).status_code == 404
+
+
+def sent_back(alice_client, url):
+    """What the editor's form would send if nothing were typed, as a browser reads it."""
+    from html.parser import HTMLParser
+
+    class Form(HTMLParser):
+        def __init__(self):
+            super().__init__()
+            self.fields, self.area, self.choice, self.inside = {}, None, None, False
+
+        def handle_starttag(self, tag, attrs):
+            found = dict(attrs)
+            if tag == "form":
+                self.inside = "data-row-editor" in found
+            if not self.inside:
+                return
+            if tag == "input" and (found.get("type") != "checkbox" or "checked" in found):
+                self.fields[found.get("name")] = found.get("value") or "on"
+            elif tag == "textarea":
+                self.area, self.fields[found["name"]] = found["name"], ""
+            elif tag == "select":
+                self.choice = found["name"]
+            elif tag == "option" and self.choice and "selected" in found:
+                self.fields[self.choice] = found["value"]
+
+        def handle_endtag(self, tag):
+            self.area = None if tag == "textarea" else self.area
+            self.choice = None if tag == "select" else self.choice
+            self.inside = self.inside and tag != "form"
+
+        def handle_data(self, data):
+            if self.area:
+                # A browser leaves out the line end right behind <textarea>.
+                self.fields[self.area] += data if self.fields[self.area] else data.removeprefix("\n")
+
+    form = Form()
+    form.feed(alice_client.get(url).content.decode())
+    return {name: value for name, value in form.fields.items() if name}
+
+
+KINDS = {
+    "text": ({"text": "Once upon a time\nthere was a harbour."}, "text"),
+    "preference": (
+        {
+            "prompt": [{"role": "user", "content": "Hi"}],
+            "chosen": [{"role": "assistant", "content": "Good day."}],
+            "rejected": [{"role": "assistant", "content": "What?"}],
+        },
+        "chosen-0-content",
+    ),
+    "unpaired": (
+        {
+            "prompt": [{"role": "user", "content": "Hi"}],
+            "completion": [{"role": "assistant", "content": "Hello."}],
+            "label": True,
+        },
+        "completion-0-content",
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_rows_of_every_kind_are_edited_and_compared(alice_client, alice, kind):
+    record, field = KINDS[kind]
+    version = bring(
+        alice, "Kinds", json.dumps(record), json.dumps(record).replace("Hi", "Ho").replace("Once", "Twice")
+    )
+    assert version.kind == kind
+    url = page("version-edit", version) + "?row=1"
+    fields = sent_back(alice_client, url)
+    assert "0 changes wait" in text(alice_client.post(url, fields | {"keep": "1"}, follow=True))
+    alice_client.post(url, fields | {field: "Quite other words.", "save": "1"})
+    made = version.dataset.latest
+    assert made.number == 2 and "Quite other words." in json.dumps(rows_of(made)[0])
+    shown = text(alice_client.get(of_set("version-compare", version) + "?first=1&second=2"))
+    assert "1 rows are the same; 1 changed" in shown and "Quite other words" in shown
+    for way in ("filter", "split", "deduplicate", "mask"):
+        assert alice_client.get(page("version-change", made, way)).status_code == 200

@@ -92,6 +92,7 @@ def test_a_filter_by_what_people_said(mixed, alice):
         ("filter", {"min_turns": "three"}, "Expected `int"),
         ("filter", {"colour": "red"}, "unknown field `colour`"),
         ("filter", {"max_tokens": 10}, "base model"),
+        ("filter", {"contains": "a\x00b"}, "character NUL"),
         ("paint", {}, "no way 'paint'"),
         ("split", {"share": 0.95}, "0.9"),
         ("merge", {"with_versions": []}, "at least one other"),

@@ -29,7 +29,7 @@ def fitted(template: ChatTemplate, messages: list[dict], variables: dict[str, An
 
 def check_calls(calls: Any, number: int) -> None:
     """Raises RenderError unless `calls` are in OpenAI's shape: each a function with its name."""
-    for call in calls if isinstance(calls, list) else [calls]:
+    for call in calls if isinstance(calls, list) else [str(calls)]:
         function = call.get("function") if isinstance(call, dict) else None
         if not isinstance(function, dict) or not isinstance(function.get("name"), str):
             raise RenderError(

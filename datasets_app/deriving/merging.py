@@ -2,10 +2,10 @@
 
 import hashlib
 from collections.abc import Iterator
-from typing import Any
+from typing import Annotated, Any
 from uuid import UUID
 
-from msgspec import Struct
+from msgspec import Meta, Struct
 
 from datasets_app.curation.row_keys import row_key
 
@@ -19,7 +19,7 @@ SHORT_KEY = 16
 class MergeSettings(Struct, forbid_unknown_fields=True, omit_defaults=True):
     """`with_versions` follow the rows of the version itself; a row that is there already is dropped where wished."""
 
-    with_versions: list[UUID]
+    with_versions: Annotated[list[UUID], Meta(max_length=50)]
     drop_duplicates: bool = True
 
 

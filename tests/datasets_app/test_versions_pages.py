@@ -217,6 +217,23 @@ def test_a_version_is_compared_with_another_set(alice_client, version, alice):
     assert "15 rows are the same; 0 changed, 5 went, 0 came" in shown and "Row 16 before" in shown
 
 
+@pytest.mark.parametrize(
+    "odd", ["?with=nothing", "?first=99999999999999999999", "?page=-7", "?kind=%00", "?first=x"]
+)
+def test_odd_addresses_of_a_comparison_break_nothing(alice_client, version, odd):
+    make(version, "filter", mode="drop", contains="What is 7?")
+    assert alice_client.get(of_set("version-compare", version) + odd).status_code in (200, 404)
+
+
+@pytest.mark.parametrize("number", [0, 2, 2**31, 2**64, 10**30])
+def test_a_version_that_is_not_there_is_not_found(alice_client, alice, version, number):
+    for name in ("version-detail", "version-edit", "version-delete"):
+        url = reverse(f"datasets:{name}", args=[version.dataset_id, number])
+        assert alice_client.get(url).status_code == 404
+    url = reverse("api-version-derive", args=[version.dataset_id, number])
+    assert alice_client.post(url, {}, content_type="application/json").status_code == 404
+
+
 def test_a_comparison_with_another_persons_set_is_not_found(alice_client, version, mallory):
     hers = bring(mallory, "Hers", row("Q", "A"))
     url = of_set("version-compare", version) + f"?with={hers.dataset_id}"

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from datasets_app.scanning import build
+
 ROOT = Path(__file__).resolve().parent.parent.parent
 SCRIPT = "apex/processes/install.sh"
 
@@ -14,7 +16,11 @@ SCRIPT = "apex/processes/install.sh"
 def checkout(tmp_path):
     """A checkout with only what the script reads."""
     (tmp_path / "apex" / "processes").mkdir(parents=True)
-    for name in (SCRIPT, "pyproject.toml", "constraints.txt"):
+    (tmp_path / "datasets_app" / "scanning").mkdir(parents=True)
+    scanner = [
+        f"datasets_app/scanning/{name}" for name in ("build.py", "scan.c", "scan_body.h", "sign_body.h")
+    ]
+    for name in (SCRIPT, "pyproject.toml", "constraints.txt", *scanner):
         (tmp_path / name).write_bytes((ROOT / name).read_bytes())
     return tmp_path
 
@@ -71,6 +77,15 @@ def pip_calls(checkout):
     body = f'if [ "$2" = pip ]; then echo "$*" >>{notes}; else exec {sys.executable} "$@"; fi'
     program(checkout / ".venv" / "bin", "python", body)
     return lambda: [line.partition("install ")[2] for line in notes.read_text().splitlines()]
+
+
+def test_the_scanner_is_built_or_its_absence_is_told_in_one_line(checkout, pip_calls):
+    done = install(checkout, CC="no-such-compiler")
+    assert done.returncode == 0
+    assert "was not built (no C compiler was found); checking works without it" in done.stdout
+    assert install(checkout).returncode == 0
+    if build.compiler():
+        assert len(list((checkout / "datasets_app" / "scanning").glob("scan-*.so"))) == 1
 
 
 def test_torch_is_installed_first_and_the_rest_by_the_constraints(checkout, pip_calls):

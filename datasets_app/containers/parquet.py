@@ -9,8 +9,9 @@ from typing import Any
 from datasets_app.faults import REFUSAL
 from datasets_app.formats.base import BadRow, excerpt
 
-from . import base
+from . import base, parquet_sizes
 from .base import Broken, Found, Opened
+from .compression import RATIO_COUNTS_FROM, RATIO_MOST
 from .headers import JSON_COLUMNS, MESSAGE_COLUMNS, json_in
 
 NAME = "parquet"
@@ -19,6 +20,9 @@ BATCH = 500
 # What a file may declare: one group of rows is held at once while it is unpacked.
 GROUP_BYTES_MOST = 1024 * 1024 * 1024
 COLUMNS_MOST = 2000
+VALUES_MOST = (
+    50_000_000  # of one column in one group of rows; each takes some bytes, even where it says nothing
+)
 # A Parquet file is read from its end, so one that only streams is kept on disk while it is read.
 SPOOL_MOST = 8 * 1024 * 1024 * 1024
 MEND = "Write it again (with pandas: df.to_parquet), or bring the examples as JSON Lines."
@@ -46,19 +50,49 @@ def records(opened: Opened) -> Iterator[Found | Broken]:
     number = 0
     with tempfile.TemporaryFile() as spool:
         try:
-            file = pyarrow.parquet.ParquetFile(_seekable(opened, spool), pre_buffer=False)
-            if refusal := _refusal_of(file.metadata):
+            seekable = _seekable(opened, spool)
+            metadata = pyarrow.parquet.read_metadata(seekable)
+            if refusal := _refusal_of(metadata):
                 yield refusal
                 return
-            for batch in file.iter_batches(batch_size=BATCH, use_threads=False):
-                for record in batch.to_pylist():
-                    number += 1
-                    yield Found(number, plain(record), f"row {number}")
+            seekable.seek(0)
+            # Texts stay references into the dictionary of their page: a page of a few bytes may say one long text
+            # for each of a million rows.
+            file = pyarrow.parquet.ParquetFile(seekable, pre_buffer=False, read_dictionary=_texts(metadata))
+            for batch in file.iter_batches(batch_size=_batch(metadata), use_threads=False):
+                for rows in parquet_sizes.portions_of(batch, base.RECORD_BYTES_MOST):
+                    number += rows.count
+                    if rows.values is None:
+                        yield Broken(number, _too_long(rows.size))
+                        continue
+                    for offset, record in enumerate(rows.values.to_pylist(), number - rows.count + 1):
+                        yield Found(offset, plain(record), f"row {offset}")
         except _TooLarge:
             fault = BadRow("This Parquet file is too large to be read.", MEND, code="too_large")
             yield Broken(None, fault, REFUSAL)
         except damage as problem:
             yield _damaged(number, problem)
+
+
+def _texts(metadata: Any) -> list[str]:
+    """The paths of the columns of texts."""
+    columns = (metadata.schema.column(number) for number in range(metadata.num_columns))
+    return [column.path for column in columns if column.physical_type == "BYTE_ARRAY"]
+
+
+def _batch(metadata: Any) -> int:
+    """How many rows are unpacked at once: few, where they are large."""
+    groups = (metadata.row_group(number) for number in range(metadata.num_row_groups))
+    mean = max((group.total_byte_size // max(1, group.num_rows) for group in groups), default=0)
+    return max(1, min(BATCH, base.RECORD_BYTES_MOST // max(1, mean)))
+
+
+def _too_long(size: int) -> BadRow:
+    return BadRow(
+        f"This row takes {size:,} bytes; at most {base.RECORD_BYTES_MOST:,} are read as one.",
+        "Split it, or leave it out.",
+        code="line_too_long",
+    )
 
 
 def _damaged(number: int, problem: Exception) -> Broken:
@@ -95,15 +129,26 @@ def _refusal_of(metadata: Any) -> Broken | None:
         )
         return Broken(None, fault, REFUSAL)
     for number in range(metadata.num_row_groups):
-        size = metadata.row_group(number).total_byte_size
+        group = metadata.row_group(number)
+        columns = [group.column(place) for place in range(group.num_columns)]
+        size, packed = group.total_byte_size, sum(column.total_compressed_size for column in columns)
         if size > GROUP_BYTES_MOST:
-            fault = BadRow(
-                f"Row group {number + 1} says it holds {size:,} bytes; {GROUP_BYTES_MOST:,} are the most.",
-                "Write it with smaller row groups (row_group_size=10000).",
-                code="compression_bomb",
+            return _bomb(
+                f"Row group {number + 1} says it holds {size:,} bytes; {GROUP_BYTES_MOST:,} are the most."
             )
-            return Broken(None, fault, REFUSAL)
+        if size > RATIO_COUNTS_FROM and size > RATIO_MOST * packed:
+            return _bomb(f"Row group {number + 1} grows beyond measure: {packed:,} bytes give {size:,}.")
+        values = max((column.num_values for column in columns), default=0)
+        if values > VALUES_MOST:
+            return _bomb(
+                f"Row group {number + 1} says it holds {values:,} values; {VALUES_MOST:,} are the most."
+            )
     return None
+
+
+def _bomb(problem: str) -> Broken:
+    mend = "Write it with smaller row groups (row_group_size=10000)."
+    return Broken(None, BadRow(problem, mend, code="compression_bomb"), REFUSAL)
 
 
 def plain(value: Any, depth: int = 0) -> Any:

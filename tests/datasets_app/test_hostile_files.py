@@ -5,8 +5,11 @@ import resource
 import sys
 import time
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
+from datasets_app.containers.parquet_sizes import portions_of
 from datasets_app.reading import check_file
 
 MOMENT = 15  # seconds, on a machine that is busy; what grows with the square of the size takes minutes
@@ -84,3 +87,63 @@ def test_a_turn_of_nothing_but_spaces_costs_no_memory(tmp_path):
     assert check_file(file).rows == 2
     if sys.platform == "linux":
         assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 300_000  # KiB
+
+
+def one_long_text(count: int, characters: int) -> pa.Array:
+    """The same text `count` times, written once."""
+    return pa.DictionaryArray.from_arrays(pa.array([0] * count, pa.int32()), pa.array(["a" * characters]))
+
+
+def parquet_bomb(name: str) -> pa.Table:
+    """Gigabytes, in a file of some kilobytes."""
+    if name == "a dictionary with one long text":
+        return pa.table({"prompt": one_long_text(500, 20_000_000), "completion": ["b"] * 500})
+    if name == "a list that says a text very often":
+        said = pa.ListArray.from_arrays(pa.array([0, 100_000], pa.int32()), one_long_text(100_000, 900_000))
+        return pa.table({"messages": said})
+    if name == "a list of nothing":
+        message = pa.struct([("role", pa.string()), ("content", pa.string())])
+        return pa.table({"messages": pa.array([[None] * 2_000_000], pa.list_(message))})
+    return pa.table({"prompt": ["a" * 50_000_000] * 5, "completion": ["b"] * 5})
+
+
+@pytest.mark.parametrize(
+    "name, code",
+    [
+        ("a dictionary with one long text", "line_too_long"),
+        ("a list that says a text very often", "line_too_long"),
+        ("a list of nothing", "line_too_long"),
+        ("long texts that pack well", "compression_bomb"),
+    ],
+)
+def test_a_small_parquet_file_of_gigabytes_is_refused_in_little_memory(tmp_path, name, code):
+    file = tmp_path / "chats.parquet"
+    pq.write_table(parquet_bomb(name), file, compression="zstd", use_dictionary=not name.startswith("long"))
+    assert file.stat().st_size < 100_000
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    began = time.monotonic()
+    report = check_file(file)
+    assert time.monotonic() - began < MOMENT
+    assert report.verdict == "reject"
+    assert code in report.counts
+    if sys.platform == "linux":
+        assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 300_000  # KiB
+
+
+def test_rows_of_every_kind_are_measured_before_they_are_made():
+    columns = {
+        "text": pa.array(["a" * 1000, None, "b"]),
+        "same": pa.array(["c" * 100, "d", None]).dictionary_encode(),
+        "list": pa.array([["e", "f" * 10], None, []]),
+        "map": pa.array([[("k", "v")], None, [("a", "b"), ("c", "d")]], pa.map_(pa.string(), pa.string())),
+        "pair": pa.array([[1, 2], None, [3, 4]], pa.list_(pa.int8(), 2)),
+        "object": pa.array([{"a": "g" * 50}, None, {"a": None}]),
+    }
+    batch = pa.record_batch(columns)
+    whole = [each.values.to_pylist() for each in portions_of(batch, 100_000)]
+    assert whole == [batch.to_pylist()]
+    parts = list(portions_of(batch.slice(1), 900))
+    assert [row for part in parts for row in part.values.to_pylist()] == batch.to_pylist()[1:]
+    [first, *others] = portions_of(batch, 1500)
+    assert (first.count, first.values) == (1, None)
+    assert sum(each.count for each in others) == 2

@@ -126,11 +126,11 @@ def _renamed(names: tuple[str, ...]) -> tuple[str, ...]:
 
 def unlike(names: list[str]) -> tuple[str, ...]:
     """Names of columns with empty and repeated ones numbered."""
-    made: list[str] = []
+    made: dict[str, None] = {}
     for number, name in enumerate(names, 1):
         name = name.strip() or f"column {number}"
-        made.append(name if name not in made else f"{name} ({number})")
-    return tuple(made)
+        made[name if name not in made else f"{name} ({number})"] = None
+    return tuple(made) if len(made) == len(names) else tuple(f"column {n}" for n in range(1, len(names) + 1))
 
 
 def looks_like_header(fields: list[str]) -> bool:

@@ -5,6 +5,7 @@ Without a known header, a table of exactly two columns is read as question and a
 
 import csv
 import re
+from collections import Counter
 from collections.abc import Iterator
 
 from datasets_app.faults import REFUSAL, WARNING
@@ -91,8 +92,8 @@ def _remarks_on_header(layout: Layout) -> Iterator[Broken]:
         number = header.index("") + 1
         fault = BadRow(f"Column {number} has no name.", "Name it, or leave it out.", code="header_trouble")
         yield Broken(1 + layout.skip, fault, WARNING)
-    lower = [name.lower() for name in header if name]
-    if repeated := next((name for name in lower if lower.count(name) > 1), None):
+    counts = Counter(name.lower() for name in header if name)
+    if repeated := next((name for name, count in counts.items() if count > 1), None):
         fault = BadRow(
             f"Two columns are named “{excerpt(repeated, width=40)}”; the first of them counts.",
             "Give each column a name of its own.",

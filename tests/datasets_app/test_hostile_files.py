@@ -44,6 +44,8 @@ def test_a_text_full_of_what_may_be_private_is_checked_in_a_moment(tmp_path, uni
 FILES = {
     "questions without answers": ("talk.txt", "Q: Who?\nA: Me.\n\n", "Q:\n\n"),
     "a quotation mark that is never closed": ("talk.csv", 'question,answer\n"', "\n"),
+    "very many columns": ("talk.csv", "a,b\n1,2\n", "c,"),
+    "very many names": ("talk.csv", "name,", "c,d,"),
     "broken quotation marks": ("talk.csv", "question,answer\n", '"a" b,c\n'),
 }
 

@@ -5,7 +5,6 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-import msgspec
 from django.conf import settings
 from django.db import transaction
 from django.db.models import Max

@@ -189,7 +189,7 @@ static inline int64_t NAME(read_text)(const uint8_t **at, const uint8_t *end, ui
             break;
         case 'u': {
             int32_t code = hex4(p + 2);
-            if (code < 0x20 || code == 0x7f)
+            if (code < 0x20 || code == 0x7f || code == '{') /* a brace may open a placeholder */
                 return -1;
             p += 6;
             if (code < 0x80) {

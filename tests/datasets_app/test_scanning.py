@@ -88,6 +88,15 @@ def test_a_last_line_without_a_line_break_counts(pieces):
 
 
 @needs_scanner
+@pytest.mark.parametrize("text", ["{{name}}", r"{\u007bname}}", r"\u007b{name}}", r"\u007B\u007bname\u007d}"])
+def test_a_placeholder_is_seen_however_its_braces_are_written(text):
+    line = chat("TEXT").replace(b"TEXT", text.encode())
+    report = report_of(chat() + line)
+    assert "placeholder" in report["warnings"][0]["message"]
+    assert report == report_of(chat() + line, with_scanner=False)
+
+
+@needs_scanner
 @pytest.mark.parametrize("format", [None, "messages", "alpaca", "no such"])
 def test_a_format_that_was_asked_for_gives_the_same_report(format):
     data = chat() + b'{"instruction": "a", "output": "b"}\n' + chat(answer="") + chat()

@@ -162,8 +162,9 @@ def read_tasks(tasks: Any) -> tuple[list[Opinion], Counter[str]]:
 
 def _full(task: Row, unknown: Counter[str]) -> Iterator[Opinion]:
     """The annotations of one task; its predictions are a machine's, and counted as not taken."""
-    for _each in task.get("predictions") or []:
-        unknown["predictions"] += 1
+    predictions = task.get("predictions")
+    if isinstance(predictions, list) and predictions:
+        unknown["predictions"] += len(predictions)
     annotations = task.get("annotations") or task.get("completions") or []
     for annotation in annotations if isinstance(annotations, list) else []:
         if not isinstance(annotation, dict):
@@ -249,7 +250,8 @@ def _name_of(who: Any) -> str:
         who = who.get("email") or who.get("username") or who.get("id")
     if isinstance(who, int):
         return f"annotator {who}"
-    return str(who).strip()[:60] if who else ""
+    # No name holds a character that nobody sees; a NUL no database takes.
+    return "".join(each for each in str(who)[:200] if each.isprintable()).strip()[:60] if who else ""
 
 
 def keys_in(data: Row) -> list[str]:
@@ -262,8 +264,7 @@ def keys_in(data: Row) -> list[str]:
         candidates.insert(1, {"messages": [{"role": m["author"], "content": m["text"]} for m in shown]})
     for candidate in candidates:
         if isinstance(candidate, dict):
-            with contextlib.suppress(
-                ValueError, TypeError, AttributeError
-            ):  # another project's data is no row
+            # Another project's data is no row.
+            with contextlib.suppress(ValueError, TypeError, AttributeError, LookupError, OverflowError):
                 keys.append(row_key(candidate))
     return keys

@@ -221,3 +221,24 @@ def test_there_and_back_on_the_pages_and_by_calls(alice_client, version, dataset
     assert (answer.status_code, answer.json()["reviews"]) == (200, 2)
     bad = alice_client.post(call, '"x"', content_type="application/json")
     assert (bad.status_code, bad.json()["error"]["code"]) == (400, "bad_tasks")
+
+
+@pytest.mark.parametrize(
+    "task",
+    [
+        {"data": {"messages": [{"weight": 0}]}, "annotations": [annotation(rating(3))]},
+        {"data": {"messages": [{"role": "user", "content": 10**30}]}, "annotations": [annotation(rating(3))]},
+        {"data": {"row": {"text": ["x"]}}, "annotations": [annotation(rating(3))]},
+        {"data": {}, "predictions": 5, "annotations": 7},
+        {"annotation_id": 1, "rating": 3, "row": {"prompt": 1, "chosen": 2, "rejected": 3}},
+    ],
+)
+def test_data_of_another_shape_is_about_no_row(version, task):
+    assert taken(version, [task]).reviews == 0
+
+
+def test_the_name_of_an_annotator_holds_no_hidden_characters(version):
+    [task, *_others] = exported(version)
+    task["annotations"] = [annotation(rating(3), completed_by={"email": "a\x00na\u202e@lab.org"})]
+    assert taken(version, [task]).reviews == 1
+    assert Review.objects.get().reviewer_name == "ana@lab.org"

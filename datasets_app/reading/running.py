@@ -239,7 +239,8 @@ class Running:
             code = self._unknown_code or fault.code
             if code == "openai_batch":
                 fault = openai_batch(self._unknown[0]) or fault
-            self.columns = columns_of(self._unknown)
+            else:  # no names of columns make examples of a batch
+                self.columns = columns_of(self._unknown)
             opening = "" if code in ("openai_batch", "unsupported_format") else "No known format fits. "
             self.refuse(f"{opening}{fault.problem}", fault.mend, code=code)
         elif self.skipped and not self.left_out:

@@ -36,6 +36,7 @@ from .bringing import (
     free_name,
     too_large,
     upload_limit,
+    write_source,
 )
 
 ENDED_BADLY = (ImportStatus.REFUSED, ImportStatus.CRASHED)
@@ -116,6 +117,41 @@ def import_file(
         for piece in file.chunks():
             part.write(piece)
     queue_import(imported=imported)
+    return imported
+
+
+def keep_for_columns(
+    *,
+    problem: DatasetRefused,
+    owner,
+    file: File | None = None,
+    text: str | None = None,
+    name: str = "",
+    dataset: Dataset | None = None,
+    next_url: str = "",
+) -> DatasetImport | None:
+    """A small file that was refused at once, kept with its report so that its columns can be named.
+
+    None where no names of columns were found, so that naming them would not help.
+    """
+    if problem.report is None or not problem.report.columns:
+        return None
+    imported = DatasetImport(
+        owner=owner,
+        source=ImportSource.UPLOAD,
+        status=ImportStatus.REFUSED,
+        file_name=clean_file_name(file.name) if file else "",
+        name=name.strip()[:NAME_LENGTH],
+        dataset=dataset,
+        recipe={"next": next_url} if next_url else {},
+        message=str(problem)[:500],
+        expires_at=next_expiry(),
+    )
+    part = part_path(imported.pk)
+    write_source(part, file, text, upload_limit(owner))
+    imported.length = imported.offset = part.stat().st_size
+    imported.report_sha256 = keep_report(imported, problem)
+    imported.save()
     return imported
 
 

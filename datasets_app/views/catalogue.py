@@ -89,6 +89,11 @@ def take_dataset(request: HttpRequest) -> HttpResponse:
         except services.NameTaken as problem:
             form.add_error("name", str(problem))
         except services.DatasetRefused as problem:
+            imported = services.keep_for_columns(
+                problem=problem, owner=request.user, file=file, text=asked.get("text"), name=asked["name"]
+            )
+            if imported:
+                return redirect("datasets:import-detail", import_id=imported.pk)
             context |= {
                 "refused": str(problem),
                 "faults": problem.faults,
@@ -167,6 +172,11 @@ def take_version(request: HttpRequest, dataset: Dataset) -> HttpResponse:
             messages.success(request, _("“%(name)s” has a new version.") % {"name": dataset.name})
             return redirect("datasets:dataset-detail", dataset_id=dataset.pk)
         except services.DatasetRefused as problem:
+            imported = services.keep_for_columns(
+                problem=problem, owner=request.user, file=file, dataset=dataset
+            )
+            if imported:
+                return redirect("datasets:import-detail", import_id=imported.pk)
             refused, faults, report_url = str(problem), problem.faults, report_in_page(problem)
     context = detail_context(request, dataset)
     context |= {

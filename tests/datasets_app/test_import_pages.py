@@ -162,6 +162,42 @@ def test_named_columns_are_read_again_from_the_same_bytes(alice_client, unknown)
     assert part_path(again.pk).read_bytes() == part_path(unknown.pk).read_bytes()
 
 
+TABLE = "Nr;Frage an uns;Unsere Antwort\n" + "".join(
+    f"{n};Wie geht Sache {n}?;So geht sie, {n} Mal.\n" for n in range(20)
+)
+NAMED = {"as": "chat", "question": "Frage an uns", "answer": "Unsere Antwort"}
+
+
+@pytest.mark.parametrize("way", ["file", "typed"])
+def test_a_small_table_that_nobody_knows_asks_for_its_columns_too(alice_client, upload, here, way):
+    brings = {"file": upload(TABLE, "table.csv")} if way == "file" else {"text": TABLE}
+    answer = alice_client.post(reverse("datasets:dataset-add"), {"source": way, "name": "Tabelle", **brings})
+    imported = DatasetImport.objects.get()
+    assert answer.url == reverse("datasets:import-detail", args=[imported.pk])
+    assert "Which column is the question" in text_of(alice_client.get(answer.url))
+    alice_client.post(reverse("datasets:import-again", args=[imported.pk]), NAMED)
+    again = run(DatasetImport.objects.exclude(pk=imported.pk).get())
+    assert (again.version.row_count, again.version.dataset.name) == (20, "Tabelle")
+
+
+def test_a_next_version_asks_for_its_columns_too(alice_client, dataset, upload, here):
+    address = reverse("datasets:version-add", args=[dataset.pk])
+    answer = alice_client.post(address, {"file": upload(TABLE, "table.csv")})
+    imported = DatasetImport.objects.get()
+    assert answer.url == reverse("datasets:import-detail", args=[imported.pk])
+    alice_client.post(reverse("datasets:import-again", args=[imported.pk]), NAMED)
+    again = run(DatasetImport.objects.exclude(pk=imported.pk).get())
+    assert (again.version.dataset, again.version.number) == (dataset, 2)
+
+
+def test_what_no_names_of_columns_would_mend_is_refused_at_once(alice_client, upload):
+    batch = '{"custom_id": "1", "method": "POST", "url": "/v1/chat/completions", "body": {}}\n'
+    for content in ("{broken", batch, ""):
+        brings = {"source": "file", "file": upload(content, "x.jsonl")}
+        assert alice_client.post(reverse("datasets:dataset-add"), brings).status_code == 422
+    assert not DatasetImport.objects.exists()
+
+
 # --- The wizard ---------------------------------------------------------------------------------------------
 
 
@@ -184,6 +220,16 @@ def test_the_wizard_waits_for_a_large_file_and_then_uses_it(alice_client, plan, 
     plan.refresh_from_db()
     assert plan.dataset_version == imported.version
     assert "data-submits-itself" not in text_of(alice_client.get(answer.url))
+
+
+def test_the_wizard_asks_for_the_columns_of_a_small_table_and_goes_on(alice_client, plan, upload, here):
+    address = reverse("training:plan-examples", args=[plan.pk])
+    answer = alice_client.post(address, {"source": "file", "file": upload(TABLE, "table.csv")})
+    imported = DatasetImport.objects.get()
+    assert answer.url == reverse("datasets:import-detail", args=[imported.pk])
+    alice_client.post(reverse("datasets:import-again", args=[imported.pk]), NAMED)
+    again = run(DatasetImport.objects.exclude(pk=imported.pk).get())
+    assert page_of(alice_client, again).url == f"{address}?import={again.pk}"
 
 
 def test_the_wizard_says_why_a_large_file_was_refused(alice, alice_client, mallory_client, plan, here):

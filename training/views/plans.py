@@ -99,6 +99,16 @@ def plan_examples(request, plan_id):
             if take_examples(request, plan, context):
                 return redirect("training:plan-examples", plan_id=plan.pk)
         except dataset_services.DatasetRefused as problem:
+            imported = dataset_services.keep_for_columns(
+                problem=problem,
+                owner=request.user,
+                file=file,
+                text=request.POST.get("text"),
+                name=request.POST.get("name", ""),
+                next_url=reverse("training:plan-examples", args=[plan.pk]),
+            )
+            if imported:
+                return redirect("datasets:import-detail", import_id=imported.pk)
             context |= {"refused": str(problem), "faults": problem.faults[:20]}
         status = 422
     if plan.dataset_version:

@@ -1,31 +1,26 @@
-"""Parquet: rows in batches, numbered from 1."""
+"""Parquet: rows numbered from 1, read by a process of their own (`parquet_child` says why)."""
 
+import json
+import subprocess
+import sys
 import tempfile
 from collections.abc import Iterator
-from datetime import date, datetime, time
-from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 from datasets_app.faults import REFUSAL
-from datasets_app.formats.base import BadRow, excerpt
+from datasets_app.formats.base import BadRow
 
-from . import base, parquet_sizes
 from .base import Broken, Found, Opened
-from .compression import RATIO_COUNTS_FROM, RATIO_MOST
-from .headers import JSON_COLUMNS, MESSAGE_COLUMNS, json_in
+from .parquet_child import read_frame, write_frame
+from .parquet_rows import MEND, damaged
 
 NAME = "parquet"
 MAGIC = b"PAR1"
-BATCH = 500
-# What a file may declare: one group of rows is held at once while it is unpacked.
-GROUP_BYTES_MOST = 1024 * 1024 * 1024
-COLUMNS_MOST = 2000
-VALUES_MOST = (
-    50_000_000  # of one column in one group of rows; each takes some bytes, even where it says nothing
-)
 # A Parquet file is read from its end, so one that only streams is kept on disk while it is read.
 SPOOL_MOST = 8 * 1024 * 1024 * 1024
-MEND = "Write it again (with pandas: df.to_parquet), or bring the examples as JSON Lines."
+READER = [sys.executable, "-m", "datasets_app.containers.parquet_child"]
+ROOT = Path(__file__).resolve().parents[2]
 
 
 def fits(opened: Opened) -> bool:
@@ -33,145 +28,60 @@ def fits(opened: Opened) -> bool:
 
 
 def records(opened: Opened) -> Iterator[Found | Broken]:
-    import pyarrow  # heavy, and most files are no Parquet
-    import pyarrow.parquet
-
-    # What a damaged file makes of the reader's own sums.
-    damage = (
-        pyarrow.ArrowException,
-        OSError,
-        ValueError,
-        TypeError,
-        KeyError,
-        IndexError,
-        OverflowError,
-        MemoryError,
-    )
-    number = 0
     with tempfile.TemporaryFile() as spool:
-        try:
-            seekable = _seekable(opened, spool)
-            metadata = pyarrow.parquet.read_metadata(seekable)
-            if refusal := _refusal_of(metadata):
-                yield refusal
-                return
-            seekable.seek(0)
-            # Texts stay references into the dictionary of their page: a page of a few bytes may say one long text
-            # for each of a million rows.
-            file = pyarrow.parquet.ParquetFile(seekable, pre_buffer=False, read_dictionary=_texts(metadata))
-            for batch in file.iter_batches(batch_size=_batch(metadata), use_threads=False):
-                for rows in parquet_sizes.portions_of(batch, base.RECORD_BYTES_MOST):
-                    number += rows.count
-                    if rows.values is None:
-                        yield Broken(number, _too_long(rows.size))
-                        continue
-                    for offset, record in enumerate(rows.values.to_pylist(), number - rows.count + 1):
-                        yield Found(offset, plain(record), f"row {offset}")
-        except _TooLarge:
+        seekable = _seekable(opened, spool)
+        if seekable is None:
             fault = BadRow("This Parquet file is too large to be read.", MEND, code="too_large")
             yield Broken(None, fault, REFUSAL)
-        except damage as problem:
-            yield _damaged(number, problem)
+            return
+        reader = subprocess.Popen(
+            READER, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+        )
+        try:
+            yield from _what_it_says(reader, seekable)
+        finally:
+            reader.kill()
+            reader.communicate()
 
 
-def _texts(metadata: Any) -> list[str]:
-    """The paths of the columns of texts."""
-    columns = (metadata.schema.column(number) for number in range(metadata.num_columns))
-    return [column.path for column in columns if column.physical_type == "BYTE_ARRAY"]
+def _what_it_says(reader: subprocess.Popen, seekable: Any) -> Iterator[Found | Broken]:
+    """Answers what the reader asks, and passes on what it finds; its death is a fault of the file."""
+    assert reader.stdin is not None and reader.stdout is not None
+    number = 0
+    try:
+        _answer(reader, str(seekable.seek(0, 2)).encode())
+        while (frame := read_frame(reader.stdout)) is not None:  # type: ignore[arg-type]
+            word, *said = json.loads(frame)
+            if word == "end":
+                return
+            if word == "read":
+                seekable.seek(said[0])
+                _answer(reader, seekable.read(said[1]))
+            elif word == "found":
+                number, value, place = said
+                yield Found(number, value, place)
+            else:
+                number, problem, mend, code, found, severity = said
+                yield Broken(number, BadRow(problem, mend, found, code), severity)
+    except BrokenPipeError:
+        pass  # it is dead: said below
+    yield damaged(number or 0, "it cannot be read any further")
 
 
-def _batch(metadata: Any) -> int:
-    """How many rows are unpacked at once: few, where they are large."""
-    groups = (metadata.row_group(number) for number in range(metadata.num_row_groups))
-    mean = max((group.total_byte_size // max(1, group.num_rows) for group in groups), default=0)
-    return max(1, min(BATCH, base.RECORD_BYTES_MOST // max(1, mean)))
-
-
-def _too_long(size: int) -> BadRow:
-    return BadRow(
-        f"This row takes {size:,} bytes; at most {base.RECORD_BYTES_MOST:,} are read as one.",
-        "Split it, or leave it out.",
-        code="line_too_long",
-    )
-
-
-def _damaged(number: int, problem: Exception) -> Broken:
-    words = excerpt(str(problem).split("\n")[0], width=160) or type(problem).__name__
-    if not number:
-        fault = BadRow(f"This Parquet file is damaged or cut off: {words}", MEND, code="corrupt_parquet")
-        return Broken(None, fault, REFUSAL)
-    fault = BadRow(f"The file is damaged behind row {number}: {words}", MEND, code="corrupt_parquet")
-    return Broken(number + 1, fault)
-
-
-class _TooLarge(Exception):
-    pass
+def _answer(reader: subprocess.Popen, data: bytes) -> None:
+    assert reader.stdin is not None
+    write_frame(reader.stdin, data)  # type: ignore[arg-type]
+    reader.stdin.flush()
 
 
 def _seekable(opened: Opened, spool: Any) -> Any:
+    """The stream, or a copy of it that can seek; None when it is too large for that."""
     if opened.stream.seekable():
         return opened.stream
     size = 0
     while data := opened.stream.read(1024 * 1024):
         size += len(data)
         if size > SPOOL_MOST:
-            raise _TooLarge
+            return None
         spool.write(data)
-    spool.seek(0)
     return spool
-
-
-def _refusal_of(metadata: Any) -> Broken | None:
-    """A refusal of what the file declares, before anything is unpacked."""
-    if metadata.num_columns > COLUMNS_MOST:
-        fault = BadRow(
-            f"It has {metadata.num_columns:,} columns.", "Bring the few that matter.", code="too_large"
-        )
-        return Broken(None, fault, REFUSAL)
-    for number in range(metadata.num_row_groups):
-        group = metadata.row_group(number)
-        columns = [group.column(place) for place in range(group.num_columns)]
-        size, packed = group.total_byte_size, sum(column.total_compressed_size for column in columns)
-        if size > GROUP_BYTES_MOST:
-            return _bomb(
-                f"Row group {number + 1} says it holds {size:,} bytes; {GROUP_BYTES_MOST:,} are the most."
-            )
-        if size > RATIO_COUNTS_FROM and size > RATIO_MOST * packed:
-            return _bomb(f"Row group {number + 1} grows beyond measure: {packed:,} bytes give {size:,}.")
-        values = max((column.num_values for column in columns), default=0)
-        if values > VALUES_MOST:
-            return _bomb(
-                f"Row group {number + 1} says it holds {values:,} values; {VALUES_MOST:,} are the most."
-            )
-    return None
-
-
-def _bomb(problem: str) -> Broken:
-    mend = "Write it with smaller row groups (row_group_size=10000)."
-    return Broken(None, BadRow(problem, mend, code="compression_bomb"), REFUSAL)
-
-
-def plain(value: Any, depth: int = 0) -> Any:
-    """A value of Arrow as one of JSON. Missing members of inner objects are left out, as Parquet gives every
-    object every name; `content` stays, since a message without it is another thing."""
-    if isinstance(value, dict):
-        found = {}
-        for name, item in value.items():
-            if item is None and depth and name != "content":
-                continue
-            name = str(name)
-            if isinstance(item, str) and not depth and (name in JSON_COLUMNS or name in MESSAGE_COLUMNS):
-                inner = json_in(name, item) if item.lstrip()[:1] in ("[", "{") else None
-                found[name] = item if inner is None else inner
-            else:
-                found[name] = plain(item, depth + 1)
-        return found
-    if isinstance(value, (list, tuple)):
-        return [plain(item, depth + 1) for item in value]
-    if isinstance(value, (bytes, bytearray)):
-        return bytes(value[: base.RECORD_BYTES_MOST]).decode("utf-8", "surrogateescape")
-    if isinstance(value, (Decimal, date, datetime, time)):
-        return str(value)
-    if value is None or isinstance(value, (str, bool, int, float)):
-        return value
-    return str(value)

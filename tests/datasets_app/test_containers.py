@@ -3,10 +3,12 @@
 import gzip
 import io
 import json
+import sys
 
 import pytest
 
 from datasets_app.containers import base, lines
+from datasets_app.containers import parquet as parquet_container
 from datasets_app.reading import check_file, read_examples
 from tests.datasets_app.fault_cases import parquet
 from tests.datasets_app.files import EQ_12_JSON, chat, chats, json_lines, pair
@@ -203,3 +205,13 @@ def test_a_source_is_opened_once_and_read_to_its_end():
     source = Streamed(chats(10).encode())
     assert check_file(source, checks={}).rows == 10
     assert source.opened == 1
+
+
+@pytest.mark.parametrize("dies", ["import os; os.abort()", "import sys; sys.exit(3)"])
+def test_a_parquet_file_that_ends_its_reader_costs_nothing_else(tmp_path, monkeypatch, dies):
+    path = tmp_path / "rows.parquet"
+    path.write_bytes(parquet([{"prompt": "a", "completion": "b"}]))
+    monkeypatch.setattr(parquet_container, "READER", [sys.executable, "-c", dies])
+    report = check_file(path)
+    assert (report.verdict, report.rows) == ("reject", 0)
+    assert [error["code"] for error in report.errors] == ["corrupt_parquet"]

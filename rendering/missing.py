@@ -10,6 +10,7 @@ LONGEST = 200
 
 def refuse_missing(text: str, messages: list[dict], tools: list[dict] | None) -> None:
     """Raises RenderError for a message, a call or a tool of which there is nothing in `text`."""
+    spoken = [_said(message.get("content") or "") for message in messages]
     at = 0
     for number, message in enumerate(messages, start=1):
         piece = _piece_of(message.get("content") or "")
@@ -22,23 +23,32 @@ def refuse_missing(text: str, messages: list[dict], tools: list[dict] | None) ->
         at = found
         for call in message.get("tool_calls") or []:
             name = call["function"]["name"]
-            if name not in text:
+            if not _is_shown(name, text, spoken):
                 raise RenderError(
                     f"The model's chat template leaves out the tool call in message {number} (of {name})."
                 )
     for tool in tools or []:
         name = str(tool.get("function", tool).get("name", ""))
-        if name not in text:
+        if not _is_shown(name, text, spoken):
             raise RenderError(
                 f"The model's chat template does not tell the model its tools ({name} is nowhere in what it would "
                 "read)."
             )
 
 
+def _is_shown(name: str, text: str, spoken: list[str]) -> bool:
+    """Whether the name of a tool stands in the text more often than people say it."""
+    return text.count(name) > sum(content.count(name) for content in spoken)
+
+
+def _said(content: str) -> str:
+    """Thoughts before an answer are left out by several templates on purpose."""
+    return content.rpartition("</think>")[2] or content
+
+
 def _piece_of(content: str) -> str:
-    """A line by which to know the content. Thoughts before an answer are left out by several templates on purpose."""
-    said = content.rpartition("</think>")[2] or content
-    line = max((line.strip() for line in said.split("\n")), key=len)
+    """A line by which to know the content."""
+    line = max((line.strip() for line in _said(content).split("\n")), key=len)
     return line[:LONGEST].strip()
 
 

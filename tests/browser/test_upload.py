@@ -155,6 +155,8 @@ def test_an_upload_can_be_paused_and_cancelled(page, stack, tmp_path):
     size = path.stat().st_size
     sign_up(page, f"tess-{uuid.uuid4().hex[:6]}")
     page.goto("/data/add/")
+    slow = {"offline": False, "latency": 0, "downloadThroughput": -1, "uploadThroughput": 3 * MB}
+    page.context.new_cdp_session(page).send("Network.emulateNetworkConditions", slow)
     page.set_input_files("input[type=file]", path)
     page.get_by_role("button", name="Check and keep these").click()
     wait_for(page, lambda: len(pieces_of(stack, size)) >= 1, 60)

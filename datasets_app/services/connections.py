@@ -1,6 +1,7 @@
 """Stored credentials for references: made, changed, tried, forgotten. Sealed on the way in, opened for one use."""
 
 import json
+import re
 
 from django.db import IntegrityError, transaction
 from django.utils.translation import gettext as _
@@ -95,7 +96,7 @@ def keep(connection: Connection, name: str, endpoint_url: str, region: str) -> C
     if not connection.name:
         raise BadConnection(_("The connection needs a name."), "name")
     check_endpoint(connection)
-    if not connection.region.replace("-", "").isalnum() and connection.region:
+    if connection.region and not re.fullmatch(r"[A-Za-z0-9-]{1,40}", connection.region):
         raise BadConnection(_("A region is written like eu-west-1."), "region")
     try:
         with transaction.atomic():

@@ -18,7 +18,7 @@ ADDRESS = re.compile(r"hf://datasets/([\w.-]+)/([\w.-]+)(?:@([^/]+))?/(.+)", re.
 def open_source(uri: str, credentials: Credentials | None, *, limit: int | None = None) -> WebSource:
     """The branch is turned into the commit that it means, so that one reading reads one commit."""
     found = ADDRESS.fullmatch(uri)
-    if not found or ".." in found[4].split("/"):
+    if not found or {".", ".."} & {found[1], found[2], *unquote(found[4]).split("/")}:
         raise SourceRefused(_("Write an address of the hub as %(shape)s.") % {"shape": SHAPE})
     owner, name, revision, path = found[1], found[2], unquote(found[3] or "main"), unquote(found[4])
     hub = (credentials.endpoint_url if credentials else "") or settings.HUB_ENDPOINT or HUB

@@ -66,7 +66,9 @@ class WebSource(Source):
     def state_of(self, answer: Answer) -> State:
         total = answer.length
         if answer.status == 206:
-            found = re.fullmatch(r"bytes \d+-\d+/(\d+)", answer.headers.get("content-range", "").strip())
+            found = re.fullmatch(
+                r"bytes \d{1,18}-\d{1,18}/(\d{1,18})", answer.headers.get("content-range", "").strip()
+            )
             total = int(found[1]) if found else None
         return State(
             mark_of(answer.headers),

@@ -360,6 +360,18 @@ def test_headers_that_drip_end_with_the_clock(server):
     assert time.monotonic() - began < 3
 
 
+def test_a_server_that_only_says_that_it_will_answer_is_left(server):
+    def continues(request):
+        while True:
+            request.wfile.write(b"HTTP/1.1 100 Continue\r\n\r\n" * 100)
+
+    server.handlers["/soon"] = continues
+    began = time.monotonic()
+    with pytest.raises(FetchFailed, match="did not answer in time"):
+        read(server.url + "/soon", limits=Limits(connect=0.5, read=0.5, total=None))
+    assert time.monotonic() - began < 5
+
+
 def test_silence_and_nobody_and_nonsense_have_plain_words(server):
     server.handlers["/silent"] = lambda request: time.sleep(3)
     with pytest.raises(FetchFailed, match=r"127\.0\.0\.1 did not answer in time"):

@@ -104,7 +104,7 @@ def test_a_key_does_not_follow_the_connection_to_another_host(alice_client, conn
         ({"credentials": {"token": "t", "password": "p"}}, "credentials"), ({"kind": "https"}, "endpoint_url"),
         ({"endpoint_url": "http://169.254.169.254"}, "endpoint_url"),
         ({"endpoint_url": "https://a/?b"}, "endpoint_url"),
-        ({"region": "eu west"}, "region"),
+        ({"region": "eu west"}, "region"), ({"region": "é"}, "region"), ({"region": "²"}, "region"),
     ],
 )  # fmt: skip
 def test_what_cannot_be_kept_names_its_field(alice_client, connection, wrong, field):

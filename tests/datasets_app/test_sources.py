@@ -282,12 +282,26 @@ def test_a_token_goes_to_its_own_host_and_to_no_other(server):
         assert all("Authorization" not in note.headers for note in other.noted)
 
 
+@pytest.mark.parametrize("size", ["9" * 19, "9" * 5000, "-1", "many"])
+def test_a_size_that_cannot_be_is_not_known(server, size):
+    def answer(request):
+        request.send_response(206)
+        request.send_header("Content-Range", f"bytes 0-0/{size}")
+        request.send_header("Content-Length", "1")
+        request.end_headers()
+        request.wfile.write(b"x")
+
+    server.handlers["/x"] = answer
+    assert open_source(server.url + "/x").state().size is None
+
+
 @pytest.mark.parametrize(
     "uri",
     [
         "simplecache::s3://letters/x", "s3::https://example.org/x", "zip://a.csv::https://example.org/x", "x", "",
         "ftp://example.org/x", "https://10.0.0.1/x", "http://169.254.169.254/latest/meta-data", "data:text/plain,x",
         "https://example.org:22/", "hf://owner/name/x", "hf://datasets/name/x", "hf://datasets/o/n/../../x",
+        "hf://datasets/o/n/%2e%2e/%2E%2E/x", "hf://datasets/../n/x",
         "hf://datasets/o/n", "gs://b/", "file://host/x", "file:relative", "file:///a\x00b", "file:///x?y",
     ],
 )  # fmt: skip

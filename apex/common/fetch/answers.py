@@ -61,7 +61,7 @@ class Answer:
     def length(self) -> int | None:
         """Bytes that the server announces for this answer, if it does."""
         text = self.headers.get("content-length", "")
-        return int(text) if text.isdigit() else None
+        return int(text) if text.isdigit() and len(text) < 19 else None
 
     def raise_for_status(self) -> None:
         """Raises FetchFailed unless the answer is a good one."""
@@ -169,7 +169,10 @@ def asked(place: places.Place, method: str, headers: Mapping[str, str], limits: 
         ssl_context=trusted(), network_backend=backend, max_connections=1, max_keepalive_connections=0
     ) as pool:
         with told(place.host):
+            # A server may say for ever that it is about to answer (1xx), as fast as it likes.
+            clock.await_answer(limits.connect + limits.read)
             response = pool.handle_request(request)
+            clock.await_answer(None)
         try:
             yield response
         finally:

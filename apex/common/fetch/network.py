@@ -30,18 +30,24 @@ class Clock:
         self.host = host
         self.total_seconds = total_seconds
         self.deadline = None if total_seconds is None else time.monotonic() + total_seconds
+        self.answer_deadline: float | None = None
         self.waited = 0.0
         self.bytes = 0
 
+    def await_answer(self, seconds: float | None) -> None:
+        """From now on the beginning of an answer has to come within `seconds`; None: it has come."""
+        self.answer_deadline = None if seconds is None else time.monotonic() + seconds
+
     def left(self, step: float | None) -> float | None:
         """Seconds that the next step may take; raises FetchFailed when there are none."""
-        if self.deadline is None:
-            return step
-        left = self.deadline - time.monotonic()
-        if left <= 0:
+        now = time.monotonic()
+        if self.deadline is not None and self.deadline <= now:
             words = _("%(host)s was not done in %(seconds)s s.")
             raise FetchFailed(words % {"host": self.host, "seconds": f"{self.total_seconds:g}"}, self.host)
-        return left if step is None else min(step, left)
+        if self.answer_deadline is not None and self.answer_deadline <= now:
+            raise FetchFailed(_("%(host)s did not answer in time.") % {"host": self.host}, self.host)
+        ends = [end - now for end in (self.deadline, self.answer_deadline) if end is not None]
+        return min([*ends, *([] if step is None else [step])], default=None)
 
     def note(self, seconds: float, size: int) -> None:
         self.waited += seconds

@@ -48,7 +48,36 @@ def read_settings(make: Any, settings: Any) -> msgspec.Struct:
             raise BadRecipe("These settings hold the character NUL, which cannot be kept. Take it out.")
         return msgspec.convert(settings, way_of(make).settings)
     except (msgspec.ValidationError, RecursionError) as problem:
-        raise BadRecipe(f"These settings do not fit: {problem}.") from problem
+        raise BadRecipe(in_plain_words(str(problem))) from problem
+
+
+# msgspec's words, and ours.
+WORDS = {
+    "Object missing required field `": "a setting is missing: `",
+    "Object contains unknown field `": "there is no setting of the name `",
+    "Invalid enum value ": "this is none of its values: ",
+    "Invalid UUID": "expected the id of a version",
+    " | null`": "`",
+    "`uuid`": "the id of a version",
+    "`float`": "a number",
+    "`int`": "a whole number",
+    "`str`": "text",
+    "`bool`": "true or false",
+    "`array`": "a list",
+    "`object`": "an object",
+    "<=": "of at most",
+    ">=": "of at least",
+    "Expected": "expected",
+}
+
+
+def in_plain_words(problem: str) -> str:
+    """What msgspec says of settings, as a sentence: ``Expected `float` <= 0.9 - at `$.share` ``."""
+    said, _, place = problem.partition(" - at ")
+    for theirs, ours in WORDS.items():
+        said = said.replace(theirs, ours)
+    where = place.strip("`").removeprefix("$").removeprefix(".")
+    return f"The setting “{where}” does not fit: {said}." if where else f"These settings do not fit: {said}."
 
 
 def has_nul(value: Any) -> bool:

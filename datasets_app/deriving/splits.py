@@ -124,14 +124,14 @@ class Splitting:
 
 
 def length_bucket(row: Row) -> str:
-    """Characters, in powers of four: `256–1,023`."""
+    """Characters, in powers of four: `256–1,023 characters`."""
     most = 256
     characters = characters_of(row)
     if characters < most:
-        return f"0–{most - 1}"
+        return f"0–{most - 1} characters"
     while characters >= 4 * most:
         most *= 4
-    return f"{most:,}–{4 * most - 1:,}"
+    return f"{most:,}–{4 * most - 1:,} characters"
 
 
 def system_of(row: Row) -> str:
@@ -143,7 +143,7 @@ def system_of(row: Row) -> str:
 STRATA = {
     "language": lambda row: language_of(answer_in(row)),
     "length": length_bucket,
-    "turns": lambda row: str(min(turns_of(row), 20)),
+    "turns": lambda row: f"{min(turns_of(row), 20)} messages",
     "system": system_of,
     "tools": lambda row: "tools" if has_tools(row) else "–",
 }

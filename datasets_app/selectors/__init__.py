@@ -29,7 +29,7 @@ from .gold_stars import (
     turns_of,
 )
 from .imports import UNDER_WAY, imports_for_list, imports_to_show, report_of
-from .reports import report_csv, report_of_version
+from .reports import first_faults, report_csv, report_of_version
 from .rows import is_learned, shown_row
 from .sharing import (
     agreement,
@@ -52,6 +52,7 @@ __all__ = [
     "erasure_of",
     "family",
     "fault_codes",
+    "first_faults",
     "gold_stars",
     "guest_queue",
     "imports_for_list",

@@ -28,6 +28,11 @@ def report_of_version(version: DatasetVersion) -> dict[str, Any]:
     }
 
 
+def first_faults(version: DatasetVersion, most: int) -> list[dict[str, Any]]:
+    """At most `most` faults of a version: of the file as a whole first, then by line."""
+    return sorted(version.faults, key=lambda fault: fault["line"] or 0)[:most]
+
+
 def report_csv(report: dict[str, Any]) -> str:
     """The faults of a report as a table."""
     return csv_of(report)

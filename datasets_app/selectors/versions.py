@@ -5,7 +5,7 @@ from typing import Any
 
 from django.contrib.humanize.templatetags.humanize import intcomma
 from django.utils.translation import gettext as _
-from django.utils.translation import ngettext
+from django.utils.translation import gettext_lazy, ngettext
 
 from datasets_app.models import Dataset, DatasetVersion
 
@@ -110,14 +110,24 @@ def _masked(told: dict, settings: dict) -> str:
 
 
 def _edited(told: dict, settings: dict) -> str:
-    counts = {name: intcomma(told.get(name, 0)) for name in ("edited", "deleted", "moved")}
-    return _("edited: %(edited)s changed, %(deleted)s deleted, %(moved)s on the other side") % counts
+    return _("edited: %(words)s") % {"words": edits_in_words(told)}
+
+
+def edits_in_words(told: dict) -> str:
+    """How many rows were changed, deleted and moved, without those that are none: `2 changed, 1 deleted`."""
+    parts = [words % {"count": intcomma(told[name])} for name, words in EDIT_WORDS.items() if told.get(name)]
+    return ", ".join(parts) or _("nothing changed")
 
 
 def _restored(told: dict, settings: dict) -> str:
     return _("brought back: the rows of %(name)s") % {"name": told.get("restored", "")}
 
 
+EDIT_WORDS = {
+    "edited": gettext_lazy("%(count)s changed"),
+    "deleted": gettext_lazy("%(count)s deleted"),
+    "moved": gettext_lazy("%(count)s on the other side"),
+}
 MADE_WORDS = {
     "filter": _filtered,
     "split": _split,

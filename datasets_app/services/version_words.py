@@ -6,6 +6,8 @@ from django.contrib.humanize.templatetags.humanize import intcomma
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
+from datasets_app.selectors.versions import edits_in_words
+
 
 def in_words(make: str, told: dict[str, Any], before: int, after: int, sides: list[int]) -> str:
     """One sentence about the rows; the counts are those of what was read."""
@@ -65,7 +67,7 @@ def about_mask(told: dict[str, Any], sides: list[int]) -> str:
 
 
 def about_edit(told: dict[str, Any], sides: list[int]) -> str:
-    return _("%(edited)s changed, %(deleted)s deleted, %(moved)s on the other side.") % told
+    return f"{edits_in_words(told)}."
 
 
 def about_restore(told: dict[str, Any], sides: list[int]) -> str:

@@ -34,14 +34,16 @@ def dataset_list(request: HttpRequest) -> HttpResponse:
     page.object_list = selectors.attach_latest(list(page.object_list))
     context = {"page": page, "query": query, "sort": sort, "totals": selectors.totals(request.user),
                "imports": selectors.imports_to_show(request.user)}  # fmt: skip
-    address = request.build_absolute_uri(reverse("api-dataset-list"))
-    context["api_curl"] = (
-        f'curl {address} \\\n  -H "Authorization: Bearer $APEX_TOKEN" \\\n  -F name=Letters -F file=@letters.jsonl'
-    )
+    context["api_curl"] = call_that_adds(request)
     template = "datasets_app/dataset_list.html" + (
         "#rows" if request.htmx and not request.htmx.boosted else ""
     )
     return render(request, template, context)
+
+
+def call_that_adds(request: HttpRequest) -> str:
+    address = request.build_absolute_uri(reverse("api-dataset-list"))
+    return f'curl {address} \\\n  -H "Authorization: Bearer $APEX_TOKEN" \\\n  -F name=Letters -F file=@letters.jsonl'
 
 
 def body_is_too_large(request: HttpRequest) -> bool:
@@ -56,7 +58,12 @@ def body_is_too_large(request: HttpRequest) -> bool:
 def dataset_add(request: HttpRequest) -> HttpResponse:
     if request.method == "POST" and body_is_too_large(request):
         refused = str(services.too_large(services.upload_limit(request.user)))
-        context = {"source": "file", "form": FileForm(), "refused": refused}
+        context = {
+            "source": "file",
+            "form": FileForm(),
+            "refused": refused,
+            "api_curl": call_that_adds(request),
+        }
         return render(request, "datasets_app/dataset_add.html", context, status=413)
     return take_dataset(request)
 
@@ -70,7 +77,7 @@ def take_dataset(request: HttpRequest) -> HttpResponse:
     form = (
         form_class(request.POST or None, request.FILES or None) if request.method == "POST" else form_class()
     )
-    context = {"source": source, "form": form}
+    context = {"source": source, "form": form, "api_curl": call_that_adds(request)}
     if request.method == "POST" and form.is_valid():
         asked = form.cleaned_data
         file = asked.get("file")
@@ -133,7 +140,7 @@ def detail_context(request: HttpRequest, dataset: Dataset) -> dict:
     context["api_curl"] = f'curl "{rows_url}?page_size=20" \\\n  -H "Authorization: Bearer $APEX_TOKEN"'
     if version:
         context |= selectors.preview(version, number_in(request, "example", 0))
-        context["faults"] = version.faults[:FAULTS_SHOWN]
+        context["faults"] = selectors.first_faults(version, FAULTS_SHOWN)
     return context
 
 

@@ -78,7 +78,7 @@ def version_detail(request: HttpRequest, dataset_id, number: int) -> HttpRespons
         "merged": version.merged_from.select_related("dataset"),
         "others": selectors.versions_of(version.dataset).exclude(pk=version.pk)[:100],
         "newest": version.dataset.latest,
-        "faults": version.faults[:FAULTS_SHOWN],
+        "faults": selectors.first_faults(version, FAULTS_SHOWN),
         "ways": WAYS,
         "api_curl": curl(address),
     }

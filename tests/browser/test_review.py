@@ -47,7 +47,7 @@ def test_ten_rows_are_starred_by_keyboard_and_leave_as_a_file(page, stack, tmp_p
         page.get_by_role("heading", name=f"Example {number} of 30").wait_for()
         page.keyboard.press("5")
         page.keyboard.press("s")
-    page.get_by_text("10 of 30 seen, 10 stars, 0 rejected").wait_for()
+    page.get_by_text("10 of 30 seen, gold stars: 10, rejected: 0").wait_for()
 
     # A note and a tag: keys do nothing while one types
     page.keyboard.press("n")
@@ -60,24 +60,24 @@ def test_ten_rows_are_starred_by_keyboard_and_leave_as_a_file(page, stack, tmp_p
     page.get_by_role("heading", name="Example 11 of 30").wait_for()
     page.get_by_role("button", name="Take away the tag sure").wait_for()
     page.keyboard.press("r")
-    page.get_by_text("11 of 30 seen, 10 stars, 1 rejected").wait_for()
+    page.get_by_text("11 of 30 seen, gold stars: 10, rejected: 1").wait_for()
 
     # Undo, and an edit
     page.keyboard.press("u")
     page.get_by_role("heading", name="Example 11 of 30").wait_for()
-    page.get_by_text("11 of 30 seen, 10 stars, 0 rejected").wait_for()
+    page.get_by_text("11 of 30 seen, gold stars: 10, rejected: 0").wait_for()
     page.keyboard.press("e")
     page.keyboard.press("Control+a")
     page.keyboard.type("A better answer 10.")
     page.keyboard.press("Control+Enter")
     page.get_by_text("A better answer 10.").wait_for()
     page.keyboard.press("s")
-    page.get_by_text("11 of 30 seen, 11 stars, 0 rejected").wait_for()
+    page.get_by_text("11 of 30 seen, gold stars: 11, rejected: 0").wait_for()
     page.get_by_text("All saved").wait_for()
 
     # What was said is there when one comes back
     page.goto(f"{address}review/?show=star")
-    page.get_by_text("11 of 30 seen, 11 stars, 0 rejected").wait_for()
+    page.get_by_text("11 of 30 seen, gold stars: 11, rejected: 0").wait_for()
     page.goto("/data/gold-stars/")
     assert page.locator(".stars > li").count() == 11
     page.get_by_role("button", name="Take them along").click()

@@ -89,8 +89,8 @@ def test_a_filter_by_what_people_said(mixed, alice):
     ("make_of", "asked", "said"),
     [
         ("filter", {}, "asks for nothing"),
-        ("filter", {"min_turns": "three"}, "Expected `int"),
-        ("filter", {"colour": "red"}, "unknown field `colour`"),
+        ("filter", {"min_turns": "three"}, "“min_turns” does not fit: expected a whole number, got text"),
+        ("filter", {"colour": "red"}, "no setting of the name `colour`"),
         ("filter", {"max_tokens": 10}, "base model"),
         ("filter", {"contains": "a\x00b"}, "character NUL"),
         ("paint", {}, "no way 'paint'"),
@@ -150,7 +150,7 @@ def test_a_stratified_split_says_what_each_group_gives(alice):
     long = [row(f"L{n}", "word " * 100) for n in range(20)]
     shown = preview(bring(alice, "Lengths", *short, *long), "split", share=0.25, by="length")
     strata = {each["name"]: (each["rows"], each["held_out"]) for each in shown.told["strata"]}
-    assert strata == {"0–255": (40, 10), "256–1,023": (20, 5)}
+    assert strata == {"0–255 characters": (40, 10), "256–1,023 characters": (20, 5)}
 
 
 def test_one_conversation_alone_cannot_be_split(alice):

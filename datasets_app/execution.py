@@ -50,7 +50,7 @@ def execute_import(import_id: str) -> None:
         crash(
             import_id, token, _("Apex itself broke while it checked this; the log of the worker says where.")
         )
-    waiting = DatasetImport.objects.filter(status=ImportStatus.QUEUED).order_by("updated_at").first()
+    waiting = leases.next_in_line()
     if waiting is not None:
         send_import(waiting.pk)
 

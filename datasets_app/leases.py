@@ -9,6 +9,7 @@ from datetime import timedelta
 
 from django.conf import settings
 from django.db import transaction
+from django.db.models import Count
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
@@ -25,19 +26,37 @@ OUTCOMES = {
 
 
 def claim(import_id: str) -> str | None:
-    """Takes a queued import and returns the token; None if somebody else has it, or all hands are busy."""
+    """Takes a queued import and returns the token; None if somebody else has it, or all hands are busy: all there
+    are, or those that one person may have."""
     with transaction.atomic():
-        if DatasetImport.objects.filter(status=ImportStatus.CHECKING).count() >= settings.IMPORTS_AT_ONCE:
+        at_work = DatasetImport.objects.filter(status=ImportStatus.CHECKING)
+        if at_work.count() >= settings.IMPORTS_AT_ONCE:
             return None
         imported = DatasetImport.objects.filter(pk=import_id).first()
+        if imported is None or at_work.filter(owner=imported.owner_id).count() >= hands_of_one():
+            return None
         token = uuid.uuid4()
-        if imported is None or not move(
+        if not move(
             imported, ImportStatus.CHECKING, moves=IMPORT_MOVES,
             attempt=token, heartbeat_at=timezone.now(), progress=0, message="",
         ):  # fmt: skip
             return None
         events.import_changed(imported)
     return str(token)
+
+
+def hands_of_one() -> int:
+    """How many imports of one person are checked at once: never all, so that a file that takes long holds up nobody
+    else's."""
+    return max(1, settings.IMPORTS_AT_ONCE - 1)
+
+
+def next_in_line() -> DatasetImport | None:
+    """The one that has waited longest, of those whose owner has a hand free."""
+    at_work = DatasetImport.objects.filter(status=ImportStatus.CHECKING).values("owner")
+    busy = at_work.annotate(hands=Count("pk")).filter(hands__gte=hands_of_one()).order_by()
+    waiting = DatasetImport.objects.filter(status=ImportStatus.QUEUED).exclude(owner__in=busy.values("owner"))
+    return waiting.order_by("updated_at").first()
 
 
 def put_back(imported: DatasetImport, **changes) -> bool:

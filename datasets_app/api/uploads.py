@@ -33,6 +33,7 @@ REFUSALS = {
     services.TooLarge: (413, "too_large"),
     services.UploadBusy: (423, "busy"),
     services.TooManyUploads: (429, "too_many"),
+    services.TooMuchWaiting: (429, "too_many"),
     services.ChecksumMismatch: (460, "checksum"),
     services.DiskFull: (507, "disk_full"),
 }

@@ -42,6 +42,7 @@ from .gold_stars import (
 )
 from .imports import (
     CannotGoAgain,
+    TooMuchWaiting,
     can_go_again,
     cancel_import,
     forget_import,
@@ -122,6 +123,7 @@ __all__ = [
     "NothingToExport",
     "TooLarge",
     "TooManyUploads",
+    "TooMuchWaiting",
     "UploadBusy",
     "UploadGone",
     "UploadRefused",

@@ -7,6 +7,7 @@ from functools import partial
 from django.conf import settings
 from django.core.files.base import File
 from django.db import transaction
+from django.db.models import Sum
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
@@ -26,6 +27,7 @@ from datasets_app.queueing import send_import
 from datasets_app.reading import REJECT, Report
 
 from .bringing import (
+    MEGABYTE,
     NAME_LENGTH,
     DatasetRefused,
     Wishes,
@@ -40,6 +42,13 @@ from .bringing import (
 )
 
 ENDED_BADLY = (ImportStatus.REFUSED, ImportStatus.CRASHED)
+
+
+UNDER_WAY = (ImportStatus.RECEIVING, ImportStatus.QUEUED, ImportStatus.CHECKING)
+
+
+class TooMuchWaiting(DatasetRefused):
+    """The person's files that are not done take all the room that one person has."""
 
 
 class CannotGoAgain(Exception):
@@ -91,6 +100,25 @@ def throw_away_bytes(imported: DatasetImport) -> None:
     part_path(imported.pk).unlink(missing_ok=True)
 
 
+def make_room(*, owner, length: int) -> None:
+    """Lets go of the oldest files of this person that were refused, as far as `length` more bytes need their room:
+    one person holds OPEN_UPLOADS files of the largest size. Raises TooMuchWaiting where those under way fill it."""
+    uploads = DatasetImport.objects.for_user(owner).filter(source=ImportSource.UPLOAD)
+    most = settings.OPEN_UPLOADS * upload_limit(owner)
+    held = length + (uploads.filter(status__in=UNDER_WAY).aggregate(bytes=Sum("length"))["bytes"] or 0)
+    if held > most:
+        raise TooMuchWaiting(
+            _("Your files that are not checked yet take %(held)s MB. Wait for one of them, or cancel one.")
+            % {"held": (held - length) // MEGABYTE}
+        )
+    kept = uploads.filter(status__in=ENDED_BADLY, expires_at__gt=timezone.now())
+    for imported in kept.only("length").order_by("-created_at"):
+        held += imported.length
+        if held > most:
+            throw_away_bytes(imported)
+            DatasetImport.objects.filter(pk=imported.pk).update(expires_at=timezone.now())
+
+
 def is_for_a_worker(file: File | None) -> bool:
     """Whether a file that came by a form is too large to be checked while its sender waits."""
     return file is not None and bool(file.size) and file.size > settings.CHECK_AT_ONCE_BYTES
@@ -99,9 +127,10 @@ def is_for_a_worker(file: File | None) -> bool:
 def import_file(
     *, owner, file: File, name: str = "", dataset: Dataset | None = None, next_url: str = ""
 ) -> DatasetImport:
-    """A file that came whole, by a form, for a worker to check. Raises TooLarge."""
+    """A file that came whole, by a form, for a worker to check. Raises TooLarge, TooMuchWaiting."""
     if file.size > upload_limit(owner):
         raise too_large(upload_limit(owner))
+    make_room(owner=owner, length=file.size)
     imported = DatasetImport.objects.create(
         owner=owner,
         source=ImportSource.UPLOAD,

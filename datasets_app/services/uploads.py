@@ -22,7 +22,7 @@ from datasets_app.models import Dataset, DatasetImport, ImportSource, ImportStat
 from datasets_app.parts import part_path
 
 from .bringing import NAME_LENGTH, TooLarge, clean_file_name, too_large, upload_limit
-from .imports import next_expiry, queue_import
+from .imports import make_room, next_expiry, queue_import
 
 logger = logging.getLogger(__name__)
 CHUNK = 1024 * 1024
@@ -71,7 +71,7 @@ def begin_upload(
 ) -> DatasetImport:
     """Room for a file of `length` bytes that becomes a new dataset, or the next version of `dataset`.
 
-    Raises TooLarge, DiskFull, TooManyUploads.
+    Raises TooLarge, DiskFull, TooManyUploads, TooMuchWaiting.
     """
     if length > upload_limit(owner):
         raise too_large(upload_limit(owner))
@@ -82,6 +82,7 @@ def begin_upload(
             _("%(count)s uploads of yours are not finished. Go on with one of them, or cancel one.")
             % {"count": settings.OPEN_UPLOADS}
         )
+    make_room(owner=owner, length=length)
     imported = DatasetImport.objects.create(
         owner=owner,
         source=ImportSource.UPLOAD,

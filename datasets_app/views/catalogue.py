@@ -82,10 +82,10 @@ def take_dataset(request: HttpRequest) -> HttpResponse:
         asked = form.cleaned_data
         file = asked.get("file")
         file_name = file.name if file else ""
-        if services.is_for_a_worker(file):
-            imported = services.import_file(owner=request.user, file=file, name=asked["name"])
-            return redirect("datasets:import-detail", import_id=imported.pk)
         try:
+            if services.is_for_a_worker(file):
+                imported = services.import_file(owner=request.user, file=file, name=asked["name"])
+                return redirect("datasets:import-detail", import_id=imported.pk)
             version = services.create_dataset(
                 owner=request.user,
                 name=asked["name"] or services.free_name(owner=request.user, wanted=file_name),
@@ -170,11 +170,11 @@ def take_version(request: HttpRequest, dataset: Dataset) -> HttpResponse:
     """The next version from a file."""
     refused, faults, report_url = _("No file came. Choose one, or drop it on the field."), [], ""
     file = request.FILES.get("file")
-    if services.is_for_a_worker(file):
-        imported = services.import_file(owner=request.user, file=file, dataset=dataset)
-        return redirect("datasets:import-detail", import_id=imported.pk)
     if file is not None:
         try:
+            if services.is_for_a_worker(file):
+                imported = services.import_file(owner=request.user, file=file, dataset=dataset)
+                return redirect("datasets:import-detail", import_id=imported.pk)
             services.add_version(dataset=dataset, file=file, file_name=file.name)
             messages.success(request, _("“%(name)s” has a new version.") % {"name": dataset.name})
             return redirect("datasets:dataset-detail", dataset_id=dataset.pk)

@@ -109,6 +109,18 @@ def test_no_more_are_checked_at_once_than_there_are_hands(alice, here, settings,
     assert run(second).status == ImportStatus.DONE
 
 
+def test_one_person_never_takes_all_hands(alice, mallory, here, settings, sent):
+    settings.IMPORTS_AT_ONCE = 2
+    long, second = brought(mallory), brought(mallory, chats(3))
+    assert leases.claim(str(long.pk))
+    assert leases.claim(str(second.pk)) is None
+    hers = brought(alice, chats(4))
+    assert leases.next_in_line() == hers
+    assert run(hers).status == ImportStatus.DONE
+    DatasetImport.objects.filter(pk=long.pk).update(status=ImportStatus.DONE)
+    assert leases.next_in_line() == second
+
+
 # --- The child, whatever it does ----------------------------------------------------------------------------
 
 

@@ -246,6 +246,27 @@ def test_unfinished_uploads_of_one_person_are_few(script, settings):
     assert [begin(script, 10).status_code for _ in range(3)] == [201, 201, 429]
 
 
+def test_one_person_holds_no_more_bytes_than_their_share(script, alice, settings, sent):
+    settings.OPEN_UPLOADS, settings.UPLOAD_LIMIT_BYTES = 2, 10
+    refused = [services.begin_upload(owner=alice, length=8, file_name="x") for _ in range(2)]
+    DatasetImport.objects.update(status=ImportStatus.REFUSED, expires_at=timezone.now() + timedelta(hours=1))
+    assert begin(script, 8).status_code == 201
+    # The oldest of the refused ones made room.
+    assert [part_path(each.pk).exists() for each in refused] == [False, True]
+    DatasetImport.objects.exclude(pk__in=[each.pk for each in refused]).update(status=ImportStatus.QUEUED)
+    assert begin(script, 8).status_code == 201
+    assert not any(part_path(each.pk).exists() for each in refused)
+    answer = begin(script, 8)
+    assert answer.status_code == 429 and "not checked yet" in answer.json()["error"]["message"]
+
+
+def test_a_form_says_so_when_there_is_no_room_left(alice_client, alice, settings, sent, upload):
+    settings.OPEN_UPLOADS, settings.CHECK_AT_ONCE_BYTES = 1, 10
+    services.begin_upload(owner=alice, length=services.upload_limit(alice), file_name="x")
+    answer = alice_client.post("/data/add/", {"source": "file", "file": upload()})
+    assert answer.status_code == 422 and "not checked yet" in answer.content.decode()
+
+
 def test_an_address_to_go_on_to_is_one_of_ours(script):
     for wanted, kept in [("/teach/x/", "/teach/x/"), ("//evil.example/", ""), ("https://evil.example/", "")]:
         DatasetImport.objects.all().delete()

@@ -5,6 +5,7 @@ from django.db.models import Prefetch
 from django.utils.translation import gettext_lazy as _
 from unfold.admin import ModelAdmin, TabularInline
 
+from apex.common.fetch import shown
 from datasets_app.models import (
     Connection,
     Dataset,
@@ -129,6 +130,12 @@ class DatasetImportAdmin(GoesWithItsOwner, ModelAdmin):
         "heartbeat_at",
         "created_at",
     ]
+    # Not its recipe: an address may be signed, and what was edited is its owner's.
+    fields = [
+        "owner", "source", "status", "shown_uri", "name", "dataset", "connection", "file_name", "length", "offset",
+        "progress", "message", "version", "heartbeat_at", "created_at", "updated_at", "expires_at",
+    ]  # fmt: skip
+    readonly_fields = ["shown_uri", "created_at", "updated_at"]
     list_filter = ["status", "source", "owner"]
     search_fields = ["file_name", "name", "owner__username", "id"]
     date_hierarchy = "created_at"
@@ -139,6 +146,10 @@ class DatasetImportAdmin(GoesWithItsOwner, ModelAdmin):
 
     def has_change_permission(self, request, obj=None):
         return False
+
+    @admin.display(description=_("address"))
+    def shown_uri(self, imported: DatasetImport) -> str:
+        return shown(imported.recipe.get("uri", ""))
 
 
 class ForReading(GoesWithItsOwner, ModelAdmin):

@@ -303,3 +303,9 @@ def test_an_import_is_forgotten_by_a_call_and_what_it_became_stays(
     assert not (own_storage / refused.report_sha256[:2] / refused.report_sha256).exists()
     assert (own_storage / done.report_sha256[:2] / done.report_sha256).exists()
     assert not part_path(waiting.pk).exists()
+
+
+def test_the_back_office_does_not_show_what_signs_an_address(alice, admin_client, sent):
+    imported = services.refer(owner=alice, uri="https://example.org/letters.jsonl?X-Amz-Signature=c0ffee")
+    page = admin_client.get(f"/admin/datasets_app/datasetimport/{imported.pk}/change/").content.decode()
+    assert "https://example.org/letters.jsonl" in page and "c0ffee" not in page

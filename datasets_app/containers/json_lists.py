@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from datasets_app.faults import WARNING
 from datasets_app.formats.base import BadRow
 
 from .base import Broken
@@ -12,6 +13,11 @@ from .json_lines import INNER_NAMES
 from .json_values import Value
 from .window import WASTE_MOST, Window
 
+COMMA_TOO_MANY = BadRow(
+    "There is a comma too many before the closing ], which was passed over.",
+    "Leave it out: other programs refuse the whole file.",
+    code="invalid_json",
+)
 NEXT_RECORD = re.compile(r"[,\n][ \t\r]*(?=\{)")
 KEYS_KEPT = 100
 
@@ -32,7 +38,8 @@ class Element:
 def elements(window: Window, *, in_brackets: bool = True) -> Iterator[Element | Broken]:
     """The elements of the list that begins at `at`; without brackets, of all values up to the end of the file.
 
-    Ends with the window behind the closing bracket. Broken ones say which record they are in `place`.
+    Ends with the window behind the closing bracket. Broken ones say which record they are in `place`; a warning
+    about the list has the number of the record before it.
     """
     if in_brackets:
         window.move(window.at + 1)
@@ -43,6 +50,9 @@ def elements(window: Window, *, in_brackets: bool = True) -> Iterator[Element | 
         if character == ",":
             window.move(window.at + 1)
             character = window.next_character()
+            if character == "]" and in_brackets:
+                place = place_of(number, window.line_of(window.at))
+                yield Broken(number or None, COMMA_TOO_MANY, WARNING, place)
         if not character:
             if in_brackets:
                 yield _cut_off(window, number)

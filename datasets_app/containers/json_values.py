@@ -175,6 +175,11 @@ def invalid(text: str, message: str, position: int, place: str) -> BadRow:
             )
         elif rest[0] in "{[":
             mend = "Begin a new line for each record."
+    elif rest.startswith(("//", "#", "/*")):
+        words, mend = "a comment is there, which JSON does not have", "Leave the comment out."
+    elif rest[0] in "“”„":
+        words = f"a quotation mark of print is there ({rest[0]})"
+        mend = 'Write the plain one ("): word processors turn it into the other.'
     elif rest[0] == "'" or rest.startswith(("None", "True", "False")):
         mend = "This looks like Python's own way of writing; write it with json.dumps."
     return BadRow(f"Not valid JSON in {place}: {words}.", mend, excerpt(text, position), code)

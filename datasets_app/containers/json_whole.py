@@ -59,7 +59,7 @@ def numbered(found: Iterator[Element | Broken]) -> Iterator[Found | Broken]:
     """Records of a list: they go by their number; the physical line is told in words."""
     for number, each in enumerate(found, 1):
         if isinstance(each, Broken):
-            yield replace(each, line=number)
+            yield each if each.severity == WARNING else replace(each, line=number)
         else:
             yield Found(each.number, each.value, place_of(each.number, each.line))
 

@@ -65,7 +65,7 @@ def records(opened: Opened, any_header: bool = False) -> Iterator[Found | Broken
 
 def ragged(fields: list[str], layout: Layout) -> BadRow:
     return BadRow(
-        f"{len(fields)} columns where {layout.columns} were expected.",
+        f"{len(fields)} {'column' if len(fields) == 1 else 'columns'} where {layout.columns} were expected.",
         "Put a text that holds the separator or a line break between quotation marks.",
         excerpt(" | ".join(field[:80] for field in fields[:20])),
         "ragged_row",
@@ -78,7 +78,8 @@ def formulas(fields: list[str], layout: Layout) -> Iterator[BadRow]:
         if FORMULA.match(field[:200]):
             name = layout.names[number - 1] if layout.names else str(number)
             yield BadRow(
-                f"The cell in column “{excerpt(name, width=40)}” is a formula, or what is left of one.",
+                f"The cell in column “{excerpt(name, width=40)}” is a formula, or what is left of one: "
+                f"“{excerpt(field, width=40)}”.",
                 "In the spreadsheet, copy the column and paste it as values; or leave the row out.",
                 excerpt(field),
                 "formula_cell",

@@ -1,6 +1,7 @@
 """JSON of any size, looked at through a window: a value is decoded where it stands, and what is behind is let go."""
 
 import codecs
+from dataclasses import replace
 from typing import BinaryIO
 
 from datasets_app.formats.base import BadRow
@@ -135,19 +136,21 @@ class Window:
                 self._waste(len(self.text) - start)
                 return self._broken(too_deep(), start)
             except Unreadable as problem:
-                seen = len(self.text) - start
+                seen, into = len(self.text) - start, problem.position - self.at
                 looked = seen if problem.message == UNTERMINATED else problem.position - start
                 if looked + WORD >= seen and self._grown():
                     continue
                 self._waste(looked)
                 if looked > base.RECORD_BYTES_MOST:
-                    return self._broken(self._too_long(), start)
-                place = self.place_of(problem.position)
-                return self._broken(
-                    invalid(self.text, problem.message, problem.position, place), problem.position
-                )
-            if found.end == len(self.text) and self._grown():
-                continue
+                    return self._broken(self._too_long(), self.at + offset)
+                position = self.at + into  # looking for more may have moved the text
+                place = self.place_of(position)
+                return self._broken(invalid(self.text, problem.message, position, place), position)
+            if found.end == len(self.text):
+                size = found.end - self.at
+                if self._grown():
+                    continue
+                start, found = self.at + offset, replace(found, end=self.at + size)
             if not self.text.isascii() and (bad := BAD_BYTE.search(self.text, start, found.end)):
                 fault = bad_byte(self.text, bad.start(), self.place_of(bad.start()))
                 return Value(found.value, found.end, fault)

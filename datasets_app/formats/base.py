@@ -90,7 +90,7 @@ def text_of(value: Any, where: str) -> str:
     if not isinstance(value, str):
         code = "null_content" if value is None else "wrong_type"
         mend = f'Write {where} as text in quotes: "…".'
-        raise BadRow(f"{where} is {kind_of(value)}, expected text.", mend, code=code)
+        raise BadRow(f"{begun(where)} is {kind_of(value)}, expected text.", mend, code=code)
     if not value.isascii():
         _refuse_broken_characters(value, where)
     return value
@@ -118,12 +118,12 @@ def _bad_part(part: Any, kind: Any, where: str) -> "BadRow":
     shown = excerpt(str(kind), width=40) if isinstance(part, dict) and kind else kind_of(part)
     if isinstance(kind, str) and any(word in kind for word in IMAGE_PARTS):
         return BadRow(
-            f"{where} holds a picture, sound or file (a part of kind {shown!r}); only text is learned from.",
+            f"{begun(where)} holds a picture, sound or file (a part of kind {shown!r}); only text is learned from.",
             "Leave out this example, or describe in words what it shows.",
             code="image_content",
         )
     return BadRow(
-        f"{where} holds a part of kind {shown!r}, expected text only.",
+        f"{begun(where)} holds a part of kind {shown!r}, expected text only.",
         'Write each part as {"type": "text", "text": "…"}, or the whole content as one text.',
         code="content_part",
     )
@@ -168,17 +168,22 @@ def _refuse_broken_characters(text: str, where: str) -> None:
         if 0xDC80 <= ord(text[error.start]) <= 0xDCFF:
             byte = ord(text[error.start]) - 0xDC00
             raise BadRow(
-                f"{where} holds the byte 0x{byte:02X}, which is not UTF-8 text.",
+                f"{begun(where)} holds the byte 0x{byte:02X}, which is not UTF-8 text.",
                 "Save the file again with the encoding UTF-8 (many programs call it “Unicode (UTF-8)”).",
                 excerpt(text, error.start),
                 "bad_encoding",
             ) from None
         raise BadRow(
-            f"{where} holds half of a character (a lone \\u{ord(text[error.start]):04x}).",
+            f"{begun(where)} holds half of a character (a lone \\u{ord(text[error.start]):04x}).",
             "Write the character out whole, or leave it out.",
             excerpt(text, error.start),
             "lone_surrogate",
         ) from None
+
+
+def begun(words: str) -> str:
+    """Words as they begin a sentence."""
+    return words[:1].upper() + words[1:]
 
 
 def excerpt(text: str, position: int = 0, width: int = 80) -> str:

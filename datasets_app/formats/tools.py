@@ -119,7 +119,7 @@ def _json(text: str, where: str) -> Any:
         return msgspec.json.decode(text_of(text, where))
     except msgspec.DecodeError as error:
         raise _bad(
-            f"{where} is not valid JSON ({excerpt(str(error), width=80)}).",
+            f"{where} cannot be read as JSON ({excerpt(str(error), width=80)}).",
             "Write it again with a JSON library, such as json.dumps.",
             excerpt(text),
         ) from None
@@ -172,6 +172,6 @@ class Open:
         raise BadRow(
             f"The tool call “{excerpt(self.open[0], width=40)}” in message {self.asked_in} has no answer "
             f"before message {number}.",
-            f"Add {RESULT} behind it, or end the conversation with the call.",
+            f"Add {RESULT.replace('call_1', excerpt(self.open[0], width=40))} behind it, or end the conversation with the call.",
             code="tool_call_without_result",
         )

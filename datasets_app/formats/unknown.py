@@ -5,6 +5,7 @@ from typing import Any
 
 from . import ROW_FORMATS
 from .base import BadRow, excerpt
+from .preference import ANSWERS
 
 SHAPES = " or ".join(
     ROW_FORMATS[name].SHAPE for name in ("messages", "alpaca", "prompt-completion", "sharegpt")
@@ -21,11 +22,12 @@ def unknown_row(record: dict[str, Any], is_whole_file: bool = False) -> BadRow:
     """What was found and what to do; for a whole file the mend shows every shape, for a row two of them."""
     if refused := refused_shape(record):
         return refused
-    names = quoted(list(record)) or "nothing"
+    names = quoted(list(record))
     mend = f"Write each example as {SHAPES}." if is_whole_file else f"Write it as {TWO_SHAPES}."
     if meant := _meant(record):
         mend = f"{meant} {mend}"
-    return BadRow(f"Its names are {names}; no known shape has these.", mend, code="unknown_format")
+    found = f"Its names are {names}; no known shape has these." if names else "It is an empty object: {}."
+    return BadRow(found, mend, code="unknown_format")
 
 
 def _meant(record: dict[str, Any]) -> str:
@@ -50,6 +52,13 @@ def refused_shape(record: dict[str, Any]) -> BadRow | None:
             "This is stepwise supervision: steps of an answer, each marked as right or wrong. It trains models "
             "that judge steps, which Apex does not.",
             'Bring whole answers: {"prompt": "…", "completion": "…"}, with "label" if some of them are bad.',
+        )
+    if alone := next((pair for pair in ANSWERS if (pair[0] in record) != (pair[1] in record)), None):
+        here, missing = alone if alone[0] in record else alone[::-1]
+        return BadRow(
+            f"There is “{here}”, but no “{missing}” to compare it with.",
+            f"Add “{missing}”; or, to learn from “{here}” alone, name it “completion”.",
+            code="missing_field",
         )
     if "prompt" in record:
         return _refused(

@@ -61,7 +61,11 @@ def _label(record: dict[str, Any]) -> bool:
     if isinstance(value, (int, float, str)) and not isinstance(value, bool):
         found = LABELS.get(str(int(value) if value in (0, 1) else value).strip().lower())
     if found is None:
-        what = kind_of(value) if not isinstance(value, (str, int, float)) else excerpt(str(value), width=40)
+        what = (
+            kind_of(value)
+            if not isinstance(value, (str, int, float))
+            else repr(excerpt(str(value), width=40))
+        )
         raise BadRow(
             f"“{name}” is {what}, expected true (a good answer) or false (a bad one).",
             f'Write "{name}": true or "{name}": false; a label of another meaning needs another name.',

@@ -80,6 +80,12 @@ def entry_of(fault: Fault) -> dict[str, Any]:
     }
 
 
+def mend_of_all(errors: list[Fault]) -> str:
+    """The mend that each error asks for, when they are many and it is one and the same; else nothing."""
+    mends = {fault.mend for fault in errors}
+    return f"It is the same everywhere. {mends.pop()}" if len(mends) == 1 and len(errors) > 1 else ""
+
+
 def csv_of(report: dict[str, Any]) -> str:
     """The faults of a report (as a dict) as CSV that is safe to open in a spreadsheet."""
     out = io.StringIO()

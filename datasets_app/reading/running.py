@@ -18,7 +18,7 @@ from datasets_app.formats.unknown import quoted, unknown_row
 
 from .mapping import SAMPLES, columns_of, mapped
 from .mix_ups import openai_batch
-from .report import ACCEPT, LISTED_MOST, REJECT, UNKNOWN, WARN, Report, entry_of
+from .report import ACCEPT, LISTED_MOST, REJECT, UNKNOWN, WARN, Report, entry_of, mend_of_all
 from .rows import key_of, refuse_odd_characters
 
 FAULTS_KEPT = 200
@@ -258,7 +258,7 @@ class Running:
         elif self.left_out:
             self.refuse(
                 "There is no usable example in it: each one has a fault.",
-                "Mend the faults, first that of the first line.",
+                mend_of_all(self.errors) or "Mend the faults, first that of the first line.",
             )
         else:
             self.refuse(

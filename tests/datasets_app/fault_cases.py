@@ -120,6 +120,10 @@ JSON = [
     Case("truncated", "cut.jsonl", f"{GOOD}\n{OTHER[:40]}", REJECT, 1, [(2, "truncated_json")]),
     Case("two records on a line", "joined.jsonl", f"{GOOD}\n{OTHER}{OTHER}", REJECT, 1, [(2, "extra_data")]),
     Case("comma at the line's end", "commas.jsonl", f"{GOOD},\n{OTHER}", REJECT, 1, [(1, "extra_data")]),
+    Case("commas at all ends", "commas.jsonl", f"{GOOD},\n{OTHER},\n", REJECT, 0, [(None, "no_rows"), (1, "extra_data"), (2, "extra_data")]),
+    Case("comma before the end of a list", "list.json", f"[{GOOD},\n{OTHER},\n]", WARN, 2, [(2, "invalid_json")]),
+    Case("a comment", "noted.jsonl", f"// mine\n{GOOD}", REJECT, 1, [(1, "invalid_json")]),
+    Case("quotation marks of print", "typed.jsonl", GOOD + "\n" + OTHER.replace('"', "“"), REJECT, 1, [(2, "invalid_json")]),
     Case("pretty-printed lines", "pretty.jsonl", json.dumps(chat(), indent=1) + "\n" + json.dumps(chat("b?"), indent=1), WARN, 2, [(None, "pretty_printed")]),
     Case("array named .jsonl", "list.jsonl", f"[{GOOD},\n{OTHER}]", WARN, 2, [(None, "misnamed")]),
     Case("CSV named .jsonl", "table.jsonl", TABLE, WARN, 1, [(None, "misnamed")]),
@@ -135,6 +139,7 @@ JSON = [
     Case("a list in place of an object", "lists.jsonl", f"{GOOD}\n[1, 2]", REJECT, 1, [(2, "not_an_object")]),
     Case("a list, cut off", "cut.json", f"[{GOOD},\n{OTHER},\n", REJECT, 2, [(3, "truncated_json")]),
     Case("mixed formats", "mixed.jsonl", json_lines(chat(), {"instruction": "Say a.", "output": "a"}), WARN, 2, [(2, "mixed_formats")]),
+    Case("no worse answer", "pairs.jsonl", json_lines({"prompt": "a?", "chosen": "b", "rejected": "c"}, {"prompt": "d?", "chosen": "e"}), REJECT, 1, [(2, "missing_field")]),
     Case("mixed kinds", "kinds.jsonl", json_lines(chat(), {"prompt": "a?", "chosen": "b", "rejected": "c"}), REJECT, 1, [(2, "mixed_formats")]),
 ]  # fmt: skip
 
@@ -180,7 +185,9 @@ SECTIONS = {
 
 def report_on(case: Case, folder: Path) -> Report:
     path = folder / case.file
-    path.write_bytes(case.content.encode("utf-8", "surrogatepass") if isinstance(case.content, str) else case.content)
+    path.write_bytes(
+        case.content.encode("utf-8", "surrogatepass") if isinstance(case.content, str) else case.content
+    )
     return check_file(path, case.file, checks=CHECKS)
 
 
@@ -197,7 +204,12 @@ def tables() -> str:
     lines = []
     with tempfile.TemporaryDirectory() as folder:
         for name, cases in SECTIONS.items():
-            lines += [f"### {name}", "", "| class of fault | file | verdict | rows | line: code | message |", "|---|---|---|---|---|---|"]
+            lines += [
+                f"### {name}",
+                "",
+                "| class of fault | file | verdict | rows | line: code | message |",
+                "|---|---|---|---|---|---|",
+            ]
             lines += [line_of_table(case, report_on(case, Path(folder))) for case in cases]
             lines.append("")
     return "\n".join(lines)

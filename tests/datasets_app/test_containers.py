@@ -116,6 +116,17 @@ def test_a_list_tells_record_and_line(file):
     assert "(record 2, line 3)" in report.errors[0]["message"]
 
 
+def test_a_list_that_is_cut_off_tells_line_and_column_of_the_place(file):
+    whole = json.dumps([chat("What is it?"), chat("And that?")], indent=2)
+    cut = whole[: whole.rindex("And that?") + 3]
+    report = check_file(file(cut))
+    line = cut.count("\n") + 1
+    column = cut.rsplit("\n", 1)[1].rindex('"') + 1
+    (error,) = report.errors
+    assert f"line {line}, column {column}: a text that begins here" in error["problem"]
+    assert error["found"].endswith('"And')
+
+
 def test_parquet_rows_are_numbered_and_hold_messages_with_tools(file):
     call = {"id": "c1", "type": "function", "function": {"name": "look", "arguments": "{}"}}
     messages = [

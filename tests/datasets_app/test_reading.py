@@ -11,7 +11,7 @@ import pytest
 from datasets_app.formats.base import WARNINGS_KEPT
 from datasets_app.importing import import_rows
 from datasets_app.reading import FAULTS_KEPT, read_examples
-from tests.datasets_app.files import DATA, EQ_12_JSON, EQ_12_JSONL, chat, chats, json_lines, pair
+from tests.datasets_app.files import EQ_12_JSON, EQ_12_JSONL, chat, chats, json_lines, pair
 
 
 @pytest.fixture
@@ -99,7 +99,7 @@ def test_table_rows_with_line_breaks_keep_physical_line_numbers(read):
     rows, reading = read('question,answer\n"a\nb",c\nlonely\nd,e\n"f",\n')
     assert [row["line"] for row in rows] == [2, 5]
     assert [(fault.line, fault.severity) for fault in reading.faults] == [(4, "error"), (6, "error")]
-    assert "1 columns where 2 were expected" in reading.faults[0].problem
+    assert "1 column where 2 were expected" in reading.faults[0].problem
 
 
 def test_a_table_tells_split_conversation_and_instructions(read):
@@ -292,7 +292,7 @@ GOOD = json.dumps(chat())
         (GOOD[:-1] + ', "x": ' + "9" * 5000 + "}", "number"),
         ('"just text"', "This is text, expected an object"),
         ("[1, 2]", "This is a list"),
-        ("{}", "nothing"),
+        ("{}", "an empty object"),
         ('{"color": "red"}', "“color”"),
         ('{"messages": "hello"}', "“messages” is text, expected a list"),
         ('{"messages": []}', "empty list"),
@@ -494,7 +494,7 @@ def archive(*names: str) -> bytes:
         (b"", "empty"),
         (b" \n\r\n\t", "white space"),
         (b"\xef\xbb\xbf", "white space"),
-        (gzip.compress(b"{}"), "nothing"),
+        (gzip.compress(b"{}"), "an empty object"),
         (gzip.compress(b""), "nothing inside the gzip"),
         (gzip.compress(gzip.compress(b"{}")), "another gzip"),
         (archive("xl/workbook.xml"), "Excel"),

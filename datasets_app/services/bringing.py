@@ -120,13 +120,23 @@ def add_version(
     """The next version of a dataset; the earlier ones stay as they are. Raises DatasetRefused, TooLarge."""
     limit = upload_limit(dataset.owner)
     with brought(file, text, file_name, wishes, limit=limit) as (imported, kept), transaction.atomic():
-        # Two at once get two numbers: the second waits for the first.
-        dataset = Dataset.objects.select_for_update().get(pk=dataset.pk)
+        dataset = locked(dataset.pk)
         parent = dataset.latest
         if parent and parent.source_sha256 == imported.source_sha256:
             message = _("This is the very file of version %(number)s.") % {"number": parent.number}
             raise DatasetRefused(message)
         return add_row(dataset, imported, kept, made_by or how(file), parent)
+
+
+def locked(dataset_id) -> Dataset:
+    """The set, held until the transaction ends: of two versions at once, the second waits for its number.
+
+    Raises DatasetRefused where it was deleted meanwhile.
+    """
+    dataset = Dataset.objects.select_for_update().filter(pk=dataset_id, erased_at=None).first()
+    if dataset is None:
+        raise DatasetRefused(_("The set was deleted meanwhile, so nothing was kept."))
+    return dataset
 
 
 @contextmanager
@@ -144,7 +154,11 @@ def brought(
         else:
             write_source(source, file, text, limit)
         imported, kept = import_source(source, rows, file_name, wishes)
-        yield imported, kept
+        try:
+            yield imported, kept
+        except DatasetRefused:
+            delete_unused_files({stored.sha256 for stored in kept})
+            raise
         # Before the row was there, somebody may have deleted a set of the same bytes, and with it these files.
         files.put_file(source)
         files.put_file(rows)

@@ -2,6 +2,7 @@
 
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +16,9 @@ from apex.common.files import Stored
 from datasets_app import importing
 from datasets_app.deriving.rechecking import FAULTS_KEPT, Rechecking
 from datasets_app.deriving.rows import BadRows, Written, digest_of, verified, with_origin, write_rows
-from datasets_app.models import Dataset, DatasetVersion
+from datasets_app.models import DatasetVersion
 
-from .bringing import DatasetRefused
+from .bringing import DatasetRefused, delete_unused_files, locked
 
 
 class CannotDerive(DatasetRefused):
@@ -51,7 +52,8 @@ def derive_version(
     `rows` are complete rows (docs/architecture.md, "Rows") and are read once, one at a time; `stored_rows` gives
     those of a version. `made_from` says how it was made, in JSON, or is a function that says it once the rows are
     read; `parents` are the other versions that it was merged from. Raises CannotDerive when no row is left, when a
-    row is none of this kind, and when the new version would hold what `version` holds.
+    row is none of this kind, when the new version would hold what `version` holds, and when one that it is made of
+    was erased meanwhile.
     """
     stored_rows(version)
     with tempfile.TemporaryDirectory(dir=settings.FILE_UPLOAD_TEMP_DIR) as folder:
@@ -65,7 +67,9 @@ def derive_version(
         kept = files.put_file(target)
         report = checked.report(version.file_name, version.format).as_json()
         report_sha256 = files.put_bytes(report).sha256
-        with transaction.atomic():
+        parents = list(parents)
+        with removed_if_refused({kept.sha256, report_sha256}), transaction.atomic():
+            refuse_erased([version, *parents])
             told = made_from() if callable(made_from) else made_from
             made = add_derived_row(version, made_by, told, written, checked, kept, report_sha256)
             made.merged_from.set(parents)
@@ -73,6 +77,25 @@ def derive_version(
         files.put_file(target)
         files.put_bytes(report)
     return made
+
+
+@contextmanager
+def removed_if_refused(hashes: set[str]):
+    """Files that were stored for a version that then may not be do not stay."""
+    try:
+        yield
+    except DatasetRefused:
+        delete_unused_files(hashes)
+        raise
+
+
+def refuse_erased(versions: list[DatasetVersion]) -> None:
+    """Raises CannotDerive when one of them was erased while its rows were read; else it is not before the
+    transaction ends."""
+    wanted = {each.pk for each in versions}
+    held = DatasetVersion.objects.present().select_for_update().filter(pk__in=wanted).order_by("number")
+    if set(held.values_list("pk", flat=True)) != wanted:
+        raise CannotDerive(_("What this was to be made of was erased meanwhile, so nothing was kept."))
 
 
 def refuse_useless(version: DatasetVersion, written: Written) -> None:
@@ -97,8 +120,7 @@ def add_derived_row(
     report_sha256: str,
 ) -> DatasetVersion:
     """Writes the row of the new version; runs inside the caller's transaction."""
-    # Two at once get two numbers: the second waits for the first.
-    dataset = Dataset.objects.select_for_update().get(pk=version.dataset_id)
+    dataset = locked(version.dataset_id)
     last = dataset.versions.aggregate(last=Max("number"))["last"] or 0
     return DatasetVersion.objects.create(
         owner_id=dataset.owner_id,

@@ -23,7 +23,7 @@ from datasets_app.reference_rows import raise_failure, source_of
 from datasets_app.sources import Source, SourceError, State
 from datasets_app.streamed_split import HELD_OUT, SplitRefused, SplitRule, StreamedSplit
 
-from .bringing import NAME_LENGTH, DatasetRefused, clean_file_name, free_name, name_taken, verdict_of
+from .bringing import NAME_LENGTH, DatasetRefused, clean_file_name, free_name, locked, name_taken, verdict_of
 from .imports import queue_import
 
 
@@ -204,8 +204,7 @@ def keep_reference(
 def dataset_for(imported: DatasetImport) -> Dataset:
     """The set that it belongs to, new or locked; runs inside the caller's transaction."""
     if imported.dataset_id:
-        # Two at once get two numbers: the second waits for the first.
-        return Dataset.objects.select_for_update().get(pk=imported.dataset_id)
+        return locked(imported.dataset_id)
     name = free_name(owner=imported.owner, wanted=imported.name or imported.file_name)
     return Dataset.objects.create(
         owner=imported.owner, name=name, description=imported.recipe.get("description", "")

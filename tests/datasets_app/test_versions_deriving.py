@@ -1,11 +1,14 @@
 """New versions from the rows of old ones."""
 
+from pathlib import Path
+
 import msgspec
 import pytest
 
 from apex.common import files
 from datasets_app import services
-from datasets_app.models import DatasetVersion, MadeBy
+from datasets_app.models import Dataset, DatasetVersion, MadeBy
+from tests.datasets_app.files import chats
 
 pytestmark = pytest.mark.django_db
 
@@ -80,3 +83,33 @@ def test_a_reference_cannot_be_changed(version):
     version.refresh_from_db()
     with pytest.raises(services.CannotDerive, match="Bring the file as an upload"):
         derive(version, [])
+
+
+def test_rows_that_are_erased_while_they_are_read_do_not_come_back(version):
+    other = services.create_dataset(owner=version.owner, name="Other", text=chats(3))
+
+    def rows():
+        yield from list(services.stored_rows(version))[1:]
+        services.delete_version(version=other)
+
+    before = stored_names()
+    with pytest.raises(services.CannotDerive, match="erased meanwhile"):
+        services.derive_version(
+            version=version, rows=rows(), made_by=MadeBy.MERGED, made_from={}, parents=[other]
+        )
+    assert version.dataset.versions.count() == 1
+    assert stored_names() <= before
+
+
+def test_a_set_that_is_deleted_meanwhile_takes_no_more(version, upload):
+    dataset = version.dataset
+    services.delete_dataset(dataset=Dataset.objects.get(pk=dataset.pk))
+    before = stored_names()
+    with pytest.raises(services.DatasetRefused, match="deleted meanwhile"):
+        services.add_version(dataset=dataset, file=upload(chats(4)))
+    assert stored_names() == before
+
+
+def stored_names() -> set[str]:
+    folder = Path(files.storage().location)
+    return {path.name for path in folder.rglob("*") if path.is_file()}

@@ -109,7 +109,7 @@ CODES: dict[str, str] = {
     "near_duplicate": "nearly the same example again",
     "contradiction": "the same question with different answers",
     "split_overlap": "held-out examples that are also learned from",
-    "too_long": "longer than the context of the model",
+    "too_long": "longer than what many models read at once",
     "secret": "a password, key or token",
     "personal_data": "names a person's address, number or account",
     "benchmark_item": "a known test question",

@@ -7,6 +7,7 @@ from .contamination import Contamination
 from .damage import Damage
 from .duplicates import Duplicates
 from .languages import Languages
+from .lengths import Lengths
 from .privacy import Privacy
 from .profile import Profile
 
@@ -17,5 +18,6 @@ CHECKS: dict[str, Callable[[], Check]] = {
     "privacy": Privacy,
     "contamination": Contamination,
     "damage": Damage,
+    "lengths": Lengths,
     "languages": Languages,
 }

@@ -172,6 +172,7 @@ class Open:
         raise BadRow(
             f"The tool call “{excerpt(self.open[0], width=40)}” in message {self.asked_in} has no answer "
             f"before message {number}.",
-            f"Add {RESULT.replace('call_1', excerpt(self.open[0], width=40))} behind it, or end the conversation with the call.",
+            f"Add {RESULT.replace('call_1', excerpt(self.open[0], width=40))} behind it, "
+            "or end the conversation with the call.",
             code="tool_call_without_result",
         )

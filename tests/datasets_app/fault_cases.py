@@ -166,6 +166,7 @@ ROWS = [
 ]  # fmt: skip
 
 ACROSS = [
+    Case("longer than what models read", "long.jsonl", json_lines(chat(answer="word " * 8000)), WARN, 1, [(1, "too_long")]),
     Case("exact duplicate", "twice.jsonl", f"{GOOD}\n{GOOD}", WARN, 2, [(2, "exact_duplicate")]),
     Case("contradiction", "both.jsonl", json_lines(GOOD, chat(answer="Never.")), WARN, 2, [(2, "contradiction")]),
     Case("split overlap", "split.jsonl", json_lines(chat(split="train"), chat(split="held_out")), WARN, 2, [(2, "exact_duplicate"), (2, "split_overlap")]),

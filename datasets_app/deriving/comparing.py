@@ -11,6 +11,7 @@ import numpy as np
 from .fingerprints import Fingerprints
 
 WORDS_COMPARED = 3000
+TURNS_COMPARED = 200
 # A word with the space behind it, so that changed words side by side read as one.
 PIECES = re.compile(r"\s+|\w+\s*|[^\w\s]\s*")
 
@@ -90,14 +91,15 @@ def _ordered(pairs: np.ndarray) -> np.ndarray:
     return pairs[np.lexsort((pairs[:, 1], pairs[:, 0]))]
 
 
-def word_changes(before: str, after: str) -> Iterator[tuple[str, str]]:
-    """("same" | "gone" | "new", text) in reading order. Of very long texts the middle is taken as one piece."""
+def word_changes(before: str, after: str, most: int = WORDS_COMPARED) -> Iterator[tuple[str, str]]:
+    """("same" | "gone" | "new", text) in reading order. Of texts with more than `most` words between their common
+    beginning and end, that is taken as one piece."""
     one, two = PIECES.findall(before), PIECES.findall(after)
     head = _shared(one, two)
     tail = _shared(one[head:][::-1], two[head:][::-1])
     yield from _piece("same", one[:head])
     middle_one, middle_two = one[head : len(one) - tail], two[head : len(two) - tail]
-    if max(len(middle_one), len(middle_two)) > WORDS_COMPARED:
+    if max(len(middle_one), len(middle_two)) > most:
         yield from _piece("gone", middle_one)
         yield from _piece("new", middle_two)
     else:
@@ -141,19 +143,39 @@ def turns_of(row: dict[str, Any]) -> list[tuple[str, str]]:
 def turn_changes(before: dict[str, Any], after: dict[str, Any]) -> list[dict[str, Any]]:
     """What changed, turn by turn: `{"role", "state": "same"|"changed"|"gone"|"new", "pieces": [(kind, text)]}`."""
     one, two = turns_of(before), turns_of(after)
-    matcher = difflib.SequenceMatcher(None, one, two, autojunk=False)
     found = []
-    for kind, a, b, c, d in matcher.get_opcodes():
+    steps = turn_steps(one, two)
+    changed = sum(min(b - a, d - c) for kind, a, b, c, d in steps if kind == "replace")
+    # Comparing takes time with the square of the words, so many turns share what one may take.
+    most = int(WORDS_COMPARED / max(1, changed) ** 0.5)
+    for kind, a, b, c, d in steps:
         if kind == "equal":
             found += [_turn(role, "same", [("same", text)]) for role, text in one[a:b]]
             continue
         for (role, old), (other, new) in zip(one[a:b], two[c:d], strict=False):
+            if (role, old) == (other, new):
+                found.append(_turn(role, "same", [("same", old)]))
+                continue
             name = role if role == other else f"{role} → {other}"
-            found.append(_turn(name, "changed", list(word_changes(old, new))))
+            found.append(_turn(name, "changed", list(word_changes(old, new, most))))
         shared = min(b - a, d - c)
         found += [_turn(role, "gone", [("gone", text)]) for role, text in one[a + shared : b]]
         found += [_turn(role, "new", [("new", text)]) for role, text in two[c + shared : d]]
     return found
+
+
+def turn_steps(one: list, two: list) -> list[tuple[str, int, int, int, int]]:
+    """As difflib's opcodes. Of very long conversations, what lies between their common beginning and end is compared
+    turn by turn in its place: to look for the best way takes time with the cube of the turns."""
+    head = _shared(one, two)
+    tail = _shared(one[head:][::-1], two[head:][::-1])
+    middle_one, middle_two = one[head : len(one) - tail], two[head : len(two) - tail]
+    steps = [("replace", 0, len(middle_one), 0, len(middle_two))]
+    if max(len(middle_one), len(middle_two)) <= TURNS_COMPARED:
+        steps = difflib.SequenceMatcher(None, middle_one, middle_two, autojunk=False).get_opcodes()
+    inner = [(kind, a + head, b + head, c + head, d + head) for kind, a, b, c, d in steps]
+    end = ("equal", len(one) - tail, len(one), len(two) - tail, len(two))
+    return [("equal", 0, head, 0, head), *inner, end]
 
 
 def _turn(role: str, state: str, pieces: list[tuple[str, str]]) -> dict[str, Any]:

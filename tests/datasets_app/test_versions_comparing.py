@@ -2,6 +2,7 @@
 
 import json
 import random
+import time
 
 import pytest
 
@@ -126,3 +127,26 @@ def test_turns_that_come_and_go_are_told_apart():
     one = {"messages": [{"role": "system", "content": "Be kind."}, *said("Yes.")["messages"]]}
     states = [(turn["role"], turn["state"]) for turn in turn_changes(one, said("Yes."))]
     assert states == [("system", "gone"), ("user", "same"), ("assistant", "same")]
+
+
+def long_talk(*answers: str) -> dict:
+    return {"messages": [{"role": "assistant", "content": answer} for answer in answers]}
+
+
+def test_conversations_of_very_many_turns_are_compared_in_a_moment():
+    one = long_talk(*("a" for _ in range(10_000)))
+    two = long_talk(*("b" if n % 7 == 3 else "a" for n in range(10_000)), "c")
+    began = time.monotonic()
+    states = [turn["state"] for turn in turn_changes(one, two)]
+    assert time.monotonic() - began < 5
+    assert states[:5] == ["same", "same", "same", "changed", "same"]
+    assert states[-1] == "new" and len(states) == 10_001
+
+
+def test_a_turn_in_the_middle_of_very_many_is_found():
+    answers = [str(n) for n in range(5_000)]
+    states = [
+        turn["state"]
+        for turn in turn_changes(long_talk(*answers), long_talk(*answers[:2000], *answers[2001:]))
+    ]
+    assert states.count("gone") == 1 and states[2000] == "gone" and states.count("same") == 4_999

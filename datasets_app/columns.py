@@ -60,22 +60,25 @@ class NamedColumns:
         asked = chosen.get("as") or next((k for k, roles in ROLES.items() if roles[0].key in chosen), "chat")
         self.kind = asked if asked in ROLES else "chat"
         self.is_asked = any(role.key in chosen for role in ROLES[self.kind])
-        names = list(columns)
-        self.mapping: dict[str, str] = {}
-        for role in ROLES[self.kind]:
-            name = chosen.get(role.key) if self.is_asked else self.guess(role, names)
-            if name in columns:
-                self.mapping[role.key] = name
+        named = chosen if self.is_asked else self.guessed(list(columns))
+        self.mapping: dict[str, str] = {
+            role.key: named[role.key] for role in ROLES[self.kind] if named.get(role.key) in columns
+        }
 
-    def guess(self, role: Role, names: list[str]) -> str | None:
-        free = [name for name in names if name not in self.mapping.values()]
-        for word in LIKELY[role.key]:
-            for name in free:
-                if word in name.casefold():
-                    return name
-        # Else the fullest: numbers and dates are seldom what is asked or answered.
+    def guessed(self, names: list[str]) -> dict[str, str]:
+        """Role → column: by its name, else the fullest of the others, as numbers and dates are seldom what is meant."""
+        roles, found = ROLES[self.kind], {}
+        for role in roles:
+            free = [name for name in names if name not in found.values()]
+            likely = (name for word in LIKELY[role.key] for name in free if word in name.casefold())
+            if name := next(likely, None):
+                found[role.key] = name
+        missing = [role.key for role in roles if role.is_needed and role.key not in found]
+        free = [name for name in names if name not in found.values()]
         free.sort(key=lambda name: -sum(len(str(value)) for value in self.columns[name]))
-        return free[0] if free and role.is_needed else None
+        # What is asked stands before what is answered.
+        found.update(zip(missing, sorted(free[: len(missing)], key=names.index), strict=False))
+        return found
 
     @property
     def kinds(self) -> list[tuple[str, str]]:

@@ -7,6 +7,7 @@ import pytest
 from django.urls import reverse
 
 from datasets_app import leases, services
+from datasets_app.columns import NamedColumns
 from datasets_app.models import DatasetImport, DatasetVersion, ImportStatus
 from datasets_app.parts import part_path
 from tests.datasets_app.arriving import BAD, brought, run, text_of
@@ -133,6 +134,21 @@ def test_the_page_asks_which_column_is_what_and_guesses_well(alice_client, unkno
     assert (
         '<li class="learned"><span class="who">It learns this answer</span><p class="says pre">Um 9.' in page
     )
+
+
+@pytest.mark.parametrize(
+    ("columns", "guessed"),
+    [
+        ({"nr": ["1"], "kunde": ["Wo?"], "wir": ["Hier ist es."]}, {"question": "kunde", "answer": "wir"}),
+        (
+            {"lang": ["Wo ist es denn?"], "meine Antwort": ["Hier."]},
+            {"question": "lang", "answer": "meine Antwort"},
+        ),
+        ({"only": ["Wo?"]}, {"question": "only"}),
+    ],
+)
+def test_where_names_say_little_what_stands_first_is_the_question(columns, guessed):
+    assert NamedColumns(columns, {}).mapping == guessed
 
 
 def test_the_first_rows_are_shown_as_they_would_be_read(alice_client, mallory_client, unknown):

@@ -22,6 +22,19 @@ class Unpackable(Exception):
         self.is_refused = is_refused
 
 
+def refuse_bomb(stream: BinaryIO) -> None:
+    """Reads a packed stream as far as it takes to tell a bomb from text that packs well. Raises Unpackable for a
+    bomb; whatever else is wrong, the reader finds."""
+    packed = GzipStream(stream)
+    left = RATIO_COUNTS_FROM
+    try:
+        while left >= 0 and (data := packed.read(PACKED_PIECE)):
+            left -= len(data)
+    except Unpackable as problem:
+        if problem.is_refused:
+            raise
+
+
 class GzipStream:
     """The unpacked bytes of a gzip file of one or several members. `read` raises Unpackable, after all that could
     be unpacked has been given."""
@@ -106,6 +119,11 @@ class GzipStream:
             )
             self._fault = Unpackable(fault, is_refused=True)
             raise self._fault
+
+    @property
+    def is_suspicious(self) -> bool:
+        """Whether what was given so far is far more than the packed bytes that were used up for it."""
+        return self._given > RATIO_MOST * (self._taken - len(self._packed))
 
     def seekable(self) -> bool:
         return False

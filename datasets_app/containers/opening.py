@@ -1,5 +1,6 @@
 """From a source to a stream of UTF-8 text (or of Parquet): unpacked, recoded, and looked at first."""
 
+import contextlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, BinaryIO
@@ -9,7 +10,7 @@ from datasets_app.formats.base import BadRow
 
 from . import encodings, sniffing
 from .base import Broken, Opened
-from .compression import GzipStream, Unpackable
+from .compression import GzipStream, Unpackable, refuse_bomb
 from .sources import Source
 
 HEAD = 256 * 1024
@@ -80,6 +81,10 @@ def _unwrapped(
         wrapped = sniffing.Wrapped("gzip")
         stream = GzipStream(Peeked(head, stream))  # type: ignore[arg-type]
         head, is_whole = read_head(stream)
+        # The reader may stop long before a bomb has grown, and would name a lesser fault.
+        if stream.is_suspicious and not is_whole:
+            with contextlib.closing(source.open()) as again:
+                refuse_bomb(again)
         stream = Peeked(head, stream)
     elif source.is_seekable:
         stream.seek(0)

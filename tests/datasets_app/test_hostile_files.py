@@ -1,6 +1,7 @@
 """Files that are made to cost time or memory: each is read in a moment, and in little of it."""
 
 import collections
+import gzip
 import json
 import resource
 import sys
@@ -154,3 +155,19 @@ def test_rows_of_every_kind_are_measured_before_they_are_made():
     [first, *others] = portions_of(batch, 1500)
     assert (first.count, first.values) == (1, None)
     assert sum(each.count for each in others) == 2
+
+
+@pytest.mark.parametrize("start", [b"", b'{"text": "', b"[", chat("Hello").encode(), b"PAR1", b"Q: "])
+@pytest.mark.parametrize("filling", [b"a", b"\n", b" ", b"[", b"\x00"])
+def test_what_unpacks_to_gigabytes_is_called_by_its_name(tmp_path, start, filling):
+    file = tmp_path / "chats.jsonl.gz"
+    # Members one behind the other are one stream.
+    file.write_bytes(gzip.compress(start) + gzip.compress(filling * 1_000_000) * 100)
+    report = check_file(file)
+    assert (report.verdict, report.errors[0]["code"]) == ("reject", "compression_bomb")
+
+
+def test_text_that_packs_very_well_is_no_bomb(tmp_path):
+    file = tmp_path / "chats.jsonl.gz"
+    file.write_bytes(gzip.compress(chat("Hello").encode() * 20_000, 9))
+    assert check_file(file).rows == 20_000

@@ -19,7 +19,9 @@ class FaultSerializer(serializers.Serializer):
         help_text="error: left out; warning: kept; refusal: the whole file.",
     )
     found = serializers.CharField(required=False, allow_blank=True, help_text="The place itself, shortened.")
-    code = serializers.CharField(required=False, help_text="What class of fault it is; the guide lists all codes.")
+    code = serializers.CharField(
+        required=False, help_text="What class of fault it is; the guide lists all codes."
+    )
 
 
 class VersionSerializer(serializers.ModelSerializer):

@@ -88,7 +88,9 @@ def test_lists_are_paged_filtered_and_ones_own(api, alice, mallory, dataset):
     assert page["count"] == 2
     assert [each["name"] for each in page["results"]] == ["Table", "Help desk"]
     assert [each["name"] for each in api.get(DATASETS, {"name": "HELP"}).json()["results"]] == ["Help desk"]
-    assert [each["name"] for each in api.get(DATASETS, {"format": "prompt-completion"}).json()["results"]] == ["Table"]
+    assert [
+        each["name"] for each in api.get(DATASETS, {"format": "prompt-completion"}).json()["results"]
+    ] == ["Table"]
     assert [each["name"] for each in api.get(DATASETS, {"ordering": "name"}).json()["results"]] == [
         "Help desk",
         "Table",

@@ -36,7 +36,7 @@ CODES: dict[str, str] = {
     "not_text": "a picture, a program, a document: no text with examples",
     "archive": "several files packed into one (zip, tar, 7z, rar)",
     "office_file": "an Excel or Word file, whatever its name",
-    "web_page": "HTML in place of data",
+    "web_page": "HTML or XML in place of data",
     "git_lfs_pointer": "a Git LFS pointer in place of the data",
     "wrong_encoding": "neither UTF-8 nor an encoding that can be told for sure",
     "other_encoding": "UTF-16 or UTF-32, recognised and read",

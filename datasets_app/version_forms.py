@@ -133,7 +133,9 @@ class SplitForm(RecipeForm):
 
 class MergeForm(RecipeForm):
     with_versions = forms.MultipleChoiceField(
-        label=_("Take the rows of"), widget=forms.CheckboxSelectMultiple
+        label=_("Take the rows of"),
+        widget=forms.CheckboxSelectMultiple,
+        error_messages={"required": _("Choose at least one.")},
     )
     drop_duplicates = forms.BooleanField(
         label=_("Leave out rows that are there already"), required=False, initial=True

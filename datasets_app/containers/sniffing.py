@@ -84,9 +84,10 @@ def refusal_of_text(head: bytes, is_whole: bool) -> BadRow | None:
             "git_lfs_pointer",
         )
     if text[:100].lower().startswith(WEB_PAGE):
+        is_xml = text[:100].lower().startswith("<?xml") and "<html" not in text[:1000].lower()
         title = re.search(r"<title[^>]*>([^<]{1,200})", text, re.IGNORECASE)
         return BadRow(
-            "This is a web page (HTML), not examples.",
+            f"This is {'XML' if is_xml else 'a web page (HTML)'}, not examples.",
             WEB_PAGE_MEND,
             excerpt(title[1].strip()) if title else "",
             "web_page",

@@ -155,9 +155,8 @@ class Running:
         if fault is None and len(self._unknown_faults) < UNKNOWN_SHAPES_MOST:
             fault = self._unknown_faults[names] = unknown_row(record)
         if fault is None:
-            fault = BadRow(
-                f"Its names are {quoted(list(names))}.", "Write it as the others.", code="unknown_format"
-            )
+            found = f"Its names are {quoted(list(names))}."
+            fault = BadRow(found, "Write it as the others.", code="unknown_format")
         return BadRow(fault.problem, fault.mend, fault.found, fault.code)
 
     def _row(self, found: Found, name: str, example: Example) -> dict[str, Any] | None:

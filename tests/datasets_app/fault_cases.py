@@ -84,6 +84,7 @@ WHOLE_FILES = [
     Case("path tricks in tar.gz", "tricks.tar.gz", tarred("/etc/passwd"), REJECT, 0, [(None, "archive")]),
     Case("xlsx renamed", "table.csv", zipped("xl/workbook.xml"), REJECT, 0, [(None, "office_file")]),
     Case("HTML error page", "page.jsonl", "<!DOCTYPE html><title>Sign in</title>", REJECT, 0, [(None, "web_page")]),
+    Case("XML error page", "data.jsonl", "<?xml version='1.0'?><Error><Code>AccessDenied</Code></Error>", REJECT, 0, [(None, "web_page")]),
     Case(
         "Git LFS pointer",
         "pointer.jsonl",

@@ -103,7 +103,7 @@ def test_nothing_is_lost_when_the_connection_breaks(page, stack):
     page.context.set_offline(False)
     page.get_by_text("All saved").wait_for()
     page.reload()
-    page.get_by_text("4 of 20 seen, 4 stars").wait_for()
+    page.get_by_text("4 of 20 seen, gold stars: 4").wait_for()
     page.get_by_role("heading", name="Example 5 of 20").wait_for()
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from .checking import CHECKS
+from .checking import checks_for
 from .containers.sources import Watched
 from .reading import ROWS_MOST, Reading, read_examples
 from .splitting import HELD_OUT, TRAIN, Conversation, choose_held_out
@@ -50,8 +50,9 @@ def import_rows(
     with open(source, "rb") as file:
         sha256 = hashlib.file_digest(file, "sha256").hexdigest()
     watched = Watched(source, file_name, on_progress) if on_progress else source
+    checks = checks_for(source.stat().st_size, file_name)
     reading = read_examples(
-        watched, file_name, format=format, mapping=mapping, checks=CHECKS, rows_most=ROWS_MOST
+        watched, file_name, format=format, mapping=mapping, checks=checks, rows_most=ROWS_MOST
     )
     conversations: dict[str, Conversation] = {}
     encoder = msgspec.json.Encoder()

@@ -26,6 +26,7 @@ MARGIN = 0.05
 ROWS_MOST = 200_000
 BANDS, BAND = 21, 6
 SEED = 1
+EARLIER_MOST = 100  # rows of one group that one is compared with
 BATCH = 512  # rows whose words are hashed at once
 # What is compared: a system text that all rows share would make all of them similar.
 ROLES = frozenset({"user", "assistant", "tool"})
@@ -152,6 +153,10 @@ def _similar(signatures: np.ndarray, threshold: float) -> Iterator[tuple[int, in
                 yield from zip(one[alike].tolist(), other[alike].tolist(), strict=True)
 
 
+def _hash(text: str) -> int:
+    return xxhash.xxh3_64_intdigest(text.encode("utf-8", "surrogatepass"))
+
+
 def _root(parents: list[int], number: int) -> int:
     while parents[number] != number:
         parents[number] = parents[parents[number]]
@@ -178,32 +183,52 @@ def find_near_duplicates(rows: Iterable[dict[str, Any]], threshold: float = THRE
 
 
 class NearDuplicates:
-    """The check, on request only, as it reads every word: a warning for each row that nearly repeats another."""
+    """The check: a warning for each row that nearly repeats another. As it reads every word, it runs by itself for
+    files up to `checking.NEAR_BYTES_MOST`, for larger ones on request.
+
+    Turns of one conversation repeat each other by right, and rows that are the same are told by `Duplicates`.
+    """
 
     def __init__(self, threshold: float = THRESHOLD, rows_most: int = ROWS_MOST) -> None:
         self.threshold = threshold
         self.count = 0
         self._signatures = Signatures(rows_most)
-        self._lines: list[int] = []
+        # Of each row: its line, its conversation, and a hash of what it says.
+        self._seen: list[tuple[int, int, int]] = []
 
     def see(self, row: dict[str, Any], kind: str) -> Iterator[Fault]:
         self._signatures.add(row)
         if not self._signatures.is_partial:
-            self._lines.append(row["line"])
+            said = "\n".join(texts_of(row, ROLES))
+            conversation = row.get("conversation") or f"of line {row['line']} alone"
+            self._seen.append((row["line"], _hash(conversation), _hash(said)))
         yield from ()
 
     def finish(self) -> Iterator[Fault]:
         for group in self._signatures.groups(self.threshold):
-            for number in group[1:]:
+            for place, number in enumerate(group):
+                line = self._line_before(number, group[:place])
+                if line is None:
+                    continue
                 self.count += 1
                 yield Fault(
-                    self._lines[number],
-                    f"It is nearly the same as line {self._lines[group[0]]:,}.",
+                    self._seen[number][0],
+                    f"It is nearly the same as line {line:,}.",
                     "Keep the better one of the two; what is there twice is learned twice.",
                     WARNING,
                     "",
                     "near_duplicate",
                 )
+
+    def _line_before(self, number: int, earlier: list[int]) -> int | None:
+        """The line of the first of these rows that is of another conversation and not quite the same."""
+        _, conversation, said = self._seen[number]
+        for line, other, words in (self._seen[each] for each in earlier[:EARLIER_MOST]):
+            if words == said:
+                return None
+            if other != conversation:
+                return line
+        return None
 
     def summary(self) -> dict[str, Any]:
         looked_at = min(self._signatures.seen, self._signatures.rows_most)

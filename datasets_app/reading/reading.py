@@ -201,6 +201,14 @@ def unreadable(problem: OSError | EOFError, running: Running) -> Broken:
     return Broken(None, fault, "error" if running.row_count else REFUSAL)
 
 
+def size_of(source: Source) -> int | None:
+    """Its bytes; None also where it cannot be looked at, which reading it will tell."""
+    try:
+        return source.size
+    except OSError:
+        return None
+
+
 def check_file(
     path_or_source: Path | str | Source,
     file_name: str = "",
@@ -211,12 +219,13 @@ def check_file(
 ) -> Report:
     """The report on a file of any size, in flat memory; its rows are let go. Never raises for what is in it.
 
-    `checks` are those of `datasets_app.checking.CHECKS` unless others are given.
+    `checks` are those of `datasets_app.checking.checks_for` unless others are given.
     """
-    from datasets_app.checking import CHECKS
+    from datasets_app.checking import checks_for
 
     source = source_of(path_or_source, file_name)
-    running = Running(format=format or None, mapping=mapping, checks=CHECKS if checks is None else checks)
+    checks = checks_for(size_of(source), file_name or source.name) if checks is None else checks
+    running = Running(format=format or None, mapping=mapping, checks=checks)
     for _ in reading_of(source, file_name, running, take_lines=Running.add_lines):
         pass
     running.finish()

@@ -56,7 +56,7 @@ def content_facts(content: dict[str, Any] | None) -> dict[str, Any] | None:
         # None: not looked for.
         "duplicates": {
             "exact": duplicates.get("exact", 0),
-            "near": duplicates.get("near"),
+            "near": (content.get("near_duplicates") or {}).get("rows"),
             "contradictions": duplicates.get("contradictions", 0),
             "split_overlap": duplicates.get("split_overlap", 0),
         },

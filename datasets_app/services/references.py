@@ -8,7 +8,7 @@ from django.utils.translation import gettext as _
 
 from apex.common import files
 from apex.common.fetch import shown
-from datasets_app.checking import CHECKS
+from datasets_app.checking import checks_for
 from datasets_app.models import (
     Connection,
     Dataset,
@@ -95,7 +95,7 @@ def import_reference(imported: DatasetImport, report_progress: Callable[[float],
         source.on_progress = report_progress
         state = source.state()
         split = StreamedSplit()
-        reading = reading_of(imported, source, checks=CHECKS)
+        reading = reading_of(imported, source, checks=checks_for(state.size, source.name))
         for row in reading:
             split.add(row["conversation"], row["split"])
         raise_failure(source)

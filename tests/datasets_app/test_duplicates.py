@@ -1,5 +1,6 @@
 """Rows that are the same, contradict each other, overlap, or are nearly the same."""
 
+import json
 import random
 import re
 
@@ -13,7 +14,10 @@ from datasets_app.checking.duplicates import Duplicates
 from datasets_app.checking.near_duplicates import NearDuplicates, find_near_duplicates
 from datasets_app.checking.profile import MORE, Profile
 from datasets_app.faults import CODES
+from datasets_app.reading import check_file
 from datasets_app.scanning import library
+
+LONG = " ".join(f"word{n}" for n in range(100))
 
 
 def chat(line, question, answer, split=None):
@@ -164,7 +168,7 @@ def test_texts_that_differ_by_a_few_words_are_near_duplicates(digests):
     texts = [[draw.choice(words) for _ in range(100)] for _ in range(300)]
     for n in range(50):
         texts.append([*texts[n][:50], "changed", *texts[n][51:]])
-    rows = [chat(n, " ".join(text), "ok") for n, text in enumerate(texts, 1)]
+    rows = [{**chat(n, " ".join(text), "ok"), "conversation": str(n)} for n, text in enumerate(texts, 1)]
     groups = find_near_duplicates(rows)
     assert groups == [[n, 300 + n] for n in range(50)]
     check = NearDuplicates()
@@ -180,8 +184,25 @@ def test_texts_without_spaces_are_compared_by_their_characters(digests):
 
 def test_beyond_the_limit_rows_are_only_counted(digests):
     check = NearDuplicates(rows_most=2)
-    assert told(check, [chat(n, "same", "same") for n in range(1, 6)]) == {"near_duplicate": [(2, 1)]}
+    rows = [{**chat(n, LONG, f"Answer {n}"), "conversation": str(n)} for n in range(1, 6)]
+    assert told(check, rows) == {"near_duplicate": [(2, 1)]}
     assert check.summary() == {"near_duplicates": {"rows": 1, "looked_at": 2, "of": 5}}
+
+
+def test_turns_of_one_conversation_and_equal_rows_are_not_told_as_near():
+    assert told(NearDuplicates(), [chat(n, LONG, f"Answer {n}") for n in range(1, 4)]) == {}
+    assert (
+        told(NearDuplicates(), [{**chat(n, LONG, "Yes"), "conversation": str(n)} for n in range(1, 4)]) == {}
+    )
+
+
+@pytest.mark.parametrize(("limit", "codes"), [(16_000_000, {"near_duplicate": 1}), (1000, {})])
+def test_small_files_are_looked_at_without_being_asked(tmp_path, monkeypatch, limit, codes):
+    monkeypatch.setattr("datasets_app.checking.NEAR_BYTES_MOST", limit)
+    path = tmp_path / "chats.jsonl"
+    lines = [{"prompt": f"{LONG} {word}", "completion": "Yes"} for word in ("one", "two")]
+    path.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    assert check_file(path).counts == codes
 
 
 def test_columns_and_rows_of_the_same_content_are_the_same():

@@ -18,8 +18,8 @@ TABLE = """
 | hafs/samples.jsonl                                         | hafs                | chat       |    7 | accept  |                     |
 | formats/axolotl/alpaca.json                                | alpaca              | chat       |    2 | accept  |                     |
 | formats/axolotl/conversation.json                          | sharegpt            | chat       |    1 | accept  |                     |
-| formats/fastchat/dummy_conversation.json                   | sharegpt            | chat       |  500 | warn    | contradiction       |
-| formats/llamafactory/identity.json                         | alpaca              | chat       |   91 | warn    | contradiction, placeholder |
+| formats/fastchat/dummy_conversation.json                   | sharegpt            | chat       |  500 | warn    | contradiction, near_duplicate |
+| formats/llamafactory/identity.json                         | alpaca              | chat       |   91 | warn    | contradiction, near_duplicate, placeholder |
 | formats/torchtune/alpaca_tiny.json                         | alpaca              | chat       |  100 | accept  |                     |
 | formats/torchtune/chat_tiny.json                           | sharegpt            | chat       |    1 | accept  |                     |
 | formats/torchtune/hh_rlhf_tiny.json                        | preference-implicit | preference |    1 | accept  |                     |

@@ -47,7 +47,7 @@ def report_of(data, *, with_scanner=True, format=None, chunk=None):
             patch.setattr(scanning, "CHUNK", chunk)
         if not with_scanner:
             patch.setattr(scanned, "may_scan", lambda running: False)
-        return check_file(Bytes(data), format=format).as_dict()
+        return check_file(Bytes(data), format=format, checks=CHECKS).as_dict()
 
 
 def chat(question="Hello?", answer="Yes.", **beside):
@@ -154,7 +154,7 @@ def test_what_breaks_off_is_checked_up_to_there():
         with pytest.MonkeyPatch.context() as patch:
             if not with_scanner:
                 patch.setattr(scanned, "may_scan", lambda running: False)
-            reports.append(check_file(Source(data)).as_dict())
+            reports.append(check_file(Source(data), checks=CHECKS).as_dict())
     assert reports[0] == reports[1]
     assert reports[0]["rows"] == 1000 and reports[0]["error_count"] == 1
 
@@ -285,7 +285,7 @@ def test_without_a_compiler_everything_goes_the_careful_way(monkeypatch, tmp_pat
     assert build.main() == 0
     assert "was not built (no C compiler was found)" in capsys.readouterr().out
     monkeypatch.setattr(library, "load", lambda: None)
-    report = check_file(Bytes(chat() * 2 + b"nonsense\n"))
+    report = check_file(Bytes(chat() * 2 + b"nonsense\n"), checks=CHECKS)
     assert (report.rows, report.counts) == (2, {"exact_duplicate": 1, "invalid_json": 1})
 
 

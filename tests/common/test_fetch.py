@@ -415,3 +415,9 @@ def test_neither_logs_nor_errors_hold_what_signs_an_address(server, caplog):
     assert len(texts) == 4
     assert "s3cr3t" not in "".join(texts) + caplog.text
     assert fetch.shown("https://u:s3cr3t@h/x?s3cr3t#s3cr3t") == "https://h/x"
+
+
+@pytest.mark.parametrize("host", ["10.0.0.8", "169.254.169.254", "[::1]", "[fd00:ec2::254]", "192.168.1.1"])
+def test_a_private_address_is_refused_before_anything_is_asked(host):
+    with pytest.raises(FetchRefused, match="private or reserved"):
+        places.check_url(f"https://{host}/data.jsonl")

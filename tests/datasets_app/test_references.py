@@ -164,7 +164,7 @@ def test_a_person_pastes_a_link_and_lands_on_its_import(alice_client, alice, ser
         ("http://10.0.0.1/x", "without encryption"), ("gopher://x", "no kind of address"),
         ("s3://B/x", "no name of a bucket"),
         ("file:///etc/passwd", "directory"), ("https://user:pa55@example.org/x", "before the @"),
-        ("simplecache::s3://a/b", "no kind of address"),
+        ("simplecache::s3://a/b", "no kind of address"), ("https://169.254.169.254/x", "private or reserved"),
     ],
 )  # fmt: skip
 def test_an_address_that_cannot_be_read_is_refused_at_once(alice_client, uri, said):

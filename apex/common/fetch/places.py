@@ -81,7 +81,7 @@ def shown(url: str) -> str:
 def check_url(url: str) -> Place:
     """The parts of `url`, if it is one that may be asked for at all. Raises FetchRefused with the reason.
 
-    Says nothing yet of where its name leads: `check_address` does, for each address, just before connecting.
+    Says nothing yet of where a name leads: `check_address` does, for each address, just before connecting.
     """
     if len(url) > LONGEST_URL:
         raise FetchRefused(_("The address is longer than %(limit)s characters.") % {"limit": LONGEST_URL})
@@ -109,6 +109,8 @@ def check_url(url: str) -> Place:
     target = ascii_target(path if path.startswith("/") else f"/{path}", parts.query)
     place = Place(scheme, host, port if port is not None else DEFAULT_PORTS[scheme], target)
     check_port(place)
+    if (address := literal(host)) is not None:
+        check_address(place, address)
     return place
 
 

@@ -23,6 +23,8 @@ CHECKS: dict[str, Callable[[], Check]] = {
     "languages": Languages,
 }
 
+# With the one that takes longer.
+ALL_CHECKS: dict[str, Callable[[], Check]] = {**CHECKS, "near_duplicates": NearDuplicates}
 # Up to this size nearly equal rows are looked for without being asked: some seconds' work at most.
 NEAR_BYTES_MOST = 16_000_000
 PACKED_ENDINGS, PACKED = (".gz", ".parquet"), 8  # and how much more they hold than their size says
@@ -34,4 +36,4 @@ def checks_for(size: int | None, name: str = "") -> dict[str, Callable[[], Check
         size *= PACKED
     if size is None or size > NEAR_BYTES_MOST:
         return CHECKS
-    return {**CHECKS, "near_duplicates": NearDuplicates}
+    return ALL_CHECKS

@@ -44,7 +44,7 @@ class _Words(dict[str, int]):
     def __missing__(self, word: str) -> int:
         if len(self) >= self.MOST:
             self.clear()
-        found = self[word] = xxhash.xxh3_64_intdigest(word.encode("utf-8", "surrogatepass"))
+        found = self[word] = _hash(word)
         return found
 
 
@@ -63,11 +63,12 @@ class Signatures:
     def is_partial(self) -> bool:
         return self.seen > self.rows_most
 
-    def add(self, row: dict[str, Any]) -> None:
+    def add(self, said: str) -> None:
+        """Takes in what a row says, by `said_in`."""
         self.seen += 1
         if self.is_partial:
             return
-        text = "\n".join(texts_of(row, ROLES)).lower()
+        text = said.lower()
         if self._scanner is not None:
             self._sign_at_once(text)
             return
@@ -123,6 +124,11 @@ class Signatures:
         return [group for group in members.values() if len(group) > 1]
 
 
+def said_in(row: dict[str, Any]) -> str:
+    """What is compared of a row."""
+    return "\n".join(texts_of(row, ROLES))
+
+
 def words_of(text: str) -> list[str]:
     """The words of a text, at least three."""
     words = text.split()
@@ -176,7 +182,7 @@ def find_near_duplicates(rows: Iterable[dict[str, Any]], threshold: float = THRE
     """
     signatures = Signatures()
     for row in rows:
-        signatures.add(row)
+        signatures.add(said_in(row))
         if signatures.is_partial:
             break
     return signatures.groups(threshold)
@@ -197,9 +203,9 @@ class NearDuplicates:
         self._seen: list[tuple[int, int, int]] = []
 
     def see(self, row: dict[str, Any], kind: str) -> Iterator[Fault]:
-        self._signatures.add(row)
+        said = said_in(row)
+        self._signatures.add(said)
         if not self._signatures.is_partial:
-            said = "\n".join(texts_of(row, ROLES))
             conversation = row.get("conversation") or f"of line {row['line']} alone"
             self._seen.append((row["line"], _hash(conversation), _hash(said)))
         yield from ()

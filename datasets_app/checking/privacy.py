@@ -7,7 +7,6 @@ On the fast path a line is only looked at when its bytes may hold something: an 
 `SEPARATORS` (or a backslash) between them, or one of `KEY_MARKS`. The patterns below ask for no less.
 """
 
-import ipaddress
 import re
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -75,13 +74,6 @@ def is_telephone(text: str) -> bool:
         re.fullmatch(r"\(\d{3}\) ?\d{3}[-. ]\d{4}|\d{3}[-.]\d{3}[-.]\d{4}", text)
         or re.fullmatch(r"\(?0[1-9]\d{1,4}\)?[ /-]\d{2,}(?:[ -]?\d{2,})*", text)
     )
-
-
-def is_public_address(text: str) -> bool:
-    try:
-        return ipaddress.ip_address(text).is_global
-    except ValueError:
-        return False
 
 
 _NUMBER = r"(?<![\w.+])[+(]?\d[\d ().\-/]{7,}\d(?!\w)"

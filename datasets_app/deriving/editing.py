@@ -3,7 +3,6 @@
 from collections.abc import Iterator
 from typing import Any, Literal
 
-import msgspec
 from msgspec import Struct
 
 from datasets_app.curation.edits import BadEdit, check_edit
@@ -86,8 +85,3 @@ def changed(row: Row, change: Change) -> tuple[Row, bool]:
         return row, False
     kept = {name: value for name, value in row.items() if name not in CONTENT[kind_of_content(row)]}
     return {**content, **kept}, True
-
-
-def as_change(number: int, **what: Any) -> dict[str, Any]:
-    """One change as JSON."""
-    return msgspec.to_builtins(Change(row=number, **what))

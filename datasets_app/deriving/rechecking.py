@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from datasets_app.checking import CHECKS, NearDuplicates
+from datasets_app.checking import ALL_CHECKS
 from datasets_app.faults import Fault
 from datasets_app.reading.report import ACCEPT, LISTED_MOST, WARN, Report, entry_of
 
@@ -27,7 +27,7 @@ class Rechecking:
     row_count: int = 0
 
     def __iter__(self) -> Iterator[dict[str, Any]]:
-        checks = {name: make() for name, make in CHECKS.items()} | {"near_duplicates": NearDuplicates()}
+        checks = {name: make() for name, make in ALL_CHECKS.items()}
         for row in self.rows:
             self.row_count += 1
             numbered = {**row, "line": self.row_count}

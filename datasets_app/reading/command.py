@@ -9,7 +9,7 @@ import json as json_module
 import sys
 from collections.abc import Callable
 
-from datasets_app.checking import CHECKS, NearDuplicates
+from datasets_app.checking import ALL_CHECKS
 from datasets_app.scanning import library
 
 from .reading import check_file
@@ -45,7 +45,7 @@ def run(
     *, files: list[str], format: str | None, json: bool, near_duplicates: bool, write: Callable[[str], object]
 ) -> None:
     """Checks each file and writes what is to be said, line by line."""
-    checks = {**CHECKS, "near_duplicates": NearDuplicates} if near_duplicates else None
+    checks = ALL_CHECKS if near_duplicates else None
     for name in files:
         report = check_file(name, name, format=format, checks=checks)
         for line in [as_json(report)] if json else as_text(report):

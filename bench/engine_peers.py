@@ -14,10 +14,10 @@ import torch
 from peft import LoraConfig, get_peft_model
 from transformers import AutoModelForCausalLM, AutoTokenizer, get_cosine_schedule_with_warmup, set_seed
 
-from training.engine.config import SftConfig
+from training.engine.config import TrainingConfig
 
 
-def lora(config: SftConfig) -> LoraConfig:
+def lora(config: TrainingConfig) -> LoraConfig:
     return LoraConfig(
         r=config.lora_r, lora_alpha=config.lora_alpha, lora_dropout=config.lora_dropout,
         target_modules=list(config.target_modules), task_type="CAUSAL_LM",
@@ -47,7 +47,7 @@ def collate(rows: list[dict]) -> dict[str, torch.Tensor]:
     return {name: torch.tensor(values) for name, values in batch.items()}
 
 
-def with_trl(directory: str, config: SftConfig, train: list[dict], steps: int):
+def with_trl(directory: str, config: TrainingConfig, train: list[dict], steps: int):
     """(seconds of training, model) by SFTTrainer with its defaults for a CPU."""
     from datasets import Dataset
     from trl import SFTConfig as TrlConfig
@@ -73,7 +73,7 @@ def with_trl(directory: str, config: SftConfig, train: list[dict], steps: int):
         return time.monotonic() - begun, trainer.model
 
 
-def with_loop(directory: str, config: SftConfig, train: list[dict], steps: int):
+def with_loop(directory: str, config: TrainingConfig, train: list[dict], steps: int):
     """(seconds of training, model) by a loop of one's own: shuffle, pad, accumulate, clip, step."""
     set_seed(config.seed)
     rows = tokenized(AutoTokenizer.from_pretrained(directory), train)
@@ -114,7 +114,7 @@ def held_out_loss(model, rows: list[dict]) -> float:
 
 def main(name: str, path: str) -> None:
     run = json.loads(Path(path).read_text())
-    config = SftConfig.from_dict(run["config"])
+    config = TrainingConfig.from_dict(run["config"])
     rows = [json.loads(line) for line in Path(run["rows_path"]).read_text().splitlines()]
     train = [row for row in rows if row["split"] == "train"]
     tokenizer = AutoTokenizer.from_pretrained(run["base_model_dir"])

@@ -8,7 +8,7 @@ from datasets_app.models import DatasetVersion
 from datasets_app.template_check import TemplateRefused, check_template, refused_row
 from rendering import BadModel
 from rendering.model_facts import read_model_facts
-from training.engine.config import SftConfig
+from training.engine.config import TrainingConfig
 from training.engine.estimate import estimate
 from training.engine.hardware import read_hardware
 from training.kinds import refusal_of
@@ -77,7 +77,7 @@ def estimate_job(version: DatasetVersion, base_model: BaseModel, config: dict | 
 
     Raises `StartRefused` if the settings or the examples cannot be used with this base model.
     """
-    settings = SftConfig.from_dict(settled_config(base_model, config))
+    settings = TrainingConfig.from_dict(settled_config(base_model, config))
     max_length = min(settings.max_length, base_model.context)
     if refusal := refusal_of(version):
         raise StartRefused(refusal, field="dataset")

@@ -3,8 +3,9 @@
 from django.utils.translation import gettext as _
 
 from datasets_app.models import DatasetVersion, Kind
+from training.engine.methods import METHODS
 
-LEARNED: dict[str, tuple[str, ...]] = {"sft": (Kind.CHAT, Kind.TEXT)}
+LEARNED: dict[str, tuple[str, ...]] = {name: method.learns_from for name, method in METHODS.items()}
 
 
 def refusal_of(version: DatasetVersion, method: str = "sft") -> str:

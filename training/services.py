@@ -15,7 +15,7 @@ from datasets_app.services import delete_mark
 from datasets_app.sources import SourceError
 from datasets_app.template_check import TemplateRefused, check_template
 from training import events
-from training.engine.config import ConfigError, SftConfig
+from training.engine.config import ConfigError, TrainingConfig
 from training.kinds import refusal_of
 from training.models import MOVES, Adapter, JobEvent, Plan, Status, TrainingJob
 from training.queueing import choose_queue, send_job
@@ -35,13 +35,14 @@ class DeleteRefused(Exception):
     """The thing is in use; the message says by what."""
 
 
-def settled_config(base_model: BaseModel, config: dict | None) -> dict:
-    """All settings of a job: what was asked for, else what suits the base model, else the defaults.
+def settled_config(base_model: BaseModel, config: dict | None, method: str = "sft") -> dict:
+    """All settings of a job: what was asked for, else what suits the base model, else the method's defaults.
 
     Raises `StartRefused` that names the field, the value received and the bounds.
     """
+    recommended = base_model.recommended_config if method == "sft" else {}
     try:
-        return SftConfig.from_dict({**base_model.recommended_config, **(config or {})}).to_dict()
+        return TrainingConfig.from_dict({**recommended, **(config or {})}, method).to_dict(method)
     except ConfigError as problem:
         raise StartRefused(str(problem), field=problem.field) from problem
 
@@ -78,7 +79,7 @@ def start_job(
         check_unchanged(dataset_version)
     except SourceError as problem:
         raise StartRefused(str(problem), field="dataset") from problem
-    settled = settled_config(base_model, config)
+    settled = settled_config(base_model, config, method)
     try:
         check_template(version=dataset_version, base_model=base_model)
     except TemplateRefused as problem:
@@ -97,6 +98,7 @@ def start_job(
                 config=settled,
                 estimate=estimate or {},
                 queue=choose_queue(),
+                queued_at=timezone.now(),
                 sent_at=timezone.now(),
             )
             JobEvent.objects.create(job=job, kind="job.queued", message=_("Waiting for its turn."))

@@ -1,7 +1,7 @@
 import pytest
 
 from rendering.model_facts import BaseModelFacts
-from training.engine.config import SftConfig
+from training.engine.config import TrainingConfig
 from training.engine.estimate import adapter_parameters, estimate
 from training.engine.hardware import Gpu, Hardware, parse_gpus, read_hardware, training_threads
 
@@ -15,37 +15,37 @@ CARD = Hardware(16, 128 * GIB, 100 * GIB, (Gpu(0, "NVIDIA H200", 140 * GIB, 139 
 
 
 def test_a_small_model_fits_a_small_machine():
-    found = estimate([80] * 44, SMALL, SftConfig(), LAPTOP, held_out_lengths=[80] * 5)
+    found = estimate([80] * 44, SMALL, TrainingConfig(), LAPTOP, held_out_lengths=[80] * 5)
     assert (found.rows, found.steps, found.epochs, found.tokens) == (44, 66, 6, 80 * 44 * 6)
     assert found.fits and found.memory.total < 2 * GIB and found.advice == ()
     assert 15 < found.seconds < 120
 
 
 def test_a_large_model_does_not_fit_and_says_so():
-    found = estimate([80] * 44, LARGE, SftConfig(), LAPTOP)
+    found = estimate([80] * 44, LARGE, TrainingConfig(), LAPTOP)
     assert not found.fits and "does_not_fit" in found.advice and "no_held_out_rows" in found.advice
     assert found.memory.weights == LARGE.parameters * 4
 
 
 def test_a_large_model_fits_a_large_card():
-    found = estimate([1500] * 400, LARGE, SftConfig(), CARD, held_out_lengths=[1500])
+    found = estimate([1500] * 400, LARGE, TrainingConfig(), CARD, held_out_lengths=[1500])
     assert found.fits and found.device == "NVIDIA H200"
 
 
 def test_measured_speed_comes_before_a_guess():
-    slow = estimate([100] * 100, SMALL, SftConfig(), LAPTOP, tokens_per_second=100)
-    fast = estimate([100] * 100, SMALL, SftConfig(), LAPTOP, tokens_per_second=10_000)
+    slow = estimate([100] * 100, SMALL, TrainingConfig(), LAPTOP, tokens_per_second=100)
+    fast = estimate([100] * 100, SMALL, TrainingConfig(), LAPTOP, tokens_per_second=10_000)
     assert slow.tokens_per_second == 100 and slow.seconds > 5 * fast.seconds
 
 
 def test_rows_longer_than_the_context_are_told_and_counted_at_its_length():
-    found = estimate([5000, 100], SMALL, SftConfig(max_steps=1, min_steps=1), LAPTOP)
+    found = estimate([5000, 100], SMALL, TrainingConfig(max_steps=1, min_steps=1), LAPTOP)
     assert found.tokens == 2148 and "too_long_rows" in found.advice and "few_rows" in found.advice
 
 
 def test_a_sample_of_no_rows_is_an_error():
     with pytest.raises(ValueError, match="at least one row"):
-        estimate([], SMALL, SftConfig(), LAPTOP)
+        estimate([], SMALL, TrainingConfig(), LAPTOP)
 
 
 def test_the_adapter_is_never_larger_than_told(tiny_model):
@@ -54,7 +54,7 @@ def test_the_adapter_is_never_larger_than_told(tiny_model):
 
     from rendering.model_facts import read_model_facts
 
-    config = SftConfig()
+    config = TrainingConfig()
     model = AutoModelForCausalLM.from_pretrained(tiny_model)
     lora = LoraConfig(r=config.lora_r, target_modules=list(config.target_modules), task_type="CAUSAL_LM")
     trainable, _ = get_peft_model(model, lora).get_nb_trainable_parameters()

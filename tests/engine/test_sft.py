@@ -5,8 +5,8 @@ import json
 import pytest
 
 from tests.engine.tiny import chat_rows, write_run
-from training.engine import plan
-from training.engine.config import SftConfig
+from training.engine import loading, plan
+from training.engine.config import TrainingConfig
 from training.engine.errors import EngineError, explain
 from training.engine.recipes import sft
 
@@ -31,7 +31,7 @@ def train(directory, model, rows=None, **config):
     path = write_run(directory, model, chat_rows() if rows is None else rows, **config)
     run = json.loads(path.read_text())
     kept = Kept()
-    sft.run_sft(run, SftConfig.from_dict(run["config"]), kept)
+    sft.run(run, TrainingConfig.from_dict(run["config"]), kept)
     return kept
 
 
@@ -66,7 +66,7 @@ def test_how_rows_are_put_into_passes_changes_nothing(tiny_model, tmp_path, monk
 def test_recomputing_activations_changes_nothing(tiny_model, tmp_path, monkeypatch):
     settings = {"lora_dropout": 0.0, "learning_rate": 0.01, "max_steps": 4}
     kept = train(tmp_path / "kept", tiny_model, **settings)
-    monkeypatch.setattr(sft, "CHECKPOINTING_SHARE", 0.0)
+    monkeypatch.setattr(loading, "CHECKPOINTING_SHARE", 0.0)
     recomputed = train(tmp_path / "recomputed", tiny_model, **settings)
     assert recomputed.losses() == pytest.approx(kept.losses(), abs=1e-4)
 

@@ -54,7 +54,7 @@ class JobSerializer(serializers.ModelSerializer):
 
     @extend_schema_field(OpenApiTypes.UUID)
     def get_adapter(self, job) -> str | None:
-        adapter = getattr(job, "adapter", None)
+        adapter = job.adapter
         return str(adapter.pk) if adapter else None
 
 

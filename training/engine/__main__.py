@@ -5,6 +5,7 @@ status 0 after `finished`, 1 after `failed`.
 """
 
 import argparse
+import importlib
 import json
 import os
 import sys
@@ -12,8 +13,9 @@ import traceback
 from pathlib import Path
 
 from training.engine import errors, lifeline, progress
-from training.engine.config import ConfigError, SftConfig
+from training.engine.config import ConfigError, TrainingConfig
 from training.engine.errors import BAD_CONFIG, EngineError, explain
+from training.engine.methods import METHODS, Method
 
 ENVIRONMENT = {
     # Nothing is fetched: a base model is a directory.
@@ -41,10 +43,9 @@ def main(arguments: list[str] | None = None) -> int:
     os.environ.update(ENVIRONMENT)
     try:
         run = _read_run(options.run)
-        config = _read_config(run)
-        from training.engine.recipes.sft import run_sft
-
-        run_sft(run, config, reporter)
+        method = _read_method(run)
+        config = _read_config(run, method)
+        importlib.import_module(method.recipe).run(run, config, reporter)
     # Whatever happens, the last event says so in words; the traceback goes to the log.
     except Exception as error:
         traceback.print_exc()
@@ -65,9 +66,16 @@ def _read_run(path: Path) -> dict:
     return run
 
 
-def _read_config(run: dict) -> SftConfig:
+def _read_method(run: dict) -> Method:
+    name = run.get("method", "sft")
+    if name not in METHODS:
+        raise EngineError(BAD_CONFIG, f"The method is {name!r}; it can be {', '.join(METHODS)}.")
+    return METHODS[name]
+
+
+def _read_config(run: dict, method: Method) -> TrainingConfig:
     try:
-        return SftConfig.from_dict(run.get("config"))
+        return TrainingConfig.from_dict(run.get("config"), method.name)
     except ConfigError as error:
         raise EngineError(
             errors.BAD_CONFIG, error.message, f"Change {error.field} and start again."

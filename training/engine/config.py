@@ -11,6 +11,17 @@ from rendering.lengths import DEFAULT_MAX_LENGTH, LONGEST_MAX_LENGTH, SHORTEST_M
 
 SCHEDULERS = ("cosine", "linear", "constant", "constant_with_warmup")
 PRECISIONS = ("auto", "fp32", "bf16")
+QUANTIZATIONS = ("none", "nf4")
+RECOMPUTATIONS = ("auto", "on", "off")
+SPREADS = ("ddp", "fsdp")
+# What each method starts from where it differs from learning by imitation.
+METHOD_DEFAULTS: dict[str, dict[str, Any]] = {
+    "sft": {},
+    # Preferences need small steps: a large one wins the comparison by ruining both answers.
+    "dpo": {"epochs": 1, "learning_rate": 2e-5, "beta": 0.1},
+    "orpo": {"epochs": 1, "learning_rate": 5e-5, "beta": 0.1},
+    "kto": {"epochs": 1, "learning_rate": 2e-5, "beta": 0.1},
+}
 MODULE_NAME = re.compile(r"[A-Za-z0-9_.]{1,100}")
 
 
@@ -25,9 +36,22 @@ class ConfigError(ValueError):
 
 
 def setting(
-    default, label, term, help_text, *, minimum=None, maximum=None, choices=None, optional=False, basic=False
+    default,
+    label,
+    term,
+    help_text,
+    *,
+    minimum=None,
+    maximum=None,
+    choices=None,
+    optional=False,
+    basic=False,
+    methods=None,
 ):
-    """A config field: plain `label`, the field's `term`, `help`, inclusive bounds; `basic` ones show first."""
+    """A config field: plain `label`, the field's `term`, `help`, inclusive bounds; `basic` ones show first.
+
+    `methods` names the methods that have it, all if left out.
+    """
     metadata = {
         "label": label,
         "term": term,
@@ -37,13 +61,14 @@ def setting(
         "choices": choices,
         "optional": optional,
         "basic": basic,
+        "methods": methods or tuple(METHOD_DEFAULTS),
     }
     return field(default=default, metadata=metadata)
 
 
 @dataclass(frozen=True)
-class SftConfig:
-    """Supervised fine-tuning of a LoRA adapter. Build it with `from_dict`, which checks every value."""
+class TrainingConfig:
+    """The settings of every method that trains a LoRA adapter. Build it with `from_dict`, which checks every value."""
 
     epochs: int = setting(
         3,
@@ -183,35 +208,154 @@ class SftConfig:
         choices=PRECISIONS,
     )
 
+    quantization: str = setting(
+        "none",
+        "Squeeze the base model",
+        "quantisation",
+        "nf4 keeps the base model in 4 bits while the adapter learns (QLoRA): a quarter of its memory, a bit slower.",
+        choices=QUANTIZATIONS,
+    )
+    max_grad_norm: float = setting(
+        1.0,
+        "Longest step",
+        "maximum gradient norm",
+        "A gradient longer than this is shortened to it, so that one odd batch cannot throw the adapter off.",
+        minimum=0.01,
+        maximum=100.0,
+    )
+    activation_checkpointing: str = setting(
+        "auto",
+        "Recompute instead of keeping",
+        "activation checkpointing",
+        "Saves much memory for about a third of the speed; auto does it only where memory would be short.",
+        choices=RECOMPUTATIONS,
+    )
+    early_stopping_checks: int | None = setting(
+        None,
+        "Stop when it gets no better",
+        "early stopping, checks",
+        "Ends the training when the held-out loss has not fallen for this many checks; left empty, never.",
+        minimum=1,
+        maximum=100,
+        optional=True,
+    )
+    checkpoint_steps: int | None = setting(
+        None,
+        "Steps between checkpoints",
+        "checkpoint steps",
+        "How often everything is saved so that the training can go on from there; left empty, at every check.",
+        minimum=1,
+        maximum=10_000_000,
+        optional=True,
+    )
+    checkpoint_minutes: float = setting(
+        10.0,
+        "Minutes between checkpoints",
+        "checkpoint minutes",
+        "A checkpoint is also written after this much time, however few steps were made.",
+        minimum=0.01,
+        maximum=1440.0,
+    )
+    sample_count: int = setting(
+        2,
+        "Answers to look at",
+        "samples",
+        "How many held-out questions it answers at each check, so that you can read what it writes by then.",
+        minimum=0,
+        maximum=16,
+    )
+    sample_tokens: int = setting(
+        48,
+        "Length of these answers",
+        "sample length, tokens",
+        "At most so many tokens each; longer ones cost time at every check.",
+        minimum=1,
+        maximum=1024,
+    )
+    spread: str = setting(
+        "ddp",
+        "Several GPUs",
+        "parallelism",
+        "With more than one GPU: ddp keeps the base model on each, fsdp splits it over all of them.",
+        choices=SPREADS,
+    )
+    beta: float = setting(
+        0.1,
+        "Pull towards the preferred answer",
+        "beta",
+        "DPO and KTO: how closely it stays with what it knew; lower moves further. ORPO: the weight of the preference.",
+        minimum=0.001,
+        maximum=10.0,
+        methods=("dpo", "orpo", "kto"),
+    )
+    label_smoothing: float = setting(
+        0.0,
+        "Doubt in the comparisons",
+        "label smoothing",
+        "The share of comparisons that are taken to be the wrong way round, for examples with some careless choices.",
+        minimum=0.0,
+        maximum=0.49,
+        methods=("dpo",),
+    )
+    desirable_weight: float = setting(
+        1.0,
+        "Weight of good answers",
+        "desirable weight",
+        "Raise it when there are far fewer good answers than bad ones.",
+        minimum=0.01,
+        maximum=100.0,
+        methods=("kto",),
+    )
+    undesirable_weight: float = setting(
+        1.0,
+        "Weight of bad answers",
+        "undesirable weight",
+        "Raise it when there are far fewer bad answers than good ones.",
+        minimum=0.01,
+        maximum=100.0,
+        methods=("kto",),
+    )
+
     @classmethod
-    def from_dict(cls, values: dict[str, Any] | None) -> "SftConfig":
-        """Checked settings; a left-out field takes its default. Raises ConfigError naming the first bad one."""
+    def from_dict(cls, values: dict[str, Any] | None, method: str = "sft") -> "TrainingConfig":
+        """Checked settings of `method`; a left-out field takes the method's default.
+
+        Raises ConfigError naming the first bad one.
+        """
         if values is None:
             values = {}
         if not isinstance(values, dict):
             raise ConfigError("config", values, f"config should be an object of settings, not {values!r}.")
-        fields = {f.name: f for f in dataclasses.fields(cls)}
+        fields = {f.name: f for f in dataclasses.fields(cls) if method in f.metadata["methods"]}
         for name in values:
             if name not in fields:
                 raise ConfigError(
                     str(name), values[name], f"There is no setting {name!r}; known are {', '.join(fields)}."
                 )
-        return cls(**{name: _checked(fields[name], value) for name, value in values.items()})
+        given = {**METHOD_DEFAULTS[method], **values}
+        return cls(**{name: _checked(fields[name], value) for name, value in given.items()})
 
-    def to_dict(self) -> dict[str, Any]:
-        """All settings, ready for JSON."""
-        found = dataclasses.asdict(self)
+    def to_dict(self, method: str = "sft") -> dict[str, Any]:
+        """All settings of `method`, ready for JSON."""
+        found = {
+            entry.name: getattr(self, entry.name)
+            for entry in dataclasses.fields(self)
+            if method in entry.metadata["methods"]
+        }
         found["target_modules"] = list(self.target_modules)
         return found
 
 
-def describe() -> list[dict[str, Any]]:
-    """One dict per setting, in order: name, label, term, help, kind, default, minimum, maximum, choices,
-    optional, basic. `kind` is integer, number, choice or list.
+def describe(method: str | None = None) -> list[dict[str, Any]]:
+    """One dict per setting of `method` (of all without one), in order: name, label, term, help, kind, default,
+    minimum, maximum, choices, optional, basic, methods. `kind` is integer, number, choice or list.
     """
     found = []
-    for entry in dataclasses.fields(SftConfig):
-        default = list(entry.default) if isinstance(entry.default, tuple) else entry.default
+    for entry in dataclasses.fields(TrainingConfig):
+        if method is not None and method not in entry.metadata["methods"]:
+            continue
+        default = METHOD_DEFAULTS.get(method or "", {}).get(entry.name, entry.default)
+        default = list(default) if isinstance(default, tuple) else default
         found.append({"name": entry.name, "kind": _kind(entry), "default": default, **entry.metadata})
     return found
 

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from rendering.model_facts import BaseModelFacts
-from training.engine.config import SftConfig
+from training.engine.config import TrainingConfig
 from training.engine.hardware import Gpu, Hardware, training_threads
 from training.engine.plan import CHECKS_PER_RUN, FittedPlan, fit_to_data, tokens_per_pass
 
@@ -67,7 +67,7 @@ class Estimate:
 def estimate(
     token_lengths: Sequence[int],
     facts: BaseModelFacts,
-    config: SftConfig,
+    config: TrainingConfig,
     hardware: Hardware,
     *,
     held_out_lengths: Sequence[int] = (),
@@ -120,7 +120,7 @@ def estimate(
     )
 
 
-def adapter_parameters(facts: BaseModelFacts, config: SftConfig) -> int:
+def adapter_parameters(facts: BaseModelFacts, config: TrainingConfig) -> int:
     """Parameters of the adapter; attention projections are taken as square, which is the most they can be."""
     wide = sum(
         name.rsplit(".", 1)[-1] in ("gate_proj", "up_proj", "down_proj") for name in config.target_modules
@@ -139,7 +139,7 @@ def activation_bytes(facts: BaseModelFacts, tokens: int, is_bf16: bool) -> int:
 
 
 def _memory(
-    facts: BaseModelFacts, config: SftConfig, plan: FittedPlan, longest: int, gpu: Gpu | None
+    facts: BaseModelFacts, config: TrainingConfig, plan: FittedPlan, longest: int, gpu: Gpu | None
 ) -> Memory:
     is_bf16 = gpu is not None or config.precision == "bf16"
     return Memory(

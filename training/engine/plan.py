@@ -3,7 +3,7 @@
 import math
 from dataclasses import dataclass
 
-from training.engine.config import SftConfig
+from training.engine.config import TrainingConfig
 
 CHECKS_PER_RUN = 12
 # A CPU gains nothing from a pass of more tokens, and a small pass is mostly overhead.
@@ -43,7 +43,7 @@ def tokens_per_pass(plan: FittedPlan, longest: int, *, is_gpu: bool) -> int:
     return plan.batch_size * longest if is_gpu else max(CPU_TOKENS_PER_PASS, longest)
 
 
-def fit_to_data(config: SftConfig, rows: int) -> FittedPlan:
+def fit_to_data(config: TrainingConfig, rows: int) -> FittedPlan:
     """At least `min_steps` steps: accumulation comes down first, then epochs go up. `max_steps` has the last word.
 
     Raises ValueError without rows.

@@ -55,7 +55,7 @@ def job_context(request, job_id) -> dict:
     job = owned_or_404(selectors.jobs_for_list(request.user), request.user, pk=job_id)
     held = selectors.checks(job)
     started = job.facts.get("started", {})
-    adapter = getattr(job, "adapter", None)
+    adapter = job.adapter
     return {
         "job": job,
         "adapter": adapter,

@@ -2,27 +2,34 @@
 
 import dataclasses
 import math
-import resource
 import time
 from pathlib import Path
 from typing import Any
 
 from rendering import Renderer, RenderError
-from rendering.model_facts import BaseModelFacts, read_model_facts
-from training.engine.config import SftConfig
+from rendering.model_facts import read_model_facts
+from training.engine.config import TrainingConfig
 from training.engine.data import Examples, read_examples
-from training.engine.errors import BAD_CONFIG, BAD_MODEL, EngineError
-from training.engine.estimate import activation_bytes
-from training.engine.hardware import read_hardware, training_threads, usable_cpus
+from training.engine.errors import BAD_MODEL, EngineError
+from training.engine.hardware import training_threads, usable_cpus
+from training.engine.loading import (
+    add_adapter,
+    device_name,
+    load_model,
+    needs_checkpointing,
+    peak_memory,
+    trainer_tokenizer,
+)
+from training.engine.loading import (
+    is_bf16 as computes_in_bf16,
+)
 from training.engine.plan import FittedPlan, fit_to_data, tokens_per_pass
 from training.engine.progress import Reporter
 
-# Recomputing activations costs a third of the speed, so only where they would take most of the memory.
-CHECKPOINTING_SHARE = 0.5
 PLACES_NAMED = 10
 
 
-def run_sft(run: dict[str, Any], config: SftConfig, reporter: Reporter) -> None:
+def run(run: dict[str, Any], config: TrainingConfig, reporter: Reporter) -> None:
     """Trains and reports from `started` to `finished`.
 
     `run` is what RUN.json holds. Raises EngineError for whatever a person can mend; other errors are ours.
@@ -51,9 +58,9 @@ def run_sft(run: dict[str, Any], config: SftConfig, reporter: Reporter) -> None:
     # Numbers next to zero take a CPU many times as long, and change no result that is shown.
     torch.set_flush_denormal(True)
     set_seed(config.seed)
-    is_bf16 = _is_bf16(config, device)
-    model = _load_model(base_model_dir, device, is_bf16)
-    model = _add_adapter(model, config)
+    is_bf16 = computes_in_bf16(config, device)
+    model = load_model(base_model_dir, device, is_bf16)
+    model = add_adapter(model, config)
     if device == "cpu" and not is_bf16:
         from training.engine.cpu_lora import use_cpu_lora
 
@@ -70,9 +77,9 @@ def run_sft(run: dict[str, Any], config: SftConfig, reporter: Reporter) -> None:
         steps=Steps(examples.train, plan.rows_per_step, budget, config.seed),
         model=model,
         args=_trainer_settings(
-            config, plan, output_dir, device, is_bf16, _needs_checkpointing(facts, budget, is_bf16)
+            config, plan, output_dir, device, is_bf16, needs_checkpointing(facts, budget, is_bf16)
         ),
-        processing_class=_tokenizer(base_model_dir, renderer),
+        processing_class=trainer_tokenizer(base_model_dir, renderer),
         callbacks=[watcher],
     )
     watcher.trainer = trainer
@@ -89,7 +96,7 @@ def run_sft(run: dict[str, Any], config: SftConfig, reporter: Reporter) -> None:
         dropped_turns=examples.dropped_turns,
         cut_tokens=examples.cut_tokens,
         trainable_parameters=trainable,
-        device=_device_name(device, threads),
+        device=device_name(device, threads),
     )
 
     # 4. Train. The watcher reports every step and checks the held-out rows, at step 0 on the untouched base.
@@ -126,7 +133,7 @@ def run_sft(run: dict[str, Any], config: SftConfig, reporter: Reporter) -> None:
         "finished",
         adapter_dir=str(adapter_dir),
         **told,
-        peak_memory_bytes=_peak_memory(device),
+        peak_memory_bytes=peak_memory(device),
         library_versions=versions,
     )
 
@@ -143,79 +150,9 @@ def _report_left_out(examples: Examples, max_length: int, reporter: Reporter) ->
     )
 
 
-def _is_bf16(config: SftConfig, device: str) -> bool:
-    """auto: where matrix multiplication in bf16 is in the hardware; elsewhere it would be slower."""
-    import torch
-
-    if config.precision != "auto":
-        return config.precision == "bf16"
-    if device == "cuda":
-        return torch.cuda.is_bf16_supported()
-    return torch.cpu._is_amx_tile_supported()
-
-
-def _load_model(directory: Path, device: str, is_bf16: bool):
-    """The base model in train mode; weights in fp32 on a CPU, in bf16 on a GPU that computes in it."""
-    import torch
-    from transformers import AutoModelForCausalLM
-
-    try:
-        model = AutoModelForCausalLM.from_pretrained(
-            directory,
-            local_files_only=True,
-            trust_remote_code=False,
-            use_safetensors=True,
-            dtype=torch.bfloat16 if device == "cuda" and is_bf16 else torch.float32,
-        )
-    except (ValueError, KeyError, OSError, RuntimeError, TypeError, AttributeError) as error:
-        if "memory" in str(error).lower():
-            raise
-        raise EngineError(
-            BAD_MODEL,
-            f"The base model cannot be loaded: {error}",
-            "Choose a causal language model that this version of transformers knows.",
-        ) from error
-    model.config.use_cache = False
-    return model.to(device)
-
-
-def _add_adapter(model, config: SftConfig):
-    from peft import LoraConfig, get_peft_model
-
-    names = {name.rsplit(".", 1)[-1] for name, _ in model.named_modules()} | {
-        name for name, _ in model.named_modules()
-    }
-    missing = [name for name in config.target_modules if name not in names]
-    if missing:
-        raise EngineError(
-            BAD_CONFIG,
-            f"target_modules names {', '.join(missing)}, which this base model does not have.",
-            "Leave target_modules as it is for Llama-like models, or name layers of this one.",
-        )
-    lora = LoraConfig(
-        r=config.lora_r,
-        lora_alpha=config.lora_alpha,
-        lora_dropout=config.lora_dropout,
-        target_modules=list(config.target_modules),
-        task_type="CAUSAL_LM",
-        bias="none",
-    )
-    return get_peft_model(model, lora)
-
-
-def _tokenizer(directory: Path, renderer: Renderer):
-    """Only so that the trainer has one; tokens come from rendering."""
-    from transformers import PreTrainedTokenizerFast
-
-    tokenizer = PreTrainedTokenizerFast(tokenizer_file=str(directory / "tokenizer.json"))
-    special = renderer.special_tokens
-    # Padding is never attended to nor learned, so any token serves.
-    tokenizer.eos_token = special.get("eos_token") or tokenizer.convert_ids_to_tokens(0)
-    tokenizer.pad_token = special.get("pad_token") or tokenizer.eos_token
-    return tokenizer
-
-
-def _trainer_settings(config: SftConfig, plan: FittedPlan, output_dir, device, is_bf16, needs_checkpointing):
+def _trainer_settings(
+    config: TrainingConfig, plan: FittedPlan, output_dir, device, is_bf16, needs_checkpointing
+):
     from trl import SFTConfig as TrlConfig
 
     return TrlConfig(
@@ -243,26 +180,3 @@ def _trainer_settings(config: SftConfig, plan: FittedPlan, output_dir, device, i
         dataset_kwargs={"skip_prepare_dataset": True},
         dataloader_pin_memory=False,
     )
-
-
-def _needs_checkpointing(facts: BaseModelFacts, budget: int, is_bf16: bool) -> bool:
-    hardware = read_hardware()
-    gpu = hardware.gpus[0] if hardware.gpus else None
-    free = gpu.memory_free_bytes if gpu else hardware.memory_free_bytes
-    return activation_bytes(facts, budget, is_bf16) > CHECKPOINTING_SHARE * free
-
-
-def _device_name(device: str, threads: int) -> str:
-    import torch
-
-    return torch.cuda.get_device_name() if device == "cuda" else f"cpu ({threads} of {usable_cpus()} cores)"
-
-
-def _peak_memory(device: str) -> int:
-    """The most that was taken at once, in bytes: of the GPU where there is one, else of this process."""
-    import torch
-
-    if device == "cuda":
-        return torch.cuda.max_memory_allocated()
-    # The kernel counts in KiB.
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024

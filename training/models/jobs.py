@@ -1,4 +1,4 @@
-"""Plans, jobs, their attempts, metrics and history, and the adapters that they leave."""
+"""Plans, jobs, their attempts and history, and the adapters that they leave."""
 
 import secrets
 
@@ -10,10 +10,19 @@ from apex.common.models import ImmutableModel, OwnedModel, OwnedQuerySet
 from base_models.models import BaseModel
 from datasets_app.models import DatasetVersion
 
+METHODS = [
+    ("sft", _("learn from examples (SFT)")),
+    ("dpo", _("learn from comparisons (DPO)")),
+    ("orpo", _("learn from comparisons in one go (ORPO)")),
+    ("kto", _("learn from good and bad answers (KTO)")),
+    ("drill", _("a drill without a base model, for tests of the machinery")),
+]
+
 
 class Purpose(models.TextChoices):
     STYLE = "style", _("A style: how it speaks")
     TASK = "task", _("A task: what it does with what it is given")
+    PREFERENCE = "preference", _("A taste: which of two answers is better")
 
 
 class Plan(OwnedModel):
@@ -21,11 +30,16 @@ class Plan(OwnedModel):
 
     name = models.CharField(_("name"), max_length=80, blank=True)
     purpose = models.CharField(_("what it should learn"), max_length=20, choices=Purpose, blank=True)
+    method = models.CharField(_("method"), max_length=10, choices=METHODS, default="sft")
+    preset = models.CharField(_("preset"), max_length=20, default="balanced")
     dataset_version = models.ForeignKey(
         DatasetVersion, on_delete=models.SET_NULL, null=True, blank=True, related_name="+"
     )
     base_model = models.ForeignKey(
         BaseModel, on_delete=models.SET_NULL, null=True, blank=True, related_name="+"
+    )
+    start_adapter = models.ForeignKey(
+        "training.Adapter", on_delete=models.SET_NULL, null=True, blank=True, related_name="+"
     )
     config = models.JSONField(_("advanced settings"), default=dict, blank=True)
     changed_at = models.DateTimeField(_("changed"), auto_now=True)
@@ -40,6 +54,8 @@ class Plan(OwnedModel):
 class Status(models.TextChoices):
     QUEUED = "queued", _("Waiting")
     RUNNING = "running", _("Learning")
+    PAUSING = "pausing", _("Pausing")
+    PAUSED = "paused", _("Paused")
     SUCCEEDED = "succeeded", _("Finished")
     FAILED = "failed", _("Failed")
     CRASHED = "crashed", _("Crashed")
@@ -47,26 +63,53 @@ class Status(models.TextChoices):
 
 
 MOVES: dict[str, set[str]] = {
-    Status.QUEUED: {Status.RUNNING, Status.CANCELLED, Status.FAILED},
-    Status.RUNNING: {Status.SUCCEEDED, Status.FAILED, Status.CRASHED, Status.CANCELLED},
+    Status.QUEUED: {Status.RUNNING, Status.PAUSED, Status.CANCELLED, Status.FAILED, Status.CRASHED},
+    Status.RUNNING: {
+        Status.QUEUED,
+        Status.PAUSING,
+        Status.SUCCEEDED,
+        Status.FAILED,
+        Status.CRASHED,
+        Status.CANCELLED,
+    },
+    Status.PAUSING: {Status.PAUSED, Status.SUCCEEDED, Status.FAILED, Status.CRASHED, Status.CANCELLED},
+    Status.PAUSED: {Status.QUEUED, Status.CANCELLED},
     Status.SUCCEEDED: set(),
     Status.FAILED: set(),
     Status.CRASHED: set(),
     Status.CANCELLED: set(),
 }
 ENDED = [status for status, after in MOVES.items() if not after]
+UNFINISHED = [status for status, after in MOVES.items() if after]
+HELD = [Status.RUNNING, Status.PAUSING]  # a worker has it
+
+
+class Priority(models.IntegerChoices):
+    LOW = -1, _("when nothing else waits")
+    NORMAL = 0, _("in its turn")
+    HIGH = 1, _("before the others")
 
 
 class JobQuerySet(OwnedQuerySet):
     def unfinished(self):
-        return self.filter(status__in=[Status.QUEUED, Status.RUNNING])
+        return self.filter(status__in=UNFINISHED)
+
+    def held(self):
+        return self.filter(status__in=HELD)
+
+    def waiting(self):
+        return self.filter(status=Status.QUEUED)
 
 
 class TrainingJob(OwnedModel):
     """One training, as asked for. The row is the truth; the queue is only a nudge.
 
         queued → running → succeeded | failed | crashed | cancelled
-        queued → cancelled | failed
+        running → queued                       its worker was lost: another attempt goes on from a checkpoint
+        running → pausing → paused → queued    its owner pauses it, and lets it go on
+        queued → paused | cancelled | failed | crashed
+        pausing → succeeded | failed | crashed | cancelled
+        paused → cancelled
 
     `fence` counts the claims: a worker's writes hold only while its attempt's token equals it.
     """
@@ -78,17 +121,36 @@ class TrainingJob(OwnedModel):
     )
     dataset_version = models.ForeignKey(DatasetVersion, on_delete=models.RESTRICT, related_name="+")
     base_model = models.ForeignKey(BaseModel, on_delete=models.RESTRICT, related_name="+")
-    method = models.CharField(
-        _("method"), max_length=10, choices=[("sft", _("learn from examples (SFT)"))], default="sft"
+    start_adapter = models.ForeignKey(
+        "training.Adapter",
+        on_delete=models.RESTRICT,
+        null=True,
+        blank=True,
+        related_name="continued_by",
+        verbose_name=_("adapter that it goes on from"),
     )
+    method = models.CharField(_("method"), max_length=10, choices=METHODS, default="sft")
     config = models.JSONField(_("settings"), default=dict)
     status = models.CharField(
         _("status"), max_length=12, choices=Status, default=Status.QUEUED, db_index=True
     )
-    queue = models.CharField(_("queue"), max_length=40)
+    priority = models.SmallIntegerField(_("priority"), choices=Priority, default=Priority.NORMAL)
+    device_count = models.PositiveSmallIntegerField(_("devices it asks for"), default=1)
+    memory_bytes = models.BigIntegerField(_("memory it needs on each, bytes"), null=True, blank=True)
+    wanted_queue = models.CharField(
+        _("only on"), max_length=80, blank=True, help_text=_("A device's queue; empty: wherever it fits.")
+    )
+    queue = models.CharField(
+        _("queue"),
+        max_length=80,
+        blank=True,
+        help_text=_("Of the device that has or had it; until then, where it is expected."),
+    )
     fence = models.PositiveIntegerField(default=0, editable=False)
+    tries_without_progress = models.PositiveSmallIntegerField(default=0, editable=False)
+    queued_at = models.DateTimeField(_("waits since"), null=True, blank=True)
     sent_at = models.DateTimeField(_("sent to the queue"), null=True, blank=True)
-    started_at = models.DateTimeField(_("started"), null=True, blank=True)
+    started_at = models.DateTimeField(_("first started"), null=True, blank=True)
     ended_at = models.DateTimeField(_("ended"), null=True, blank=True)
     step = models.PositiveIntegerField(_("step"), default=0)
     total_steps = models.PositiveIntegerField(_("steps in all"), default=0)
@@ -97,6 +159,8 @@ class TrainingJob(OwnedModel):
     tokens_per_second = models.FloatField(_("tokens a second"), null=True, blank=True)
     eval_loss_base = models.FloatField(_("held-out loss of the base model"), null=True, blank=True)
     eval_loss = models.FloatField(_("held-out loss"), null=True, blank=True)
+    best_step = models.PositiveIntegerField(_("step with the lowest held-out loss"), null=True, blank=True)
+    best_eval_loss = models.FloatField(_("lowest held-out loss"), null=True, blank=True)
     train_loss = models.FloatField(_("loss"), null=True, blank=True)
     facts = models.JSONField(_("what the engine said at its start and end"), default=dict, blank=True)
     estimate = models.JSONField(_("what was expected"), default=dict, blank=True)
@@ -119,11 +183,20 @@ class TrainingJob(OwnedModel):
         return self.status in ENDED
 
     @property
+    def is_held(self) -> bool:
+        return self.status in HELD
+
+    @property
     def progress(self) -> float:
         """Part of the steps that is done, 0 to 1."""
         if self.status == Status.SUCCEEDED:
             return 1.0
         return min(1.0, self.step / self.total_steps) if self.total_steps else 0.0
+
+    @property
+    def adapter(self) -> "Adapter | None":
+        """What it left at its end, or None; kept checkpoints are adapters with a `step`."""
+        return next((adapter for adapter in self.adapters.all() if adapter.step is None), None)
 
 
 class AttemptQuerySet(models.QuerySet):
@@ -135,7 +208,11 @@ class AttemptQuerySet(models.QuerySet):
 
 
 class Attempt(models.Model):
-    """One run of a job by one worker, which holds the job while its heartbeat is fresh and `token == job.fence`."""
+    """One run of a job by one worker, which holds the job while `beats` goes up and `token == job.fence`.
+
+    No clock of a worker decides: the sweep notes what `beats` was (`seen_beats`) and when, by its own clock
+    (`seen_at`); an attempt whose beats have stood still for the time of a lease is lost.
+    """
 
     job = models.ForeignKey(TrainingJob, on_delete=models.CASCADE, related_name="attempts")
     token = models.PositiveIntegerField(_("fencing token"))
@@ -144,6 +221,16 @@ class Attempt(models.Model):
     started_at = models.DateTimeField(_("started"), auto_now_add=True)
     heartbeat_at = models.DateTimeField(_("last heartbeat"))
     lease_until = models.DateTimeField(_("lease until"), db_index=True)
+    beats = models.PositiveIntegerField(_("heartbeats"), default=0)
+    seen_beats = models.PositiveIntegerField(null=True, editable=False)
+    seen_at = models.DateTimeField(null=True, editable=False)
+    resumed_step = models.PositiveIntegerField(_("went on from step"), default=0)
+    last_step = models.PositiveIntegerField(_("came to step"), default=0)
+    hardware = models.CharField(_("hardware"), max_length=200, blank=True)
+    device_count = models.PositiveSmallIntegerField(_("devices"), default=1)
+    price_per_hour = models.DecimalField(
+        _("price an hour, US dollars"), max_digits=10, decimal_places=4, null=True, blank=True
+    )
     ended_at = models.DateTimeField(_("ended"), null=True, blank=True)
     outcome = models.CharField(_("outcome"), max_length=12, blank=True)
 
@@ -156,30 +243,6 @@ class Attempt(models.Model):
 
     def __str__(self) -> str:
         return f"{self.job} #{self.token}"
-
-
-class Metric(models.Model):
-    """One step of a job. A later attempt overwrites an earlier one's step."""
-
-    job = models.ForeignKey(TrainingJob, on_delete=models.CASCADE, related_name="metrics")
-    token = models.PositiveIntegerField(_("fencing token"))
-    step = models.PositiveIntegerField(_("step"))
-    epoch = models.FloatField(null=True)
-    loss = models.FloatField(null=True)
-    eval_loss = models.FloatField(null=True)
-    learning_rate = models.FloatField(null=True)
-    grad_norm = models.FloatField(null=True)
-    tokens = models.BigIntegerField(null=True)
-    tokens_per_second = models.FloatField(null=True)
-    recorded_at = models.DateTimeField(auto_now_add=True)
-
-    class Meta:
-        verbose_name = _("metric")
-        ordering = ["step"]
-        constraints = [models.UniqueConstraint(fields=["job", "step"], name="one_metric_per_step")]
-
-    def __str__(self) -> str:
-        return f"step {self.step}"
 
 
 class JobEvent(models.Model):
@@ -200,13 +263,17 @@ class JobEvent(models.Model):
 
 
 class Adapter(OwnedModel, ImmutableModel):
-    """What a job learned, with its lineage. The directory is kept by hash (`apex.common.files`)."""
+    """What a job learned, with its lineage. The directory is kept by hash (`apex.common.files`).
+
+    `step` is empty for what a job left at its end; a checkpoint that its owner keeps is an adapter with its step.
+    """
 
     name = models.CharField(_("name"), max_length=80)
     model_id = models.CharField(
         _("model id"), max_length=200, unique=True, help_text=_("As programs call it, for good.")
     )
-    job = models.OneToOneField(TrainingJob, on_delete=models.RESTRICT, related_name="adapter")
+    job = models.ForeignKey(TrainingJob, on_delete=models.RESTRICT, related_name="adapters")
+    step = models.PositiveIntegerField(_("kept from step"), null=True, blank=True)
     dataset_version = models.ForeignKey(DatasetVersion, on_delete=models.RESTRICT, related_name="+")
     base_model = models.ForeignKey(BaseModel, on_delete=models.RESTRICT, related_name="+")
     base_revision = models.CharField(_("revision of the base model"), max_length=64, blank=True)
@@ -220,6 +287,12 @@ class Adapter(OwnedModel, ImmutableModel):
 
     class Meta(OwnedModel.Meta):
         verbose_name = _("adapter")
+        constraints = [
+            models.UniqueConstraint(fields=["job", "step"], name="one_adapter_per_step"),
+            models.UniqueConstraint(
+                fields=["job"], condition=models.Q(step__isnull=True), name="one_last_adapter_per_job"
+            ),
+        ]
 
     def __str__(self) -> str:
         return self.name

@@ -1,0 +1,26 @@
+"""The ways of training, each with the recipe that does it. No torch: the web process asks which there are."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Method:
+    """One way of training.
+
+    `recipe` is a module with `run(run, config, reporter, control)`. `learns_from` names the kinds of rows that it
+    takes (docs/architecture.md, Rows). `is_offered` is False for what only tests ask for.
+    """
+
+    name: str
+    recipe: str
+    learns_from: tuple[str, ...]
+    is_offered: bool = True
+
+
+METHODS: dict[str, Method] = {
+    "sft": Method("sft", "training.engine.recipes.sft", ("chat", "text")),
+    "dpo": Method("dpo", "training.engine.recipes.preferences", ("preference",)),
+    "orpo": Method("orpo", "training.engine.recipes.preferences", ("preference",)),
+    "kto": Method("kto", "training.engine.recipes.preferences", ("unpaired",)),
+    "drill": Method("drill", "training.engine.recipes.drill", ("chat", "text"), is_offered=False),
+}

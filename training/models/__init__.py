@@ -1,0 +1,49 @@
+"""Plans, jobs and their attempts; what is recorded of them; the machines they run on; chains of several."""
+
+from training.models.chains import Chain, ChainStage, ChainStatus
+from training.models.hardware import Device, DeviceKind, HardwareOffer, Node
+from training.models.jobs import (
+    ENDED,
+    HELD,
+    METHODS,
+    MOVES,
+    UNFINISHED,
+    Adapter,
+    Attempt,
+    JobEvent,
+    Plan,
+    Priority,
+    Purpose,
+    Status,
+    TrainingJob,
+    new_model_id,
+)
+from training.models.records import Checkpoint, Metric, MetricBlock, Sample
+
+__all__ = [
+    "ENDED",
+    "HELD",
+    "METHODS",
+    "MOVES",
+    "UNFINISHED",
+    "Adapter",
+    "Attempt",
+    "Chain",
+    "ChainStage",
+    "ChainStatus",
+    "Checkpoint",
+    "Device",
+    "DeviceKind",
+    "HardwareOffer",
+    "JobEvent",
+    "Metric",
+    "MetricBlock",
+    "Node",
+    "Plan",
+    "Priority",
+    "Purpose",
+    "Sample",
+    "Status",
+    "TrainingJob",
+    "new_model_id",
+]

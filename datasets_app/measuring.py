@@ -239,7 +239,7 @@ def whole_key(version: DatasetVersion, base_model: BaseModel) -> str:
 
 
 def sample_key(version: DatasetVersion, base_model: BaseModel) -> str:
-    return f"token-sample:{version.rows_id}:{base_model.sha256}"
+    return f"token-sample-2:{version.rows_id}:{base_model.sha256}"
 
 
 def part_key(version: DatasetVersion, base_model: BaseModel) -> str:

@@ -19,28 +19,32 @@ NICE = (1, 2, 5)
 class Measured:
     """One row: tokens, those learned, and what is left when all turns but the last are dropped.
 
-    Of a preference the longer of the two conversations counts. With `refusal` the model cannot read it: no counts.
+    Of a preference these are of the longer of the two conversations, and `sides` are the tokens of both: prompt with
+    chosen, prompt with rejected. With `refusal` the model cannot read it: no counts.
     """
 
     tokens: int = 0
     trained: int = 0
     shortest: int = 0
     refusal: str = ""
+    sides: tuple[int, ...] = ()
+
+    @property
+    def lengths(self) -> tuple[int, ...]:
+        """Tokens of each conversation that a training reads of this row."""
+        return self.sides or (self.tokens,)
 
 
 def measure_row(renderer: Renderer, row: dict[str, Any], kind: str) -> Measured:
     try:
-        found = []
-        for _side, wanted in token_view.conversations_of(row, kind):
-            rendered = token_view.render(renderer, wanted, None)
-            found.append(
-                Measured(
-                    len(rendered.token_ids),
-                    rendered.trained_tokens,
-                    token_view.shortest(renderer, wanted, rendered),
-                )
-            )
-        return max(found, key=lambda one: one.tokens)
+        found = token_view.render_row(renderer, row, kind)
+        longest = max(found, key=lambda one: len(one.token_ids))
+        return Measured(
+            len(longest.token_ids),
+            longest.trained_tokens,
+            token_view.shortest(renderer, row, kind, found),
+            sides=tuple(len(one.token_ids) for one in found) if len(found) > 1 else (),
+        )
     except RenderError as problem:
         return Measured(refusal=str(problem))
 

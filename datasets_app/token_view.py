@@ -3,7 +3,6 @@
 No Django inside. Page, API and the measuring of whole versions come here, so they cannot differ.
 """
 
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -28,7 +27,8 @@ class Reading:
 
     `whole_tokens` is what all of it takes, `token_count` what is read of it once the `dropped` messages, or the
     `cut_text` at the end of a plain text, are left out. With `is_too_long` not even the last question and its answer
-    fit (they take `shortest_tokens`): the tokens are then those of the whole, and training leaves the example out.
+    fit (they take `shortest_tokens`): the tokens are then those of the whole, and training leaves the example out. Of a
+    preference both answers must fit, and both lose the same turns.
     """
 
     rendered: Rendered
@@ -58,58 +58,73 @@ def read_row(renderer: Renderer, row: dict[str, Any], kind: str, max_length: int
 
     Raises RenderError when the model's template does not take the row; the text says why.
     """
-    return [_read(renderer, side, wanted, max_length) for side, wanted in conversations_of(row, kind)]
+    whole = render_row(renderer, row, kind, None)
+    cut, too_long = whole, None
+    if max_length is not None and longest(whole) > max_length:
+        try:
+            cut = render_row(renderer, row, kind, max_length)
+        except RowTooLong as problem:
+            too_long = problem.tokens
+    sides = (CHOSEN, REJECTED) if kind == "preference" else ("",)
+    return [
+        Reading(
+            rendered=read,
+            tokens=tokens_of(renderer, read),
+            whole_tokens=len(all_of_it.token_ids),
+            side=side,
+            dropped=_dropped(row, read.dropped_turns),
+            cut_text=all_of_it.text[len(read.text) :] if read.cut_tokens else "",
+            is_too_long=too_long is not None,
+            shortest_tokens=too_long,
+        )
+        for side, all_of_it, read in zip(sides, whole, cut, strict=True)
+    ]
 
 
-def conversations_of(row: dict[str, Any], kind: str) -> Iterator[tuple[str, dict[str, Any]]]:
-    """(side, what `render` takes) of each conversation in a row. Of prompts nothing is learned."""
-    tools = {"tools": row["tools"]} if row.get("tools") else {}
+def render_row(
+    renderer: Renderer, row: dict[str, Any], kind: str, max_length: int | None = None
+) -> list[Rendered]:
+    """Each conversation in a row as it is trained: one, or two of a preference, whose prompts stay the same.
+
+    Of prompts nothing is learned. Raises RenderError, RowTooLong.
+    """
     if kind == "text":
-        yield "", {"text": row["text"]}
-    elif kind == "preference":
-        for side in (CHOSEN, REJECTED):
-            yield side, {"messages": [*_unlearned(row["prompt"]), *row[side]], **tools}
-    elif kind == "unpaired":
-        yield "", {"messages": [*_unlearned(row["prompt"]), *row["completion"]], **tools}
-    else:
-        yield "", {"messages": row["messages"], **tools}
+        return [renderer.render_plain(row["text"], max_length)]
+    tools = row.get("tools")
+    if kind == "preference":
+        answers = [row[CHOSEN], row[REJECTED]]
+        return renderer.render_answers(row["prompt"], answers, max_length, tools=tools)
+    if kind == "unpaired":
+        return renderer.render_answers(row["prompt"], [row["completion"]], max_length, tools=tools)
+    return [renderer.render_training(row["messages"], max_length, tools=tools)]
 
 
-def render(renderer: Renderer, wanted: dict[str, Any], max_length: int | None) -> Rendered:
-    """The example by the way that fits it. Raises RenderError, RowTooLong."""
-    if "text" in wanted:
-        return renderer.render_plain(wanted["text"], max_length)
-    return renderer.render_training(wanted["messages"], max_length, tools=wanted.get("tools"))
+def longest(rendered: list[Rendered]) -> int:
+    return max(len(one.token_ids) for one in rendered)
 
 
-def shortest(renderer: Renderer, wanted: dict[str, Any], whole: Rendered) -> int:
-    """Tokens that are left of `whole` when every turn but the last is dropped; a plain text can be cut anywhere."""
-    if "text" in wanted:
+def shortest(renderer: Renderer, row: dict[str, Any], kind: str, whole: list[Rendered]) -> int:
+    """Tokens that the longest takes once every turn but the last is dropped; a plain text can be cut anywhere."""
+    if kind == "text":
         return 1
-    messages = wanted.get("messages") or []
+    key, messages = _turns(row)
     starts = turn_starts(messages)
     if len(starts) < 2:
-        return len(whole.token_ids)
-    kept = {**wanted, "messages": messages[: starts[0]] + messages[starts[-1] :]}
-    return len(render(renderer, kept, None).token_ids)
+        return longest(whole)
+    kept = {**row, key: messages[: starts[0]] + messages[starts[-1] :]}
+    return longest(render_row(renderer, kept, kind))
 
 
-def _read(renderer: Renderer, side: str, wanted: dict[str, Any], max_length: int | None) -> Reading:
-    whole = render(renderer, wanted, None)
-    if max_length is None or len(whole.token_ids) <= max_length:
-        return Reading(whole, tokens_of(renderer, whole), len(whole.token_ids), side)
-    try:
-        cut = render(renderer, wanted, max_length)
-    except RowTooLong as problem:
-        return Reading(
-            whole, tokens_of(renderer, whole), len(whole.token_ids), side,
-            is_too_long=True, shortest_tokens=problem.tokens,
-        )  # fmt: skip
-    messages = wanted.get("messages") or []
+def _turns(row: dict[str, Any]) -> tuple[str, list[dict[str, Any]]]:
+    """Where the turns are that truncation may drop, and these messages."""
+    key = "messages" if "messages" in row else "prompt"
+    return key, row.get(key) or []
+
+
+def _dropped(row: dict[str, Any], turns: int) -> list[dict[str, Any]]:
+    _key, messages = _turns(row)
     starts = turn_starts(messages)
-    dropped = messages[starts[0] : starts[cut.dropped_turns]] if cut.dropped_turns else []
-    cut_text = whole.text[len(cut.text) :] if cut.cut_tokens else ""
-    return Reading(cut, tokens_of(renderer, cut), len(whole.token_ids), side, dropped, cut_text)
+    return messages[starts[0] : starts[turns]] if turns else []
 
 
 def tokens_of(renderer: Renderer, rendered: Rendered) -> list[Token]:
@@ -130,8 +145,3 @@ def tokens_of(renderer: Renderer, rendered: Rendered) -> list[Token]:
     if at < len(rendered.text):
         found.append(Token(rendered.text[at:], False, False))
     return found
-
-
-def _unlearned(messages: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Context: the model reads the answers in it and does not learn them."""
-    return [{**message, "weight": 0} if message["role"] == "assistant" else message for message in messages]

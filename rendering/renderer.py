@@ -111,29 +111,60 @@ class Renderer:
         message; raises RowTooLong when the last question and answer alone do not fit, and RenderError when the
         template refuses the messages, leaves something of them out or does not show where the answers are.
         """
-        checked = _checked(messages, keep_weight=True)
-        if not checked or checked[-1]["role"] != "assistant":
-            last = checked[-1]["role"] if checked else "nothing"
-            raise RenderError(f"The last message must be the assistant's, not {last}.")
+        return self._fitting([messages], len(messages), max_length, tools)[0]
+
+    def render_answers(
+        self,
+        prompt: Sequence[Message],
+        answers: Sequence[Sequence[Message]],
+        max_length: int | None = None,
+        *,
+        tools: Sequence[dict] | None = None,
+    ) -> list[Rendered]:
+        """`prompt` with each of `answers` behind it, whole examples of which only the answer is learned.
+
+        When the longest takes more than `max_length` tokens, all of them lose the same oldest turns of the prompt,
+        so that they stay answers to one question; an answer is never shortened. Raises as `render_training` does.
+        """
+        context = [{**message, "weight": 0} if isinstance(message, dict) else message for message in prompt]
+        return self._fitting([[*context, *answer] for answer in answers], len(context), max_length, tools)
+
+    def _fitting(
+        self,
+        conversations: Sequence[Sequence[Message]],
+        shared: int,
+        max_length: int | None,
+        tools: Sequence[dict] | None,
+    ) -> list[Rendered]:
+        """Each conversation whole, or all without as many of their oldest turns as the longest needs.
+
+        Only turns among the first `shared` messages, which all of them have, are dropped, and never the last of these.
+        """
         variables = self._variables(tools)
-        checked = fitted(self._template, checked, variables)
-        whole = self._training(checked, 0, variables)
-        refuse_missing(whole.text, checked, variables.get("tools"))
-        if max_length is None or len(whole.token_ids) <= max_length:
+        checked = [fitted(self._template, _answered(messages), variables) for messages in conversations]
+        whole = [self._training(messages, 0, variables) for messages in checked]
+        for rendered, messages in zip(whole, checked, strict=True):
+            refuse_missing(rendered.text, messages, variables.get("tools"))
+        if max_length is None or _longest(whole) <= max_length:
             return whole
         # The more is dropped, the shorter: halve the range instead of trying one turn after the other.
-        fewest, most = 1, len(turn_starts(checked)) - 1
-        best = self._training(drop_oldest_turns(checked, most), most, variables) if most >= 1 else whole
-        if len(best.token_ids) > max_length:
-            raise RowTooLong(len(best.token_ids), max_length)
+        fewest, most = 1, len(turn_starts(checked[0][:shared])) - 1
+        best = self._without(checked, most, variables) if most >= 1 else whole
+        if _longest(best) > max_length:
+            raise RowTooLong(_longest(best), max_length)
         while fewest < most:
             middle = (fewest + most) // 2
-            attempt = self._training(drop_oldest_turns(checked, middle), middle, variables)
-            if len(attempt.token_ids) <= max_length:
+            attempt = self._without(checked, middle, variables)
+            if _longest(attempt) <= max_length:
                 best, most = attempt, middle
             else:
                 fewest = middle + 1
         return best
+
+    def _without(self, conversations: list[list[Message]], turns: int, variables: dict) -> list[Rendered]:
+        return [
+            self._training(drop_oldest_turns(messages, turns), turns, variables) for messages in conversations
+        ]
 
     def render_plain(self, text: str, max_length: int | None = None) -> Rendered:
         """A plain text, all of it learned, with the end-of-text token behind it; no template is asked.
@@ -189,6 +220,19 @@ class Renderer:
 @lru_cache(maxsize=16)
 def _load(directory: Path, _stamp: tuple) -> Renderer:
     return Renderer(read_model_files(directory), directory)
+
+
+def _longest(rendered: list[Rendered]) -> int:
+    return max(len(one.token_ids) for one in rendered)
+
+
+def _answered(messages: Sequence[Message]) -> list[Message]:
+    """Checked copies; raises RenderError unless the last one is an answer."""
+    checked = _checked(messages, keep_weight=True)
+    if not checked or checked[-1]["role"] != "assistant":
+        last = checked[-1]["role"] if checked else "nothing"
+        raise RenderError(f"The last message must be the assistant's, not {last}.")
+    return checked
 
 
 def _checked(messages: Sequence[Message], *, keep_weight: bool = False) -> list[Message]:

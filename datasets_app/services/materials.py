@@ -108,8 +108,7 @@ def tokens_for(version: DatasetVersion, settings: msgspec.Struct) -> Callable[[R
 
     def count(row: Row) -> int:
         try:
-            sides = token_view.conversations_of(row, version.kind)
-            return max(len(token_view.render(renderer, wanted, None).token_ids) for _, wanted in sides)
+            return token_view.longest(token_view.render_row(renderer, row, version.kind))
         except RenderError as problem:
             raise CannotDerive(
                 f"{base_model.display_name} cannot read the row of line {row.get('line')}: {problem} "

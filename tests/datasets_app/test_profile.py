@@ -189,6 +189,36 @@ def test_of_a_preference_both_answers_are_shown_and_only_they_are_learned(alice_
     assert text.index("The better answer") < text.index("The worse answer")
 
 
+def test_what_is_too_long_for_one_answer_is_left_out_before_both(rendered, version):
+    chosen, rejected = shortened(rendered, version, other="Look it up. " * 8, by=1)
+    assert chosen["dropped"] == rejected["dropped"] and len(chosen["dropped"]) == 2
+    assert rejected["dropped_turns"] == 1 and not rejected["is_too_long"]
+    assert chosen["whole_tokens"] < rejected["whole_tokens"]
+
+
+def test_a_preference_of_which_one_answer_does_not_fit_is_left_out_whole(rendered, version):
+    sides = shortened(rendered, version, other="Look it up. " * 30, by=60)
+    assert [side["is_too_long"] for side in sides] == [True, True]
+
+
+def shortened(rendered, version, *, other: str, by: int) -> list[dict]:
+    """Both readings of a preference of two turns, when `by` tokens fewer fit than its longer side takes."""
+    prompt = [{"role": "user", "content": "Hello."}, {"role": "assistant", "content": "Yes?"},
+              {"role": "user", "content": "Hours?"}]  # fmt: skip
+    row = {
+        "prompt": prompt,
+        "chosen": [{"role": "assistant", "content": "Nine."}],
+        "rejected": [{"role": "assistant", "content": other}],
+        "conversation": "1", "line": 1, "split": "train",
+    }  # fmt: skip
+    preferences = stored(version, [row], kind="preference")
+    whole = rendered(0, preferences.dataset_id, version=preferences.number).json()["readings"][1][
+        "whole_tokens"
+    ]
+    asked = {"version": preferences.number, "max_length": whole - by}
+    return rendered(0, preferences.dataset_id, **asked).json()["readings"]
+
+
 def stored(version: DatasetVersion, rows: list[dict], kind: str) -> DatasetVersion:
     """The next version of a dataset, of these rows as they are."""
     from apex.common import files
@@ -199,6 +229,22 @@ def stored(version: DatasetVersion, rows: list[dict], kind: str) -> DatasetVersi
         format="messages", rows_sha256=kept.sha256, source_sha256=kept.sha256, row_count=len(rows),
         train_count=len(rows), held_out_count=0, conversation_count=len(rows),
     )  # fmt: skip
+
+
+def test_both_answers_of_a_preference_are_measured_and_the_longer_counts(version, base_model):
+    row = {
+        "prompt": [{"role": "user", "content": "Hours?"}],
+        "chosen": [{"role": "assistant", "content": "From 9 to 17, gladly, on every day of the week."}],
+        "rejected": [{"role": "assistant", "content": "Look."}],
+        "conversation": "1", "line": 1, "split": "held_out",
+    }  # fmt: skip
+    ((is_held_out, measured),) = measuring.sample_of(
+        stored(version, [row], kind="preference"), base_model
+    ).measured
+    chosen, rejected = measured.lengths
+    assert is_held_out and chosen > rejected and measured.tokens == measured.shortest == chosen
+    ((_, chat), *_rest) = measuring.sample_of(version, base_model).measured
+    assert chat.sides == () and chat.lengths == (chat.tokens,)
 
 
 def test_without_a_base_model_the_page_says_what_to_do(alice_client, version):

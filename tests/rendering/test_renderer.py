@@ -202,3 +202,40 @@ def trained_runs(rendered):
             runs.append(text)
         open_run = trained
     return runs
+
+
+def test_two_answers_lose_the_same_oldest_turns_of_their_prompt_and_nothing_of_themselves(model_directories):
+    renderer = Renderer.from_directory(model_directories["chatml_tagged"])
+    prompt = [SYSTEM, *QUESTION * 6, {"role": "user", "content": "And now?"}]
+    answers = [
+        [{"role": "assistant", "content": words}] for words in ("Short.", "A much longer answer. " * 9)
+    ]
+    whole = renderer.render_answers(prompt, answers)
+    assert [trained_runs(one) for one in whole] == [
+        ["Short.<|im_end|>"],
+        ["A much longer answer. " * 9 + "<|im_end|>"],
+    ]
+    limit = len(renderer.render_answers([SYSTEM, *QUESTION, prompt[-1]], answers)[1].token_ids)
+    short, long = renderer.render_answers(prompt, answers, limit)
+    assert (short.dropped_turns, long.dropped_turns) == (5, 5)
+    assert [trained_runs(one) for one in (short, long)] == [trained_runs(one) for one in whole]
+    question = short.text.partition("Short.")[0]
+    assert long.text.startswith(question) and SYSTEM["content"] in question
+    alone = renderer.render_answers([SYSTEM, prompt[-1]], answers)[1]
+    with pytest.raises(RowTooLong) as caught:
+        renderer.render_answers(prompt, answers, len(alone.token_ids) - 1)
+    assert caught.value.tokens == len(alone.token_ids)
+
+
+def test_turns_within_an_answer_are_never_dropped(model_directories):
+    renderer = Renderer.from_directory(model_directories["chatml_tagged"])
+    answer = [QUESTION[1], *QUESTION]
+    whole = renderer.render_answers([QUESTION[0]], [answer])[0]
+    with pytest.raises(RowTooLong):
+        renderer.render_answers([QUESTION[0]], [answer], len(whole.token_ids) - 1)
+
+
+def test_what_is_no_message_is_named_in_a_prompt_too(model_directories):
+    renderer = Renderer.from_directory(model_directories["chatml_tagged"])
+    with pytest.raises(RenderError, match="Message 1 has the role"):
+        renderer.render_answers(["hello"], [[QUESTION[1]]])

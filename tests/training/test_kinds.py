@@ -1,10 +1,12 @@
 """Examples that compare or mark answers are no food for imitation: every door says so."""
 
+import re
+
 import pytest
 from django.urls import reverse
 
 from datasets_app import services as dataset_services
-from training import services
+from training import kinds, services
 from training.models import Plan, TrainingJob
 
 pytestmark = pytest.mark.django_db
@@ -92,3 +94,25 @@ def test_plain_texts_are_taken(alice_client, plan):
     assert answer.status_code == 302
     plan.refresh_from_db()
     assert plan.dataset_version.kind == "text"
+
+
+@pytest.mark.parametrize(
+    ("method", "text", "words"),
+    [
+        ("dpo", TEXT, "holds plain texts.*SFT.*a set that compares answers"),
+        ("dpo", UNPAIRED, "KTO.*a set that compares answers"),
+        ("orpo", UNPAIRED, "KTO.*a set that compares answers"),
+        ("kto", PREFERENCE, "DPO or ORPO.*a set that marks answers"),
+        ("kto", "Q: What?\nA: That.\n", "holds conversations.*SFT.*a set that marks answers"),
+    ],
+)
+def test_every_way_of_learning_names_what_it_learns_from(alice, method, text, words):
+    version = dataset_services.create_dataset(owner=alice, name="Ratings", text=text)
+    assert re.search(words, kinds.refusal_of(version, method))
+
+
+@pytest.mark.parametrize(("method", "text"), [("dpo", PREFERENCE), ("orpo", PREFERENCE), ("kto", UNPAIRED)])
+def test_what_fits_is_taken(alice, method, text):
+    assert not kinds.refusal_of(
+        dataset_services.create_dataset(owner=alice, name="Ratings", text=text), method
+    )

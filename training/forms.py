@@ -4,6 +4,8 @@ from django import forms
 from django.utils.translation import gettext_lazy as _
 
 from training.engine.config import describe
+from training.metrics.curves import MOST_COLUMNS
+from training.metrics.store import LAST
 from training.models import Plan, Purpose
 
 SHOWN = {"lora_r", "lora_alpha", "lora_dropout", "learning_rate", "epochs", "batch_size",
@@ -80,3 +82,23 @@ def field_for(setting: dict) -> forms.Field:
     if setting["kind"] == "integer":
         return forms.IntegerField(**shared, **bounds)
     return forms.FloatField(**shared, **bounds, widget=forms.NumberInput(attrs={"step": "any"}))
+
+
+class CurveForm(forms.Form):
+    """What a curve asks for: names of series, how many columns it has room for, and which steps."""
+
+    series = forms.CharField(required=False, max_length=400)
+    columns = forms.IntegerField(required=False, min_value=1)
+    first = forms.IntegerField(required=False, min_value=0, max_value=LAST)
+    last = forms.IntegerField(required=False, min_value=0, max_value=LAST)
+
+    def clean(self) -> dict:
+        """Keywords of `selectors.points`."""
+        found = super().clean() or {}
+        names = [name for name in (found.get("series") or "loss,eval_loss").split(",") if name]
+        return {
+            "names": list(dict.fromkeys(names)),
+            "columns": found.get("columns") or MOST_COLUMNS,
+            "first": found.get("first") or 0,
+            "last": found.get("last"),
+        }

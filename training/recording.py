@@ -7,9 +7,14 @@ from django.db import transaction
 from django.utils.translation import gettext as _
 
 from training import events, leases
-from training.models import Attempt, JobEvent, Metric
+from training.metrics.packing import gather
+from training.metrics.store import MetricWriter
+from training.models import Attempt, JobEvent
 
-STEP_FIELDS = ["epoch", "loss", "learning_rate", "grad_norm", "tokens", "tokens_per_second"]
+MEASURED = (
+    "step",
+    "evaluated",
+)  # events whose numbers are kept, with the moment (`time`, seconds since 1970)
 
 
 def finite(value) -> float | None:
@@ -22,10 +27,13 @@ class Recorder:
 
     def __init__(self, attempt: Attempt):
         self.attempt = attempt
+        self.metrics = MetricWriter(attempt.job_id)
         self.waiting: list[dict] = []
         self.flushed_at = time.monotonic()
 
     def add(self, event: dict) -> None:
+        if event["event"] in MEASURED:
+            event["time"] = time.time()
         self.waiting.append(event)
 
     def is_due(self, seconds: float) -> bool:
@@ -39,11 +47,15 @@ class Recorder:
         batch = list(self.waiting)
         steps = {event["step"]: event for event in batch if event["event"] == "step"}
         checks = {event["step"]: event for event in batch if event["event"] == "evaluated"}
-        with transaction.atomic():
-            leases.hold(self.attempt, **self.job_changes(batch, steps, checks))
-            self.write_metrics(steps, checks)
-            self.write_events(batch)
-            self.announce(steps, checks, batch)
+        try:
+            with transaction.atomic():
+                leases.hold(self.attempt, **self.job_changes(batch, steps, checks))
+                self.metrics.write(gather(event for event in batch if event["event"] in MEASURED))
+                self.write_events(batch)
+                self.announce(steps, checks, batch)
+        except Exception:
+            self.metrics.forget()  # what was written is gone again
+            raise
         del self.waiting[: len(batch)]
 
     def job_changes(self, batch: list[dict], steps: dict, checks: dict) -> dict:
@@ -66,31 +78,6 @@ class Recorder:
         if 0 in checks:
             changes["eval_loss_base"] = finite(checks[0].get("eval_loss"))
         return changes
-
-    def write_metrics(self, steps: dict, checks: dict) -> None:
-        job_id, token = self.attempt.job_id, self.attempt.token
-        self.upsert(
-            [
-                Metric(
-                    job_id=job_id, token=token, step=step, **{f: finite(event.get(f)) for f in STEP_FIELDS}
-                )
-                for step, event in steps.items()
-            ],
-            STEP_FIELDS,
-        )
-        self.upsert(
-            [
-                Metric(job_id=job_id, token=token, step=step, eval_loss=finite(event.get("eval_loss")))
-                for step, event in checks.items()
-            ],
-            ["eval_loss"],
-        )
-
-    def upsert(self, rows: list[Metric], fields: list[str]) -> None:
-        if rows:
-            Metric.objects.bulk_create(
-                rows, update_conflicts=True, unique_fields=["job", "step"], update_fields=["token", *fields]
-            )
 
     def write_events(self, batch: list[dict]) -> None:
         said = []

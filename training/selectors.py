@@ -5,7 +5,8 @@ from django.db.models import Count, Prefetch, Q
 from base_models.models import BaseModel
 from datasets_app.models import Dataset, DatasetVersion
 from training.kinds import LEARNED
-from training.models import Adapter, Metric, Plan, Status, TrainingJob
+from training.metrics import curves, store
+from training.models import Adapter, Plan, Status, TrainingJob
 
 LATEST = 6
 
@@ -80,16 +81,22 @@ def base_model_choices() -> list[dict]:
     return cards
 
 
-def points(job: TrainingJob) -> dict:
-    """`{"steps", "train": [[step, loss]], "held": [[step, held-out loss]]}` for the curve."""
-    steps = Metric.objects.filter(job=job, loss__isnull=False).values_list("step", "loss")
-    return {"steps": job.total_steps, "train": [list(point) for point in steps], "held": checks(job)}
+def points(
+    job: TrainingJob, names: list[str], *, columns: int, first: int = 0, last: int | None = None
+) -> dict:
+    """Curves as the page draws them: `{"steps": total, "first", "last", "column": steps, "series": {name: curve}}`.
+
+    A curve is `{"steps": [first, difference, …], "values": […]}`, with the extremes of every column exact.
+    """
+    found = store.read_curves(job, names, columns, first, last)
+    found["series"] = {name: curves.as_json(*curve) for name, curve in found["series"].items()}
+    return {"steps": job.total_steps, **found}
 
 
 def checks(job: TrainingJob) -> list[list]:
-    """`[[step, held-out loss]]` in order: some dozen rows, however long the training is."""
-    rows = Metric.objects.filter(job=job, eval_loss__isnull=False).values_list("step", "eval_loss")
-    return [list(point) for point in rows]
+    """`[[step, held-out loss]]` in order: some dozen, however long the training is."""
+    steps, values = store.outline(job, ["eval_loss"])["eval_loss"]
+    return [list(point) for point in zip(steps.tolist(), values.tolist(), strict=True)]
 
 
 def find_things(user) -> dict:

@@ -78,11 +78,12 @@ function makeCurve(figure) {
   }
 
   async function load() {
-    const answer = await fetch(figure.dataset.pointsUrl, { headers: { accept: "application/json" } });
+    const columns = Math.max(50, Math.round(plot.getBoundingClientRect().width));
+    const answer = await fetch(`${figure.dataset.pointsUrl}?series=loss,eval_loss&columns=${columns}`, { headers: { accept: "application/json" } });
     if (!answer.ok) throw new Error(`the points came with code ${answer.status}`);
     const data = await answer.json();
     view.steps = data.steps ?? 0;
-    add([...data.train.map(([step, loss]) => [step, loss, null]), ...data.held.map(([step, loss]) => [step, null, loss])]);
+    add([...pairs(data.series.loss).map(([step, loss]) => [step, loss, null]), ...pairs(data.series.eval_loss).map(([step, loss]) => [step, null, loss])]);
     view.shown = lastStep();
     draw();
   }
@@ -139,6 +140,12 @@ function makeCurve(figure) {
     document.body.addEventListener("live-again", onAgain);
   }
   reload();
+}
+
+/** [[step, value]…] of a curve as it is sent: the first step, then differences. */
+function pairs(curve) {
+  let step = 0;
+  return (curve?.steps ?? []).map((difference, place) => [(step += difference), curve.values[place]]);
 }
 
 function makeAll() {

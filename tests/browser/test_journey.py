@@ -94,7 +94,7 @@ def test_from_sign_up_to_side_by_side(page, tmp_path):
     page.get_by_role("heading", name="has learned").wait_for(timeout=420_000)
     assert "Lower is better" in page.locator("#what-changed").inner_text()
     points = page.request.get(f"{page.url}points/").json()
-    losses = [loss for _step, loss in points["train"]]
+    losses = points["series"]["loss"]["values"]
     assert len(losses) >= 60 and sum(losses[-15:]) < sum(losses[:15])
     page.get_by_label("Ask both the same thing").fill("I feel guilty about my raise.")
     page.get_by_role("button", name="Ask both").click()

@@ -4,6 +4,8 @@ import json
 
 from apex.common import files
 from datasets_app.models import Dataset, DatasetVersion, MadeBy
+from training.metrics.packing import gather
+from training.metrics.store import MetricWriter
 from training.models import Adapter, Status, TrainingJob, new_model_id
 
 
@@ -54,3 +56,8 @@ def make_adapter(job: TrainingJob, tmp_path) -> Adapter:
         eval_loss_base=2.0,
         eval_loss=1.0,
     )
+
+
+def make_metrics(job: TrainingJob, rows: list[dict]) -> None:
+    """Metrics as a worker writes them: `[{"step": 1, "loss": 2.0}, …]`."""
+    MetricWriter(job.pk).write(gather(rows))

@@ -5,9 +5,9 @@ import pytest
 from rest_framework.test import APIClient
 
 from accounts.services import create_token
-from tests.training.factories import make_adapter
+from tests.training.factories import make_adapter, make_metrics
 from training import services
-from training.models import Metric, Status, TrainingJob
+from training.models import Status, TrainingJob
 
 pytestmark = pytest.mark.django_db
 JOBS = "/api/v1/training/jobs/"
@@ -70,8 +70,7 @@ def test_a_job_is_cancelled_once(alice_api, job):
 
 
 def test_metrics_and_events_come_in_order(alice_api, job):
-    for step in (2, 1):
-        Metric.objects.create(job=job, token=1, step=step, loss=step)
+    make_metrics(job, [{"step": step, "loss": step} for step in (2, 1)])
     rows = alice_api.get(f"{JOBS}{job.pk}/metrics/").data["results"]
     assert [(row["step"], row["loss"], row["eval_loss"]) for row in rows] == [(1, 1.0, None), (2, 2.0, None)]
     assert [row["kind"] for row in alice_api.get(f"{JOBS}{job.pk}/events/").data["results"]] == ["job.queued"]

@@ -9,7 +9,8 @@ import pytest
 from accounts.models import Notice
 from apex.common import files
 from training import execution, leases, services, sweeping
-from training.models import Adapter, Attempt, JobEvent, Metric, Status, TrainingJob
+from training.metrics.store import StoredSteps
+from training.models import Adapter, Attempt, JobEvent, MetricBlock, Status, TrainingJob
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -41,7 +42,7 @@ def test_a_training_that_ends_well_leaves_an_adapter_with_its_lineage(job, engin
 def test_every_step_is_kept_once_with_its_check(job, engine_says):
     engine_says(WHOLE)
     execution.execute_job(str(job.pk))
-    rows = list(Metric.objects.filter(job=job).values_list("step", "loss", "eval_loss"))
+    rows = [(row["step"], row.get("loss"), row.get("eval_loss")) for row in StoredSteps(job)]
     assert rows == [(0, None, 2.0), (1, 1.75, None), (2, 1.5, None), (3, 1.25, 1.0)]
 
 
@@ -84,7 +85,7 @@ def test_noise_on_the_childs_output_harms_nothing(job, engine_says):
 def test_numbers_that_are_not_finite_are_kept_as_unknown(job, engine_says):
     engine_says("started(); step(1, float('nan')); finished()")
     execution.execute_job(str(job.pk))
-    assert Metric.objects.get(job=job, step=1).loss is None
+    assert [(row["step"], row.get("loss"), row["epoch"]) for row in StoredSteps(job)] == [(1, None, 1 / 3)]
 
 
 def test_cancelling_ends_the_child_and_stays(job, engine_says):
@@ -92,7 +93,7 @@ def test_cancelling_ends_the_child_and_stays(job, engine_says):
     worker = threading.Thread(target=execution.execute_job, args=[str(job.pk)])
     worker.start()
     attempt = wait_for(lambda: Attempt.objects.filter(job=job, pid__isnull=False).first())
-    wait_for(lambda: Metric.objects.filter(job=job).exists())
+    wait_for(lambda: MetricBlock.objects.filter(job=job).exists())
     assert services.cancel_job(job=TrainingJob.objects.get(pk=job.pk))
     worker.join(15)
     assert not worker.is_alive()
@@ -155,7 +156,7 @@ def test_a_job_that_is_stopped_and_deleted_ends_quietly(job, engine_says):
     engine_says("started(); step(1, 2.0); time.sleep(600)")
     worker = threading.Thread(target=execution.execute_job, args=[str(job.pk)])
     worker.start()
-    wait_for(lambda: Metric.objects.filter(job=job).exists())
+    wait_for(lambda: MetricBlock.objects.filter(job=job).exists())
     services.cancel_job(job=TrainingJob.objects.get(pk=job.pk))
     services.delete_job(job=TrainingJob.objects.get(pk=job.pk))
     worker.join(15)

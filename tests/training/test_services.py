@@ -3,9 +3,9 @@ from django.utils import timezone
 
 from apex.common import files
 from apex.common.models import ImmutableModel
-from tests.training.factories import make_adapter, make_version
+from tests.training.factories import make_adapter, make_metrics, make_version
 from training import leases, services, sweeping
-from training.models import Attempt, Metric, Plan, Status, TrainingJob
+from training.models import Attempt, MetricBlock, Plan, Status, TrainingJob
 
 pytestmark = pytest.mark.django_db
 
@@ -115,9 +115,10 @@ def test_a_job_at_work_cannot_be_tried_again_or_deleted(job):
 
 
 def test_deleting_an_ended_job_takes_its_history_along(job):
+    make_metrics(job, [{"step": 1, "loss": 2.0}])
     services.cancel_job(job=job)
     services.delete_job(job=job)
-    assert not TrainingJob.objects.exists() and not Metric.objects.exists()
+    assert not TrainingJob.objects.exists() and not MetricBlock.objects.exists()
 
 
 def test_jobs_go_to_the_queue_with_the_fewest(alice, version, base_model, sent, settings):

@@ -3,9 +3,9 @@ import re
 import pytest
 from django.urls import reverse
 
-from tests.training.factories import make_adapter
+from tests.training.factories import make_adapter, make_metrics
 from training import services
-from training.models import Metric, Plan, Status, TrainingJob
+from training.models import Plan, Status, TrainingJob
 
 pytestmark = pytest.mark.django_db
 
@@ -34,10 +34,12 @@ def test_the_job_page_shows_a_live_curve_while_it_waits(alice_client, job):
 
 
 def test_the_whole_history_is_there_after_a_reload(alice_client, job):
-    Metric.objects.create(job=job, token=1, step=0, eval_loss=3.0)
-    Metric.objects.create(job=job, token=1, step=1, loss=2.5)
+    make_metrics(job, [{"step": 0, "eval_loss": 3.0}, {"step": 1, "loss": 2.5}, {"step": 2, "loss": 2.25}])
     points = page(alice_client, "job-points", job_id=job.pk).json()
-    assert points == {"steps": 0, "train": [[1, 2.5]], "held": [[0, 3.0]]}
+    assert points["series"] == {
+        "loss": {"steps": [1, 1], "values": [2.5, 2.25]},  # the first step, then differences
+        "eval_loss": {"steps": [0], "values": [3.0]},
+    }
 
 
 def test_the_live_part_asks_for_the_whole_page_once_it_has_ended(alice_client, job):

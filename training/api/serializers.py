@@ -4,7 +4,7 @@ from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
-from training.models import Adapter, JobEvent, Metric, TrainingJob
+from training.models import Adapter, JobEvent, TrainingJob
 
 
 class JobSerializer(serializers.ModelSerializer):
@@ -80,19 +80,34 @@ class JobEventSerializer(serializers.ModelSerializer):
         fields = ["id", "kind", "message", "data", "created_at"]
 
 
-class MetricSerializer(serializers.ModelSerializer):
-    class Meta:
-        model = Metric
-        fields = [
-            "step",
-            "epoch",
-            "loss",
-            "eval_loss",
-            "learning_rate",
-            "grad_norm",
-            "tokens",
-            "tokens_per_second",
-        ]
+def number(what: str):
+    return serializers.FloatField(allow_null=True, help_text=what)
+
+
+class MetricSerializer(serializers.Serializer):
+    """What was measured at one step; a number that nobody knows is null. Further series come under their names."""
+
+    step = serializers.IntegerField(help_text="0 is before the first step.")
+    epoch = number("Passes over the examples so far.")
+    loss = number("Mean over the trained tokens of the step, in nats per token.")
+    eval_loss = number("The same on the held-out rows, at steps with a check.")
+    learning_rate = number("At this step.")
+    grad_norm = number("Length of the gradient before it is shortened.")
+    tokens = serializers.IntegerField(allow_null=True, help_text="Processed so far.")
+    tokens_per_second = number("Over the training so far.")
+    memory_bytes = serializers.IntegerField(
+        required=False, allow_null=True, help_text="At its highest so far."
+    )
+    rewards_chosen = number("Preferences: mean reward of the preferred answers.")
+    rewards_rejected = number("Preferences: mean reward of the rejected answers.")
+    rewards_margin = number("Preferences: how far the first is above the second.")
+    rewards_accuracy = number("Preferences: share of pairs with the preferred answer above.")
+    eval_rewards_margin = number("The margin on held-out pairs.")
+    eval_rewards_accuracy = number("The accuracy on held-out pairs.")
+    time = number("When it was written down, seconds since 1970.")
+
+    def to_representation(self, row: dict) -> dict:
+        return {name: row.get(name) for name in self.fields} | row
 
 
 class AdapterSerializer(serializers.ModelSerializer):

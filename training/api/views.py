@@ -22,7 +22,8 @@ from training.api.serializers import (
     JobSerializer,
     MetricSerializer,
 )
-from training.models import Adapter, JobEvent, Metric, TrainingJob
+from training.metrics.store import StoredSteps
+from training.models import Adapter, JobEvent, TrainingJob
 from training.views.jobs import adapter_response
 
 
@@ -98,10 +99,10 @@ class JobViewSet(
         return self.paged(JobEvent.objects.filter(job=self.get_object()).order_by("id"), JobEventSerializer)
 
     @extend_schema(responses=MetricSerializer(many=True))
-    @action(detail=True, queryset=Metric.objects.none(), filterset_fields=[], ordering_fields=["step"])
+    @action(detail=True, queryset=TrainingJob.objects.none(), filterset_fields=[], ordering_fields=["step"])
     def metrics(self, request, pk=None):
         """One row a step; `eval_loss` is null at steps without a check. Step 0 is the base model."""
-        return self.paged(Metric.objects.filter(job=self.get_object()).order_by("step"), MetricSerializer)
+        return self.paged(StoredSteps(self.get_object()), MetricSerializer)
 
     def paged(self, rows, serializer_class):
         page = self.paginate_queryset(rows)

@@ -18,7 +18,7 @@ from training.models.jobs import (
     TrainingJob,
     new_model_id,
 )
-from training.models.records import Checkpoint, Metric, MetricBlock, Sample
+from training.models.records import Checkpoint, MetricBlock, Sample
 
 __all__ = [
     "ENDED",
@@ -36,7 +36,6 @@ __all__ = [
     "DeviceKind",
     "HardwareOffer",
     "JobEvent",
-    "Metric",
     "MetricBlock",
     "Node",
     "Plan",

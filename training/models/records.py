@@ -6,41 +6,19 @@ from django.utils.translation import gettext_lazy as _
 from training.models.jobs import TrainingJob
 
 
-class Metric(models.Model):
-    """One step of a job. A later attempt overwrites an earlier one's step."""
-
-    job = models.ForeignKey(TrainingJob, on_delete=models.CASCADE, related_name="metrics")
-    token = models.PositiveIntegerField(_("fencing token"))
-    step = models.PositiveIntegerField(_("step"))
-    epoch = models.FloatField(null=True)
-    loss = models.FloatField(null=True)
-    eval_loss = models.FloatField(null=True)
-    learning_rate = models.FloatField(null=True)
-    grad_norm = models.FloatField(null=True)
-    tokens = models.BigIntegerField(null=True)
-    tokens_per_second = models.FloatField(null=True)
-    recorded_at = models.DateTimeField(auto_now_add=True)
-
-    class Meta:
-        verbose_name = _("metric")
-        ordering = ["step"]
-        constraints = [models.UniqueConstraint(fields=["job", "step"], name="one_metric_per_step")]
-
-    def __str__(self) -> str:
-        return f"step {self.step}"
-
-
 class MetricBlock(models.Model):
-    """Up to some hundred steps of a job, packed: a curve of a million steps is read from a few thousand rows.
+    """The steps of one range of step numbers, packed: a million steps are a thousand rows (`training/metrics`).
 
-    `summary` holds for each series its lowest and highest value with their steps, so that a curve is drawn without
-    opening `data`. `data` is last in the table: a row's summary is then read without its payload.
+    A range that still grows is kept in small pieces, so that adding a step writes little; once a later step has
+    come, it is sealed: one row with a `summary`, from which a curve is drawn without opening `data`. That is last in
+    the table, so that the rest of a row is read without it.
     """
 
     job = models.ForeignKey(TrainingJob, on_delete=models.CASCADE, related_name="metric_blocks")
-    first_step = models.PositiveIntegerField(_("first step"))
-    last_step = models.PositiveIntegerField(_("last step"))
+    first_step = models.PositiveIntegerField(_("first step of its range"))
+    last_step = models.PositiveIntegerField(_("last step that is in it"))
     count = models.PositiveIntegerField(_("steps in it"))
+    is_sealed = models.BooleanField(_("a whole range"), default=False)
     summary = models.BinaryField(default=bytes)
     data = models.BinaryField(default=bytes)
 

@@ -13,6 +13,7 @@ from apex.common.access import owned_or_404
 from apex.common.downloads import stored_file_response
 from datasets_app.models import Dataset
 from training import selectors, services, verdicts
+from training.forms import CurveForm
 from training.models import Adapter, Status, TrainingJob
 
 PER_PAGE = 25
@@ -74,8 +75,12 @@ def job_context(request, job_id) -> dict:
 
 @login_required
 def job_points(request, job_id):
+    """`?series=loss,eval_loss&columns=900&first=0&last=5000`: curves as JSON, the extremes of each column exact."""
     job = owned_or_404(TrainingJob, request.user, pk=job_id)
-    return JsonResponse(selectors.points(job))
+    asked = CurveForm(request.GET)
+    if not asked.is_valid():
+        return JsonResponse({"errors": asked.errors}, status=400)
+    return JsonResponse(selectors.points(job, **asked.cleaned_data))
 
 
 @login_required

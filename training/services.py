@@ -2,6 +2,7 @@
 
 from functools import partial
 
+from django.conf import settings
 from django.db import IntegrityError, transaction
 from django.utils import timezone
 from django.utils.translation import gettext as _
@@ -15,7 +16,8 @@ from datasets_app.services import delete_mark
 from datasets_app.sources import SourceError
 from datasets_app.template_check import TemplateRefused, check_template
 from training import events
-from training.engine.config import ConfigError, TrainingConfig
+from training.engine.methods import METHODS
+from training.engine.setting import ConfigError
 from training.kinds import refusal_of
 from training.models import MOVES, Adapter, JobEvent, Plan, Status, TrainingJob
 from training.queueing import choose_queue, send_job
@@ -35,14 +37,23 @@ class DeleteRefused(Exception):
     """The thing is in use; the message says by what."""
 
 
+def refuse_unknown_method(method: str) -> None:
+    """Raises `StartRefused`. A drill is only there where tests have switched it on."""
+    known = [name for name, found in METHODS.items() if found.is_offered or settings.TRAINING_DRILLS]
+    if method not in known:
+        words = _("There is no method %(method)s; there are %(known)s.")
+        raise StartRefused(words % {"method": method, "known": ", ".join(known)}, field="method")
+
+
 def settled_config(base_model: BaseModel, config: dict | None, method: str = "sft") -> dict:
     """All settings of a job: what was asked for, else what suits the base model, else the method's defaults.
 
     Raises `StartRefused` that names the field, the value received and the bounds.
     """
+    refuse_unknown_method(method)
     recommended = base_model.recommended_config if method == "sft" else {}
     try:
-        return TrainingConfig.from_dict({**recommended, **(config or {})}, method).to_dict(method)
+        return METHODS[method].config.from_dict({**recommended, **(config or {})}, method).to_dict(method)
     except ConfigError as problem:
         raise StartRefused(str(problem), field=problem.field) from problem
 
@@ -60,6 +71,7 @@ def start_job(
     estimate: dict | None = None,
 ) -> TrainingJob:
     """Queues one training. A plan becomes one job: a second call with the same plan returns the first's job."""
+    refuse_unknown_method(method)
     if not base_model.is_on_this_machine:
         raise StartRefused(
             _("%(name)s is not on this machine yet; choose a base model that is.")

@@ -7,6 +7,7 @@ import pytest
 from tests.engine.tiny import chat_rows, write_run
 from training.engine import loading, plan
 from training.engine.config import TrainingConfig
+from training.engine.control import Control
 from training.engine.errors import EngineError, explain
 from training.engine.recipes import sft
 
@@ -31,7 +32,7 @@ def train(directory, model, rows=None, **config):
     path = write_run(directory, model, chat_rows() if rows is None else rows, **config)
     run = json.loads(path.read_text())
     kept = Kept()
-    sft.run(run, TrainingConfig.from_dict(run["config"]), kept)
+    sft.run(run, TrainingConfig.from_dict(run["config"]), kept, Control())
     return kept
 
 

@@ -144,3 +144,28 @@ def test_deleting_what_was_learned_deletes_its_files(job, tmp_path, django_captu
     assert not unpacked.exists()
     with pytest.raises(FileNotFoundError):
         files.open_stored(adapter.directory_sha256)
+
+
+def test_a_drill_starts_only_where_drills_are_switched_on(alice, version, base_model, sent, settings):
+    asked = {
+        "owner": alice,
+        "name": "x",
+        "dataset_version": version,
+        "base_model": base_model,
+        "method": "drill",
+    }
+    with pytest.raises(services.StartRefused, match="There is no method drill; there are sft") as refused:
+        services.start_job(**asked)
+    assert refused.value.field == "method" and not TrainingJob.objects.exists()
+    settings.TRAINING_DRILLS = True
+    job = services.start_job(**asked, config={"steps": 5})
+    assert (job.method, job.config["steps"], job.config["seed"]) == ("drill", 5, 42)
+    with pytest.raises(services.StartRefused, match="no setting 'lora_r'"):
+        services.start_job(**asked, config={"lora_r": 8})
+
+
+def test_the_api_refuses_a_drill(alice_client, version, base_model):
+    asked = {"name": "x", "dataset": str(version.dataset_id), "base_model": "tiny", "method": "drill"}
+    answer = alice_client.post("/api/v1/training/jobs/", asked, content_type="application/json")
+    assert answer.status_code == 400 and "drill" in answer.content.decode()
+    assert not TrainingJob.objects.exists()

@@ -1,7 +1,7 @@
 """`python -m training.engine RUN.json`: trains as RUN.json says and prints events, one JSON object a line.
 
-Ends at once when standard input closes (`--keep-running` turns that off, for use without a terminal). Exit
-status 0 after `finished`, 1 after `failed`.
+Takes `checkpoint` and `pause` as lines on standard input, and ends at once when that closes (`--keep-running`
+turns the end off, for shells without a terminal). Exit status 0 after `finished` and `paused`, 1 after `failed`.
 """
 
 import argparse
@@ -12,10 +12,11 @@ import sys
 import traceback
 from pathlib import Path
 
-from training.engine import errors, lifeline, progress
-from training.engine.config import ConfigError, TrainingConfig
+from training.engine import progress
+from training.engine.control import Control, Paused, listen
 from training.engine.errors import BAD_CONFIG, EngineError, explain
 from training.engine.methods import METHODS, Method
+from training.engine.setting import ConfigError, Settings
 
 ENVIRONMENT = {
     # Nothing is fetched: a base model is a directory.
@@ -32,20 +33,20 @@ NEEDED = ("base_model_dir", "rows_path", "output_dir")
 
 def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m training.engine", description=__doc__.split("\n")[0])
-    parser.add_argument(
-        "run", type=Path, help="file with base_model_dir, rows_path, output_dir, config, lineage"
-    )
+    parser.add_argument("run", type=Path, help="what to do; docs/architecture.md says what stands in it")
     parser.add_argument("--keep-running", action="store_true", help="go on when standard input closes")
     options = parser.parse_args(arguments)
     reporter = progress.take_standard_output()
-    if not options.keep_running:
-        lifeline.hold_on_to_standard_input()
+    control = Control()
+    listen(control, keep_running=options.keep_running)
     os.environ.update(ENVIRONMENT)
     try:
         run = _read_run(options.run)
         method = _read_method(run)
         config = _read_config(run, method)
-        importlib.import_module(method.recipe).run(run, config, reporter)
+        importlib.import_module(method.recipe).run(run, config, reporter, control)
+    except Paused as paused:
+        print(paused, file=sys.stderr)
     # Whatever happens, the last event says so in words; the traceback goes to the log.
     except Exception as error:
         traceback.print_exc()
@@ -73,13 +74,11 @@ def _read_method(run: dict) -> Method:
     return METHODS[name]
 
 
-def _read_config(run: dict, method: Method) -> TrainingConfig:
+def _read_config(run: dict, method: Method) -> Settings:
     try:
-        return TrainingConfig.from_dict(run.get("config"), method.name)
+        return method.config.from_dict(run.get("config"), method.name)
     except ConfigError as error:
-        raise EngineError(
-            errors.BAD_CONFIG, error.message, f"Change {error.field} and start again."
-        ) from error
+        raise EngineError(BAD_CONFIG, error.message, f"Change {error.field} and start again.") from error
 
 
 if __name__ == "__main__":

@@ -1,13 +1,13 @@
 """The settings of a training, each with the words that form, API and docs show for it."""
 
 import dataclasses
-import re
-import reprlib
-import sys
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, ClassVar
 
 from rendering.lengths import DEFAULT_MAX_LENGTH, LONGEST_MAX_LENGTH, SHORTEST_MAX_LENGTH
+from training.engine.setting import ConfigError, Settings, kind_of, setting
+
+__all__ = ["ConfigError", "TrainingConfig", "describe", "setting"]
 
 SCHEDULERS = ("cosine", "linear", "constant", "constant_with_warmup")
 PRECISIONS = ("auto", "fp32", "bf16")
@@ -22,53 +22,13 @@ METHOD_DEFAULTS: dict[str, dict[str, Any]] = {
     "orpo": {"epochs": 1, "learning_rate": 5e-5, "beta": 0.1},
     "kto": {"epochs": 1, "learning_rate": 2e-5, "beta": 0.1},
 }
-MODULE_NAME = re.compile(r"[A-Za-z0-9_.]{1,100}")
-
-
-class ConfigError(ValueError):
-    """`field` was given `value`, which it cannot take; the text names both and the bounds."""
-
-    def __init__(self, field_name: str, value: Any, message: str):
-        super().__init__(message)
-        self.field = field_name
-        self.value = value
-        self.message = message
-
-
-def setting(
-    default,
-    label,
-    term,
-    help_text,
-    *,
-    minimum=None,
-    maximum=None,
-    choices=None,
-    optional=False,
-    basic=False,
-    methods=None,
-):
-    """A config field: plain `label`, the field's `term`, `help`, inclusive bounds; `basic` ones show first.
-
-    `methods` names the methods that have it, all if left out.
-    """
-    metadata = {
-        "label": label,
-        "term": term,
-        "help": help_text,
-        "minimum": minimum,
-        "maximum": maximum,
-        "choices": choices,
-        "optional": optional,
-        "basic": basic,
-        "methods": methods or tuple(METHOD_DEFAULTS),
-    }
-    return field(default=default, metadata=metadata)
 
 
 @dataclass(frozen=True)
-class TrainingConfig:
+class TrainingConfig(Settings):
     """The settings of every method that trains a LoRA adapter. Build it with `from_dict`, which checks every value."""
+
+    DEFAULTS: ClassVar[dict[str, dict[str, Any]]] = METHOD_DEFAULTS
 
     epochs: int = setting(
         3,
@@ -316,35 +276,6 @@ class TrainingConfig:
         methods=("kto",),
     )
 
-    @classmethod
-    def from_dict(cls, values: dict[str, Any] | None, method: str = "sft") -> "TrainingConfig":
-        """Checked settings of `method`; a left-out field takes the method's default.
-
-        Raises ConfigError naming the first bad one.
-        """
-        if values is None:
-            values = {}
-        if not isinstance(values, dict):
-            raise ConfigError("config", values, f"config should be an object of settings, not {values!r}.")
-        fields = {f.name: f for f in dataclasses.fields(cls) if method in f.metadata["methods"]}
-        for name in values:
-            if name not in fields:
-                raise ConfigError(
-                    str(name), values[name], f"There is no setting {name!r}; known are {', '.join(fields)}."
-                )
-        given = {**METHOD_DEFAULTS[method], **values}
-        return cls(**{name: _checked(fields[name], value) for name, value in given.items()})
-
-    def to_dict(self, method: str = "sft") -> dict[str, Any]:
-        """All settings of `method`, ready for JSON."""
-        found = {
-            entry.name: getattr(self, entry.name)
-            for entry in dataclasses.fields(self)
-            if method in entry.metadata["methods"]
-        }
-        found["target_modules"] = list(self.target_modules)
-        return found
-
 
 def describe(method: str | None = None) -> list[dict[str, Any]]:
     """One dict per setting of `method` (of all without one), in order: name, label, term, help, kind, default,
@@ -356,48 +287,5 @@ def describe(method: str | None = None) -> list[dict[str, Any]]:
             continue
         default = METHOD_DEFAULTS.get(method or "", {}).get(entry.name, entry.default)
         default = list(default) if isinstance(default, tuple) else default
-        found.append({"name": entry.name, "kind": _kind(entry), "default": default, **entry.metadata})
+        found.append({"name": entry.name, "kind": kind_of(entry), "default": default, **entry.metadata})
     return found
-
-
-def _kind(entry: dataclasses.Field) -> str:
-    if entry.metadata["choices"]:
-        return "choice"
-    if isinstance(entry.default, tuple):
-        return "list"
-    return "number" if isinstance(entry.default, float) else "integer"
-
-
-def _checked(entry: dataclasses.Field, value: Any) -> Any:
-    name, rules, kind = entry.name, entry.metadata, _kind(entry)
-    if value is None and rules["optional"]:
-        return None
-    if kind == "choice":
-        if value not in rules["choices"]:
-            raise ConfigError(name, value, f"{name} is {value!r}; it can be {', '.join(rules['choices'])}.")
-        return value
-    if kind == "list":
-        names = [value] if isinstance(value, str) else value
-        good = isinstance(names, (list, tuple)) and 0 < len(names) <= 100
-        if not good or not all(isinstance(x, str) and MODULE_NAME.fullmatch(x) for x in names):
-            raise ConfigError(
-                name, value, f"{name} is {value!r}; it should be a list of layer names such as q_proj."
-            )
-        return tuple(dict.fromkeys(names))
-    # An int may be larger than any float, so that neither isfinite nor a format with :g can take it.
-    is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
-    if not is_number or not abs(value) <= sys.float_info.max:
-        raise ConfigError(name, value, f"{name} is {reprlib.repr(value)}; it should be a number.")
-    if kind == "integer":
-        if value != int(value):
-            raise ConfigError(name, value, f"{name} is {value!r}; it should be a whole number.")
-        value = int(value)
-    else:
-        value = float(value)
-    if not rules["minimum"] <= value <= rules["maximum"]:
-        raise ConfigError(
-            name,
-            value,
-            f"{name} is {value:g}; it should be between {rules['minimum']:g} and {rules['maximum']:g}.",
-        )
-    return value

@@ -5,6 +5,7 @@ import errno
 from rendering import BadModel
 
 BAD_DATA, BAD_MODEL, BAD_CONFIG = "bad_data", "bad_model", "bad_config"
+BAD_CHECKPOINT = "bad_checkpoint"
 OUT_OF_MEMORY, DISK_FULL, NAN_LOSS, UNEXPECTED = "out_of_memory", "disk_full", "nan_loss", "unexpected"
 
 NO_SPACE = (errno.ENOSPC, errno.EDQUOT)
@@ -30,7 +31,7 @@ def explain(error: BaseException) -> EngineError:
         advice = "Choose a causal language model that is kept as safetensors and needs no code of its own."
         return EngineError(BAD_MODEL, str(error), advice)
     words = str(error).lower()
-    if isinstance(error, MemoryError) or any(part in words for part in MEMORY_WORDS):
+    if is_memory_error(error):
         return EngineError(
             OUT_OF_MEMORY,
             f"The memory of this machine is not enough: {_first_line(error)}",
@@ -47,6 +48,11 @@ def explain(error: BaseException) -> EngineError:
         f"Something unexpected happened: {type(error).__name__}: {_first_line(error)}",
         "The end of the log shows where. Trying again helps if the cause was passing.",
     )
+
+
+def is_memory_error(error: BaseException) -> bool:
+    """True for Python's, CUDA's and the CPU allocator's ways of saying that memory ran out."""
+    return isinstance(error, MemoryError) or any(part in str(error).lower() for part in MEMORY_WORDS)
 
 
 def _first_line(error: BaseException) -> str:

@@ -1,6 +1,7 @@
 """What this machine has: processors, memory, GPUs. No torch, so that the web process may ask."""
 
 import os
+import resource
 import shutil
 import subprocess
 from dataclasses import dataclass
@@ -51,6 +52,12 @@ def usable_cpus() -> int:
         if quota.isdigit() and period.isdigit():
             cpus = min(cpus, max(1, round(int(quota) / int(period))))
     return max(1, cpus)
+
+
+def peak_memory_of_process() -> int:
+    """The most memory that this process has taken at once, in bytes."""
+    # The kernel counts in KiB.
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
 
 def training_threads(parameters: int, cpus: int) -> int:

@@ -1,6 +1,5 @@
 """The base model, an adapter on it, and what both take: shared by every recipe. Imports torch when called."""
 
-import resource
 from pathlib import Path
 
 from rendering import Renderer
@@ -8,7 +7,7 @@ from rendering.model_facts import BaseModelFacts
 from training.engine.config import TrainingConfig
 from training.engine.errors import BAD_CONFIG, BAD_MODEL, EngineError
 from training.engine.estimate import activation_bytes
-from training.engine.hardware import read_hardware, usable_cpus
+from training.engine.hardware import peak_memory_of_process, read_hardware, usable_cpus
 
 # Recomputing activations costs a third of the speed, so only where they would take most of the memory.
 CHECKPOINTING_SHARE = 0.5
@@ -105,5 +104,4 @@ def peak_memory(device: str) -> int:
 
     if device == "cuda":
         return torch.cuda.max_memory_allocated()
-    # The kernel counts in KiB.
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    return peak_memory_of_process()

@@ -1,85 +1,307 @@
-"""Turns what the trainer does into events: each step, and the loss on the held-out rows."""
+"""What happens between two steps of a training: reports, checks, samples, checkpoints, pause, and the end.
+
+It knows nothing of how the steps are made: a recipe, or the callback of a library's trainer, calls `begin` once
+and `after_step` after each, and everything that it needs from the model it asks of a `Learner`.
+"""
 
 import math
 import time
+from array import array
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
 
-from transformers import TrainerCallback
-
-from training.engine.data import Example
+from training.engine.checkpoints import Snapshot, Tensors, part, part_of, write_checkpoint
+from training.engine.control import CHECKPOINT, PAUSE, Control, Paused
 from training.engine.errors import NAN_LOSS, EngineError
-from training.engine.plan import FittedPlan
 from training.engine.progress import Reporter
+from training.engine.randomness import Randomness
+
+COLUMNS = ("loss", "learning_rate", "grad_norm", "tokens", "tokens_per_second")
 
 
-class Watcher(TrainerCallback):
-    """Reports every step and checks `held_out` at step 0 (the base model), every `eval_steps`, and at the end.
+class Learner(Protocol):
+    """What is trained. `tokens_seen` counts all tokens so far, over all attempts."""
 
-    `trainer` is set once it exists. Raises EngineError (nan_loss) as soon as a loss is no number.
-    """
+    tokens_seen: int
+
+    def check(self) -> dict[str, Any]:
+        """`eval_loss`, `eval_rows` and what the method adds, over all held-out rows; empty without any.
+
+        Draws no random number.
+        """
+
+    def sample(self) -> list[dict[str, str]]:
+        """Answers of the model as it is now: `question`, `answer`, `expected`. Draws no random number."""
+
+    def memory_bytes(self) -> int:
+        """The most memory that was taken at once so far; cheap enough for every step."""
+
+    def adapter(self) -> Tensors:
+        """The adapter's weights, named as in PEFT's file."""
+
+    def write_adapter(self, directory: Path) -> None:
+        """Leaves adapter_model.safetensors and adapter_config.json in `directory`, and nothing else."""
+
+    def state(self) -> tuple[Tensors, dict[str, Any]]:
+        """(tensors, numbers) of everything else that the next step depends on, but for random generators."""
+
+
+@dataclass(frozen=True)
+class Rhythm:
+    """When what happens, in steps. `checkpoint_steps` None: at every check."""
+
+    total_steps: int
+    steps_per_epoch: int
+    eval_steps: int
+    learning_rate: float
+    checkpoint_steps: int | None = None
+    checkpoint_seconds: float = 600.0
+    early_stopping_checks: int | None = None
+
+    def is_check(self, step: int) -> bool:
+        return step % self.eval_steps == 0 or step == self.total_steps
+
+    def is_checkpoint(self, step: int) -> bool:
+        return step % (self.checkpoint_steps or self.eval_steps) == 0
+
+
+class Watcher:
+    """Follows one training from `begin` to `summary`. Without `checkpoints_dir` it writes no checkpoint."""
 
     def __init__(
-        self, reporter: Reporter, plan: FittedPlan, learning_rate: float, held_out: list[Example], budget: int
+        self,
+        *,
+        rhythm: Rhythm,
+        learner: Learner,
+        reporter: Reporter,
+        control: Control,
+        checkpoints_dir: str | Path | None,
     ):
+        self.rhythm = rhythm
+        self.learner = learner
         self.reporter = reporter
-        self.plan = plan
-        self.learning_rate = learning_rate
-        self.held_out = held_out
-        self.budget = budget
-        self.trainer = None
-        self.points: list[dict] = []
-        self.checks: list[dict] = []
-        self.begun = self.checking = 0.0
+        self.control = control
+        self.checkpoints_dir = Path(checkpoints_dir) if checkpoints_dir else None
+        self.step = 0
+        self.is_done = False
+        self.checks: list[dict[str, Any]] = []
+        self.best: dict[str, Any] | None = None
+        self.best_adapter: Tensors | None = None
+        self.history = {name: array("d") for name in COLUMNS}
+        self._seconds_before = 0.0
+        self._clock = _Clock(0, 0)
+        self._checkpoint_at = time.monotonic()
 
-    def on_train_begin(self, args, state, control, **kwargs):
-        self.check(0)
-        self.begun, self.checking = time.monotonic(), 0.0
+    # --- From the beginning, or from a checkpoint ---
 
-    def on_log(self, args, state, control, logs=None, **kwargs):
-        # The trainer logs once more at its very end, without a loss.
-        if "loss" not in logs:
-            return
-        step, loss = state.global_step, float(logs["loss"])
-        if not math.isfinite(loss):
-            raise EngineError(
-                NAN_LOSS,
-                f"The loss is no number any more at step {step} (learning rate {self.learning_rate:g}).",
-                "Lower the learning rate, to a tenth say, and look for empty or very odd examples.",
-            )
-        spent = time.monotonic() - self.begun
-        point = {
-            "step": step,
-            "epoch": round(state.epoch, 4),
-            "loss": loss,
-            "learning_rate": float(logs["learning_rate"]),
-            "grad_norm": float(logs["grad_norm"]),
-            "tokens": self.trainer.tokens_seen,
-            "tokens_per_second": round(self.trainer.tokens_seen / max(1e-9, spent - self.checking), 1),
-            "eta_seconds": round(spent / step * (self.plan.total_steps - step), 1),
+    def restore(self, snapshot: Snapshot) -> None:
+        """Takes up the counters of a checkpoint, and its random generators with them at `begin`."""
+        own = part_of("watcher", snapshot.numbers)
+        self.step, self.is_done = snapshot.step, own["is_done"]
+        self.checks, self.best, self._seconds_before = own["checks"], own["best"], own["seconds"]
+        self.best_adapter = snapshot.best
+        if self.best and self.best["step"] == snapshot.step:
+            self.best_adapter = snapshot.adapter
+        for name, values in part_of("history", snapshot.tensors).items():
+            self.history[name] = array("d", values.tolist())
+        self._randomness = Randomness(
+            part_of("random", snapshot.numbers), part_of("random", snapshot.tensors)
+        )
+
+    def begin(self) -> None:
+        """To be called when everything stands and the next thing is a step."""
+        if self.step == 0:
+            self._check(0)
+        else:
+            self._randomness.restore()
+        self._clock = _Clock(self.step, self.learner.tokens_seen)
+        self._checkpoint_at = time.monotonic()
+
+    # --- After each step ---
+
+    def after_step(self, loss: float, learning_rate: float, grad_norm: float, **extra: Any) -> bool:
+        """Reports the step that was just made and does what is due; True if it was the last.
+
+        `extra` is what the method adds to the event. Raises EngineError (nan_loss) if a number is none, and
+        Paused after a pause was asked for and everything is on disk.
+        """
+        self.step += 1
+        self._refuse_nan(loss, grad_norm)
+        self._report_step(loss, learning_rate, grad_norm, extra)
+        is_best = self.rhythm.is_check(self.step) and self._check(self.step)
+        self.is_done = self.step >= self.rhythm.total_steps or self._is_stuck()
+        asked = self.control.take()
+        is_pause = PAUSE in asked and not self.is_done
+        if reason := self._reason_to_write(asked, is_best=is_best, is_pause=is_pause):
+            self._write_checkpoint(reason)
+        if is_pause:
+            self.reporter.report("paused", step=self.step)
+            raise Paused(f"paused at step {self.step}")
+        return self.is_done
+
+    def _refuse_nan(self, loss: float, grad_norm: float) -> None:
+        for what, value in (("loss", loss), ("gradient", grad_norm)):
+            if not math.isfinite(value):
+                rate = f"{self.rhythm.learning_rate:g}"
+                raise EngineError(
+                    NAN_LOSS,
+                    f"The {what} is no number any more at step {self.step} (learning rate {rate}).",
+                    "Lower the learning rate, to a tenth say, and look for empty or very odd examples.",
+                )
+
+    def _report_step(
+        self, loss: float, learning_rate: float, grad_norm: float, extra: dict[str, Any]
+    ) -> None:
+        tokens = self.learner.tokens_seen
+        values = (loss, learning_rate, grad_norm, tokens, self._clock.tokens_per_second(tokens))
+        for name, value in zip(COLUMNS, values, strict=True):
+            self.history[name].append(value)
+        self.reporter.report(
+            "step",
+            step=self.step,
+            epoch=self._epoch(self.step),
+            **dict(zip(COLUMNS, values, strict=True)),
+            eta_seconds=self._clock.eta_seconds(self.step, self.rhythm.total_steps),
+            memory_bytes=self.learner.memory_bytes(),
+            **extra,
+        )
+
+    def _epoch(self, step: int) -> float:
+        return round(step / self.rhythm.steps_per_epoch, 4)
+
+    def _check(self, step: int) -> bool:
+        """Measures and reports the held-out rows and samples; True if no check was better. Step 0 is none's best."""
+        begun = time.monotonic()
+        found = self.learner.check()
+        if found:
+            self.checks.append({"step": step, **found})
+            self.reporter.report("evaluated", **self.checks[-1])
+        if samples := self.learner.sample():
+            self.reporter.report("sampled", step=step, samples=samples)
+        self._clock.leave_out(time.monotonic() - begun)
+        if not found or step == 0 or (self.best and found["eval_loss"] >= self.best["eval_loss"]):
+            return False
+        self.best = self.checks[-1]
+        self.best_adapter = {
+            name: tensor.detach().cpu().clone() for name, tensor in self.learner.adapter().items()
         }
-        self.points.append(point)
-        self.reporter.report("step", **point)
-        if step % self.plan.eval_steps == 0 or step == self.plan.total_steps:
-            self.check(step)
+        return True
 
-    def check(self, step: int) -> None:
-        """Measures and reports the held-out loss, if any rows are held out."""
-        if not self.held_out:
+    def _is_stuck(self) -> bool:
+        """True, and said so, if the held-out loss has not fallen for as many checks as were allowed."""
+        allowed = self.rhythm.early_stopping_checks
+        if not allowed or not self.best or not self.rhythm.is_check(self.step):
+            return False
+        since = sum(check["step"] > self.best["step"] for check in self.checks)
+        if since < allowed or self.step >= self.rhythm.total_steps:
+            return False
+        checks = "check" if since == 1 else f"{since} checks"
+        self.reporter.report(
+            "early_stopped",
+            step=self.step,
+            best_step=self.best["step"],
+            message=f"The held-out loss has not fallen for {checks}, so training stopped at step {self.step}. "
+            f"What it had learned by step {self.best['step']} is kept.",
+        )
+        return True
+
+    # --- Checkpoints ---
+
+    def _reason_to_write(self, asked: set[str], *, is_best: bool, is_pause: bool) -> str:
+        is_late = time.monotonic() - self._checkpoint_at >= self.rhythm.checkpoint_seconds
+        reasons = {
+            "pause": is_pause,
+            "end": self.is_done,
+            "asked": CHECKPOINT in asked,
+            "best": is_best,
+            "interval": is_late or self.rhythm.is_checkpoint(self.step),
+        }
+        return next((reason for reason, holds in reasons.items() if holds), "")
+
+    def _write_checkpoint(self, reason: str) -> None:
+        if self.checkpoints_dir is None:
             return
         begun = time.monotonic()
-        loss = self.trainer.held_out_loss(self.held_out, self.budget)
-        self.checking += time.monotonic() - begun
-        self.checks.append({"step": step, "eval_loss": loss, "eval_rows": len(self.held_out)})
-        self.reporter.report("evaluated", **self.checks[-1])
+        written = write_checkpoint(self.checkpoints_dir, self._snapshot(), self.learner.write_adapter)
+        self._checkpoint_at = time.monotonic()
+        self._clock.leave_out(self._checkpoint_at - begun)
+        checked = self.checks[-1] if self.checks and self.checks[-1]["step"] == self.step else {}
+        self.reporter.report(
+            "checkpoint",
+            step=self.step,
+            path=str(written.path),
+            size_bytes=written.size_bytes,
+            eval_loss=checked.get("eval_loss"),
+            is_best=bool(self.best) and self.best["step"] == self.step,
+            reason=reason,
+        )
 
-    def summary(self, seconds: float) -> dict:
+    def _snapshot(self) -> Snapshot:
+        import torch
+
+        tensors, numbers = self.learner.state()
+        randomness = Randomness.now()
+        own = {"is_done": self.is_done, "checks": self.checks, "best": self.best, "seconds": self.seconds}
+        history = {name: torch.tensor(values, dtype=torch.float64) for name, values in self.history.items()}
+        return Snapshot(
+            step=self.step,
+            adapter={},
+            tensors=tensors | part("random", randomness.tensors) | part("history", history),
+            numbers=numbers | part("random", randomness.numbers) | part("watcher", own),
+            best=self.best_adapter if self.best and self.best["step"] != self.step else None,
+        )
+
+    # --- The end ---
+
+    @property
+    def seconds(self) -> float:
+        """Time spent on training, over all attempts, checks and checkpoints included."""
+        return round(self._seconds_before + self._clock.spent(), 2)
+
+    @property
+    def best_step(self) -> int:
+        """The step whose adapter is kept: the one with the lowest held-out loss, the last where none is measured."""
+        return self.best["step"] if self.best else self.step
+
+    def summary(self) -> dict[str, Any]:
         """What `finished` says, with every step and check as `history`; `train_loss` is that of the last epoch."""
-        last = [point["loss"] for point in self.points[-self.plan.steps_per_epoch :]]
+        last = self.history["loss"][-self.rhythm.steps_per_epoch :]
+        rows = zip(*self.history.values(), strict=True)
+        steps = [
+            {"step": step, "epoch": self._epoch(step), **dict(zip(COLUMNS, row, strict=True))}
+            for step, row in enumerate(rows, start=1)
+        ]
         return {
-            "steps": self.points[-1]["step"],
-            "tokens": self.trainer.tokens_seen,
-            "seconds": round(seconds, 2),
+            "steps": self.step,
+            "tokens": self.learner.tokens_seen,
+            "seconds": self.seconds,
             "eval_loss_base": self.checks[0]["eval_loss"] if self.checks else None,
-            "eval_loss": self.checks[-1]["eval_loss"] if self.checks else None,
+            "eval_loss": self.best["eval_loss"] if self.best else None,
+            "best_step": self.best_step,
             "train_loss": sum(last) / len(last),
-            "history": {"steps": self.points, "evaluations": self.checks},
+            "history": {"steps": steps, "evaluations": self.checks},
         }
+
+
+class _Clock:
+    """Speed and time to go of this attempt, from the step and the tokens at which it began."""
+
+    def __init__(self, step: int, tokens: int):
+        self._step = step
+        self._tokens = tokens
+        self._begun = time.monotonic()
+        self._left_out = 0.0
+
+    def leave_out(self, seconds: float) -> None:
+        """Such a time was not spent on steps."""
+        self._left_out += seconds
+
+    def spent(self) -> float:
+        return time.monotonic() - self._begun
+
+    def tokens_per_second(self, tokens: int) -> float:
+        return round((tokens - self._tokens) / max(1e-9, self.spent() - self._left_out), 1)
+
+    def eta_seconds(self, step: int, total: int) -> float:
+        return round(self.spent() / max(1, step - self._step) * (total - step), 1)

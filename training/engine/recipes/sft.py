@@ -9,6 +9,7 @@ from typing import Any
 from rendering import Renderer, RenderError
 from rendering.model_facts import read_model_facts
 from training.engine.config import TrainingConfig
+from training.engine.control import Control
 from training.engine.data import Examples, read_examples
 from training.engine.errors import BAD_MODEL, EngineError
 from training.engine.hardware import training_threads, usable_cpus
@@ -29,7 +30,7 @@ from training.engine.progress import Reporter
 PLACES_NAMED = 10
 
 
-def run(run: dict[str, Any], config: TrainingConfig, reporter: Reporter) -> None:
+def run(run: dict[str, Any], config: TrainingConfig, reporter: Reporter, control: Control) -> None:
     """Trains and reports from `started` to `finished`.
 
     `run` is what RUN.json holds. Raises EngineError for whatever a person can mend; other errors are ours.
@@ -69,8 +70,8 @@ def run(run: dict[str, Any], config: TrainingConfig, reporter: Reporter) -> None
 
     # 3. Build the trainer around them.
     from training.engine.batches import Steps
+    from training.engine.sft_watcher import Watcher
     from training.engine.trainer import StepTrainer
-    from training.engine.watcher import Watcher
 
     watcher = Watcher(reporter, plan, config.learning_rate, examples.held_out, budget)
     trainer = StepTrainer(

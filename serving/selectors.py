@@ -12,7 +12,7 @@ from base_models.models import BaseModel
 from datasets_app.models import DatasetVersion
 from datasets_app.reference_rows import first_rows
 from datasets_app.sources import SourceError
-from training.models import Adapter
+from training.models import Adapter, Checkpoint
 
 logger = logging.getLogger(__name__)
 SUGGESTIONS = 4
@@ -36,8 +36,18 @@ def adapters_for(user):
 
 
 def adapter_or_404(user, adapter_id) -> Adapter:
-    adapters = Adapter.objects.select_related("base_model", "dataset_version")
+    adapters = Adapter.objects.select_related("base_model", "dataset_version", "job")
     return owned_or_404(adapters, user, pk=adapter_id)
+
+
+def checkpoint_or_404(user, job_id, step: int) -> Checkpoint:
+    checkpoints = Checkpoint.objects.select_related("job__base_model", "job__dataset_version")
+    return owned_or_404(checkpoints, user, job_id=job_id, step=step)
+
+
+def last_adapter_of(job_id) -> Adapter | None:
+    """What the job left at its end; nothing while it is at work."""
+    return Adapter.objects.filter(job_id=job_id, step__isnull=True).first()
 
 
 def suggested_prompts(version: DatasetVersion, count: int = SUGGESTIONS) -> list[str]:

@@ -14,7 +14,8 @@ from serving import selectors
 from serving.backends.base import AdapterFiles, Backend, Delta, Target
 from serving.backends.registry import BACKENDS
 from serving.protocol import ApiError, ChatRequest, is_unicode, model_not_found
-from training.models import Adapter
+from training.checkpoint_files import CheckpointUnusable, adapter_directory
+from training.models import Adapter, Checkpoint
 
 
 async def resolve_model(*, user, model_id: str) -> Target:
@@ -40,11 +41,7 @@ def base_target(base_model: BaseModel) -> Target:
 async def adapter_target(adapter: Adapter) -> Target:
     """`adapter` comes with its `base_model`. Fetches and unpacks its files where they are not here yet."""
     base_model = adapter.base_model
-    if not base_model.is_on_this_machine:
-        raise ApiError(
-            f"The adapter {adapter.model_id} needs its base model {base_model.name}, which is not on this machine.",
-            status=400, param="model", code="base_model_not_here",
-        )  # fmt: skip
+    check_base_is_here(base_model, adapter.model_id)
     path = await asyncio.to_thread(files.local_directory, adapter.directory_sha256)
     return Target(
         model_id=adapter.model_id,
@@ -57,6 +54,32 @@ async def adapter_target(adapter: Adapter) -> Target:
             "dataset-version": str(adapter.dataset_version_id),
         },
     )
+
+
+async def checkpoint_target(checkpoint: Checkpoint) -> Target:
+    """`checkpoint` comes with its job and base model. Takes its adapter out where that is not done yet."""
+    job = checkpoint.job
+    model_id = f"checkpoint:{job.pk}:{checkpoint.step}"
+    check_base_is_here(job.base_model, model_id)
+    try:
+        path = await asyncio.to_thread(adapter_directory, checkpoint)
+    except CheckpointUnusable as problem:
+        raise ApiError(str(problem), status=409, code="checkpoint_unusable") from problem
+    return Target(
+        model_id=model_id,
+        base_name=job.base_model.name,
+        base_path=job.base_model.path,
+        adapter=AdapterFiles(model_id, path),
+        lineage={"job": str(job.pk), "step": str(checkpoint.step)},
+    )
+
+
+def check_base_is_here(base_model: BaseModel, model_id: str) -> None:
+    if not base_model.is_on_this_machine:
+        raise ApiError(
+            f"The adapter {model_id} needs its base model {base_model.name}, which is not on this machine.",
+            status=400, param="model", code="base_model_not_here",
+        )  # fmt: skip
 
 
 def stream_answer(*, target: Target, request: ChatRequest) -> AsyncIterator[Delta]:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 import logging
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import aclosing
+from functools import partial
 
 from asgiref.sync import sync_to_async
 from django.contrib.auth.decorators import login_required
@@ -16,9 +17,11 @@ from django.urls import reverse
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET, require_POST
 
+from base_models.models import BaseModel
+from datasets_app.models import DatasetVersion
 from serving import selectors, services
+from serving.backends.base import Target
 from serving.protocol import ApiError, ChatRequest
-from training.models import Adapter
 
 log = logging.getLogger(__name__)
 
@@ -30,70 +33,133 @@ MOST_PIECES = 600
 @login_required
 @require_GET
 def compare(request, adapter_id):
-    return render(request, "serving/compare.html", _compare_context(request, adapter_id))
+    return render(request, "serving/compare.html", _adapter_context(request, adapter_id))
 
 
 @login_required
 @require_GET
 def compare_part(request, adapter_id):
     """The same as a fragment, for pages that do not know this app, such as that of a finished job."""
-    return render(request, "serving/_compare.html", _compare_context(request, adapter_id))
+    return render(request, "serving/_compare.html", _adapter_context(request, adapter_id))
+
+
+@login_required
+@require_GET
+def compare_checkpoint(request, job_id, step):
+    """A checkpoint on trial, also while its job goes on; beside what the job left, where it has ended."""
+    checkpoint = selectors.checkpoint_or_404(request.user, job_id, step)
+    job = checkpoint.job
+    context = _compare_context(request, job.dataset_version, job.base_model) | {
+        "trained_name": job.name,
+        "job_id": job.pk,
+        "tuned_name": job.name,
+        "tuned_word": _step_name(step),
+        "base_url": reverse("serving:checkpoint-answer-base", args=[job.pk, step]),
+        "tuned_url": reverse("serving:checkpoint-answer-tuned", args=[job.pk, step]),
+        "keep_url": reverse("training:checkpoint-keep", args=[job.pk, step]),
+    }
+    return render(request, "serving/compare.html", context | _end_column(job.pk))
 
 
 @login_required
 @require_POST
 async def answer_base(request, adapter_id):
     """Server-sent events: `{"delta"}` …, then `{"done": true, "words", "seconds"}` or `{"error"}`."""
-    return await _answer(request, adapter_id, is_tuned=False)
+    adapter = await sync_to_async(selectors.adapter_or_404)(await request.auser(), adapter_id)
+    return await _answer(request, adapter.dataset_version, partial(_base, adapter.base_model))
 
 
 @login_required
 @require_POST
 async def answer_tuned(request, adapter_id):
     """As `answer_base`, from the adapter."""
-    return await _answer(request, adapter_id, is_tuned=True)
+    adapter = await sync_to_async(selectors.adapter_or_404)(await request.auser(), adapter_id)
+    return await _answer(request, adapter.dataset_version, partial(services.adapter_target, adapter))
 
 
-def _compare_context(request, adapter_id) -> dict:
+@login_required
+@require_POST
+async def answer_checkpoint_base(request, job_id, step):
+    checkpoint = await sync_to_async(selectors.checkpoint_or_404)(await request.auser(), job_id, step)
+    return await _answer(request, checkpoint.job.dataset_version, partial(_base, checkpoint.job.base_model))
+
+
+@login_required
+@require_POST
+async def answer_checkpoint_tuned(request, job_id, step):
+    """As `answer_base`, from the checkpoint."""
+    checkpoint = await sync_to_async(selectors.checkpoint_or_404)(await request.auser(), job_id, step)
+    return await _answer(
+        request, checkpoint.job.dataset_version, partial(services.checkpoint_target, checkpoint)
+    )
+
+
+def _adapter_context(request, adapter_id) -> dict:
     adapter = selectors.adapter_or_404(request.user, adapter_id)
-    prompts = selectors.suggested_prompts(adapter.dataset_version)
-    return {
-        "adapter": adapter,
-        "base_model": adapter.base_model,
+    context = _compare_context(request, adapter.dataset_version, adapter.base_model) | {
+        "trained_name": adapter.job.name,
+        "job_id": adapter.job_id,
+        "tuned_name": adapter.name,
         "base_url": reverse("serving:answer-base", args=[adapter.pk]),
         "tuned_url": reverse("serving:answer-tuned", args=[adapter.pk]),
+        "here": reverse("serving:compare", args=[adapter.pk]),
+    }
+    if adapter.step is None:
+        return context
+    return context | {"tuned_word": _step_name(adapter.step)} | _end_column(adapter.job_id)
+
+
+def _compare_context(request, version: DatasetVersion, base_model: BaseModel) -> dict:
+    prompts = selectors.suggested_prompts(version)
+    return {
+        "base_model": base_model,
+        "here": request.path,
         "suggested_prompts": prompts,
-        "instruction": selectors.shared_instruction(adapter.dataset_version),
+        "instruction": selectors.shared_instruction(version),
         "prompt": request.GET.get("prompt", "")[:LONGEST_PROMPT] or (prompts[0] if prompts else ""),
     }
 
 
-async def _answer(request, adapter_id, *, is_tuned: bool):
-    user = await request.auser()
-    adapter = await sync_to_async(selectors.adapter_or_404)(user, adapter_id)
+def _end_column(job_id) -> dict:
+    """A third answer beside that of a checkpoint: from what its job left at its end, if it has one."""
+    last = selectors.last_adapter_of(job_id)
+    if last is None:
+        return {}
+    return {"end_name": last.name, "end_url": reverse("serving:answer-tuned", args=[last.pk])}
+
+
+def _step_name(step: int) -> str:
+    return _("Step %(step)s") % {"step": step}
+
+
+async def _base(base_model: BaseModel) -> Target:
+    return services.base_target(base_model)
+
+
+async def _answer(request, version: DatasetVersion, find: Callable[[], Awaitable[Target]]):
+    """Streams the answer of the target that `find` brings, to the question in the request."""
     prompt = request.POST.get("prompt", "").strip()
     if not 0 < len(prompt) <= LONGEST_PROMPT:
         return HttpResponseBadRequest(
             _("A question has 1 to %(most)d characters; this one has %(count)d.")
             % {"most": LONGEST_PROMPT, "count": len(prompt)}
         )
-    instruction = await sync_to_async(selectors.shared_instruction)(adapter.dataset_version)
+    instruction = await sync_to_async(selectors.shared_instruction)(version)
     return StreamingHttpResponse(
-        _events(adapter, prompt, instruction, is_tuned=is_tuned),
+        _events(find, prompt, instruction),
         content_type="text/event-stream; charset=utf-8",
         headers={"Cache-Control": "no-cache", "X-Accel-Buffering": "no"},
     )
 
 
-async def _events(adapter: Adapter, prompt: str, instruction: str, *, is_tuned: bool) -> AsyncIterator[str]:
+async def _events(find: Callable[[], Awaitable[Target]], prompt: str, instruction: str) -> AsyncIterator[str]:
     yield ": the model may have to be loaded first\n\n"
-    started, text, pieces = None, "", 0
+    started, text, pieces, name = None, "", 0, "a model"
     try:
-        target = (
-            await services.adapter_target(adapter) if is_tuned else services.base_target(adapter.base_model)
-        )
-        # Greedy, so that the two differ only by what was learned and the same question gets the same answer.
-        request = ChatRequest(model=target.model_id, messages=_messages(prompt, instruction), temperature=0)
+        target = await find()
+        name = target.model_id
+        # Greedy, so that they differ only by what was learned and the same question gets the same answer.
+        request = ChatRequest(model=name, messages=_messages(prompt, instruction), temperature=0)
         async with aclosing(services.stream_answer(target=target, request=request)) as deltas:
             async for delta in deltas:
                 # Loading the model is not part of answering.
@@ -106,7 +172,7 @@ async def _events(adapter: Adapter, prompt: str, instruction: str, *, is_tuned: 
                     yield _event({"delta": " …"})
                     break
     except ApiError as error:
-        log.warning("no answer from %s: %s", adapter.model_id if is_tuned else adapter.base_model, error)
+        log.warning("no answer from %s: %s", name, error)
         yield _event({"error": _plain(error)})
         return
     seconds = round(time.monotonic() - started, 2) if started else 0

@@ -22,7 +22,7 @@ from datasets_app.sources import SourceChanged, SourceError
 from training import leases
 from training.child import EngineChild
 from training.feeding import FeedFailed, RowFeed
-from training.models import Adapter, Attempt, Status, TrainingJob, new_model_id
+from training.models import Adapter, Attempt, Status, TrainingJob, model_id_of
 from training.recording import Recorder
 
 logger = logging.getLogger(__name__)
@@ -228,7 +228,7 @@ def keep_adapter(attempt: Attempt, ending: dict, child: EngineChild) -> None:
         Adapter.objects.create(
             owner=job.owner,
             name=job.name,
-            model_id=new_model_id(job.base_model, job.owner, job.name),
+            model_id=model_id_of(job),
             job=job,
             dataset_version=job.dataset_version,
             base_model=job.base_model,

@@ -6,9 +6,7 @@ from typing import Any
 from django.urls import reverse
 
 from datasets_app.learners import Learner
-from training.models import Adapter, Plan, Status, TrainingJob
-
-AT_WORK = (Status.QUEUED, Status.RUNNING)
+from training.models import UNFINISHED, Adapter, Plan, TrainingJob
 
 
 def learners_of(version_ids: Iterable[Any]) -> list[Learner]:
@@ -18,7 +16,12 @@ def learners_of(version_ids: Iterable[Any]) -> list[Learner]:
     return [
         *(
             Learner(
-                "job", str(job.pk), job.name, job_url(job.pk), job.dataset_version_id, job.status in AT_WORK
+                "job",
+                str(job.pk),
+                job.name,
+                job_url(job.pk),
+                job.dataset_version_id,
+                job.status in UNFINISHED,
             )
             for job in jobs.only("name", "status", "dataset_version_id")
         ),

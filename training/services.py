@@ -172,17 +172,36 @@ def retry_job(*, job: TrainingJob) -> TrainingJob:
 
 
 def delete_job(*, job: TrainingJob) -> None:
-    """Deletes an ended job and what it learned. Raises `DeleteRefused` while it waits or runs."""
+    """Deletes an ended job and all adapters that it left.
+
+    Raises `DeleteRefused` while it waits or runs, or while another training goes on from what it learned.
+    """
     with transaction.atomic():
         job = TrainingJob.objects.select_for_update().get(pk=job.pk)
         if not job.has_ended:
             raise DeleteRefused(_("%(name)s is still at work; stop it first.") % {"name": job.name})
+        refuse_continued(job.adapters.all())
         hashes = list(Adapter.objects.filter(job=job).values_list("directory_sha256", flat=True))
         Adapter.objects.filter(job=job).delete()
         version = job.dataset_version
         job.delete()
         delete_mark(version=version)
         transaction.on_commit(partial(delete_unused_directories, hashes))
+
+
+def refuse_continued(adapters) -> None:
+    """Raises `DeleteRefused` if another training began with one of these adapters, and names both."""
+    later = (
+        TrainingJob.objects.filter(start_adapter__in=adapters)
+        .select_related("start_adapter")
+        .order_by("created_at")
+        .first()
+    )
+    if later:
+        raise DeleteRefused(
+            _("%(later)s goes on from %(name)s, so that stays; delete %(later)s first.")
+            % {"later": later.name, "name": later.start_adapter.name}
+        )
 
 
 def delete_unused_directories(hashes: list[str]) -> None:

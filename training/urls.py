@@ -1,6 +1,6 @@
 from django.urls import path
 
-from training.views import home, jobs, plans
+from training.views import checkpoints, home, jobs, plans
 
 app_name = "training"
 urlpatterns = [
@@ -20,10 +20,18 @@ urlpatterns = [
     path("training/<uuid:job_id>/cancel/", jobs.cancel_job, name="job-cancel"),
     path("training/<uuid:job_id>/retry/", jobs.retry_job, name="job-retry"),
     path("training/<uuid:job_id>/delete/", jobs.delete_job, name="job-delete"),
+    path("training/<uuid:job_id>/checkpoints/", checkpoints.checkpoint_list, name="checkpoint-list"),
+    path(
+        "training/<uuid:job_id>/checkpoints/<int:step>/keep/",
+        checkpoints.keep_checkpoint,
+        name="checkpoint-keep",
+    ),
+    path("training/<uuid:job_id>/samples/", checkpoints.sample_list, name="sample-list"),
     path("training/of-dataset/<uuid:dataset_id>/", jobs.jobs_of_dataset, name="jobs-of-dataset"),
     path(
         "training/of-dataset/<uuid:dataset_id>/lineage/", jobs.lineage_of_dataset, name="lineage-of-dataset"
     ),
     path("adapters/", jobs.adapter_list, name="adapter-list"),
     path("adapters/<uuid:adapter_id>/download/", jobs.download_adapter, name="adapter-download"),
+    path("adapters/<uuid:adapter_id>/delete/", checkpoints.delete_adapter, name="adapter-delete"),
 ]

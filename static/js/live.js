@@ -80,6 +80,16 @@ function keepOpen(path, { isShown = false } = {}) {
   connect();
 }
 
+// Folds with an id that were open stay open when the fragment around them is read again.
+const openFolds = new WeakMap();
+document.addEventListener("htmx:beforeSwap", (event) => {
+  const { target } = event.detail;
+  openFolds.set(target, [...target.querySelectorAll("details[id][open]")].map((fold) => fold.id));
+});
+document.addEventListener("htmx:afterSwap", (event) => {
+  for (const id of openFolds.get(event.detail.target) ?? []) document.getElementById(id)?.setAttribute("open", "");
+});
+
 if (document.body.dataset.noticesUrl) keepOpen(document.body.dataset.noticesUrl);
 for (const path of new Set([...document.querySelectorAll("[data-live-url]")].map((node) => node.dataset.liveUrl))) {
   keepOpen(path, { isShown: true });

@@ -16,7 +16,7 @@ from datasets_app.services import begin_upload, create_connection, make_share_li
 from tests.common.routes import Route, routes
 from tests.training.factories import make_adapter, make_version
 from training import queueing, services
-from training.models import Plan
+from training.models import Checkpoint, Plan
 
 pytestmark = pytest.mark.django_db(transaction=True)
 SECRET = "Alices-very-own-thing"
@@ -37,6 +37,7 @@ def house(alice, monkeypatch, tmp_path):
     plan = Plan.objects.create(owner=alice, name=SECRET, dataset_version=version, base_model=base_model)
     job = services.start_job(owner=alice, name=SECRET, dataset_version=version, base_model=base_model)
     adapter = make_adapter(job, tmp_path)
+    Checkpoint.objects.create(job=job, token=1, step=3, directory_sha256="0" * 64, reason="interval")
     notice = Notice.objects.create(owner=alice, text=SECRET, url="/")
     connection = create_connection(owner=alice, name=SECRET, kind="hf", credentials={"token": SECRET})
     imported = begin_upload(owner=alice, length=10, file_name=SECRET)
@@ -51,7 +52,7 @@ def house(alice, monkeypatch, tmp_path):
         "adapter_id": adapter.pk, "notice_id": notice.pk, "token_id": token.public_id, "public_id": token.public_id,
         "number": version.number, "model_id": adapter.model_id, "name": "tiny", "format": "json", "key": "x",
         "link_id": link.pk, "token": "no-such-token", "review_id": star.pk, "api-gold-star": star.pk,
-        "uidb36": "x", "path": "x", "file_path": "x", "index": 0, "make": "filter",
+        "uidb36": "x", "path": "x", "file_path": "x", "index": 0, "make": "filter", "step": 3,
         "api-job": job.pk, "api-adapter": adapter.pk, "api-dataset": version.dataset_id,
         "connection_id": connection.pk, "api-connection": connection.pk,
         "import_id": imported.pk, "api-import": imported.pk, "api-upload": imported.pk,

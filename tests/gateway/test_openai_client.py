@@ -1,6 +1,7 @@
 """The official client against a live server: what it lists, what it streams, how it is refused."""
 
 import json
+import shutil
 import time
 import urllib.error
 import urllib.request
@@ -15,6 +16,8 @@ from serving.backends.base import AnswerBroke, Delta
 from serving.backends.embedded import EmbeddedBackend
 from serving.protocol import ApiError
 from tests.gateway.conftest import client_for
+from tests.training.factories import make_checkpoint
+from training.keeping import keep_checkpoint
 
 HELLO = [{"role": "user", "content": "Hello, who are you?"}]
 SHORT = {"messages": HELLO, "max_tokens": 12, "temperature": 0}
@@ -247,3 +250,18 @@ def test_a_fault_of_ours_is_an_error_object_without_its_insides(alices, base_mod
     assert caught.value.type == "server_error"
     assert "embedded" not in caught.value.message
     assert caught.value.response.headers["x-request-id"] in caught.value.message
+
+
+def test_a_kept_checkpoint_answers_by_its_own_id(alices, mallorys, adapter, tiny, tmp_path):
+    shutil.copytree(tiny["two"], tmp_path / "step-2")
+    make_checkpoint(adapter.job, tmp_path / "step-2", step=2)
+    kept = keep_checkpoint(job=adapter.job, step=2)
+    assert kept.model_id == f"{adapter.model_id}:ckpt-step-2"
+    assert kept.model_id in [model.id for model in alices.models.list()]
+    texts = [
+        alices.chat.completions.create(model=name, **SHORT).choices[0].message.content
+        for name in (adapter.model_id, kept.model_id)
+    ]
+    assert all(texts) and texts[0] != texts[1]
+    with pytest.raises(openai.NotFoundError):
+        mallorys.chat.completions.create(model=kept.model_id, **SHORT)

@@ -3,7 +3,6 @@
 import json
 
 import pytest
-from asgiref.sync import async_to_sync
 from django.test import AsyncClient
 from django.urls import reverse
 
@@ -11,6 +10,7 @@ from apex.common import files
 from serving import selectors
 from serving.backends.embedded import EmbeddedBackend
 from tests.serving.factories import make_adapter_row, make_base_model
+from tests.serving.streams import read_stream
 
 
 @pytest.fixture
@@ -32,15 +32,7 @@ def ask(user, name, adapter, prompt):
     """(status, events) of one stream."""
     client = AsyncClient()
     client.force_login(user)
-
-    async def run():
-        response = await client.post(reverse(f"serving:{name}", args=[adapter.pk]), {"prompt": prompt})
-        if response.status_code != 200:
-            return response.status_code, []
-        body = b"".join([part async for part in response]).decode()
-        return 200, [json.loads(line[6:]) for line in body.split("\n\n") if line.startswith("data: ")]
-
-    return async_to_sync(run)()
+    return read_stream(client, reverse(f"serving:{name}", args=[adapter.pk]), prompt)
 
 
 def test_the_page_and_the_fragment_name_both_and_suggest_questions(alice_client, adapter):

@@ -6,7 +6,7 @@ from apex.common import files
 from datasets_app.models import Dataset, DatasetVersion, MadeBy
 from training.metrics.packing import gather
 from training.metrics.store import MetricWriter
-from training.models import Adapter, Status, TrainingJob, new_model_id
+from training.models import Adapter, Checkpoint, Status, TrainingJob, new_model_id
 
 
 def make_version(owner, name="Letters", rows=10, held_out=2) -> DatasetVersion:
@@ -61,3 +61,24 @@ def make_adapter(job: TrainingJob, tmp_path) -> Adapter:
 def make_metrics(job: TrainingJob, rows: list[dict]) -> None:
     """Metrics as a worker writes them: `[{"step": 1, "loss": 2.0}, …]`."""
     MetricWriter(job.pk).write(gather(rows))
+
+
+def make_checkpoint(job: TrainingJob, folder, step: int, **values) -> Checkpoint:
+    """A stored checkpoint as an engine writes it: the adapter's two files beside the optimiser's.
+
+    `folder` may hold a real adapter already; else it gets files that only look like one.
+    """
+    folder.mkdir(exist_ok=True)
+    for name, content in {
+        "adapter_model.safetensors": f"weights of step {step}",
+        "adapter_config.json": json.dumps({"base_model_name_or_path": "/a/place/of/this/machine"}),
+        "optimizer.safetensors": "moments",
+        "manifest.json": "{}",
+    }.items():
+        if not (folder / name).exists():
+            (folder / name).write_text(content)
+    stored = files.put_directory(folder)
+    return Checkpoint.objects.create(
+        job=job, token=1, step=step, directory_sha256=stored.sha256, size_bytes=stored.size, reason="interval",
+        **values,
+    )  # fmt: skip

@@ -29,5 +29,7 @@ def test_every_kind_of_a_jobs_history_is_in_the_api_guide():
     kinds = [f"job.{status}" for status in ("queued", "started", *ENDED)] + [
         "training.started",
         "training.log",
+        "checkpoint.kept",
+        "checkpoint.let_go",
     ]
     assert [kind for kind in kinds if f"| `{kind}` |" not in text] == []

@@ -4,7 +4,7 @@ from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
-from training.models import Adapter, JobEvent, TrainingJob
+from training.models import Adapter, Checkpoint, JobEvent, Sample, TrainingJob
 
 
 class JobSerializer(serializers.ModelSerializer):
@@ -110,6 +110,36 @@ class MetricSerializer(serializers.Serializer):
         return {name: row.get(name) for name in self.fields} | row
 
 
+class CheckpointSerializer(serializers.ModelSerializer):
+    """Its context holds `kept`: step → the adapter that was made of it."""
+
+    adapter = serializers.SerializerMethodField(help_text="UUID of the adapter that it was kept as, or null.")
+
+    class Meta:
+        model = Checkpoint
+        fields = [
+            "step",
+            "eval_loss",
+            "size_bytes",
+            "is_best",
+            "is_damaged",
+            "reason",
+            "created_at",
+            "adapter",
+        ]
+        read_only_fields = fields
+
+    @extend_schema_field(OpenApiTypes.UUID)
+    def get_adapter(self, checkpoint) -> str | None:
+        return self.context["kept"].get(checkpoint.step)
+
+
+class SampleSerializer(serializers.ModelSerializer):
+    class Meta:
+        model = Sample
+        fields = ["step", "position", "question", "answer", "expected"]
+
+
 class AdapterSerializer(serializers.ModelSerializer):
     dataset = serializers.UUIDField(source="dataset_version.dataset_id", read_only=True)
     rows_sha256 = serializers.CharField(
@@ -134,6 +164,7 @@ class AdapterSerializer(serializers.ModelSerializer):
             "name",
             "model_id",
             "job",
+            "step",
             "dataset",
             "dataset_version",
             "rows_sha256",

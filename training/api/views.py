@@ -5,7 +5,7 @@ import uuid
 from django.db.models import Q
 from django.http import Http404
 from drf_spectacular.types import OpenApiTypes
-from drf_spectacular.utils import extend_schema
+from drf_spectacular.utils import OpenApiParameter, extend_schema
 from rest_framework import mixins, status, viewsets
 from rest_framework.decorators import action
 from rest_framework.response import Response
@@ -14,16 +14,19 @@ from apex.common.access import owned_or_404
 from apex.common.api_errors import Unacceptable
 from base_models.selectors import base_model_or_404
 from datasets_app.models import Dataset, DatasetVersion
-from training import selectors, services
+from training import keeping, selectors, services
 from training.api.serializers import (
     AdapterSerializer,
+    CheckpointSerializer,
     JobCreateSerializer,
     JobEventSerializer,
     JobSerializer,
     MetricSerializer,
+    SampleSerializer,
 )
+from training.checkpoint_files import CheckpointUnusable
 from training.metrics.store import StoredSteps
-from training.models import Adapter, JobEvent, TrainingJob
+from training.models import Adapter, Checkpoint, JobEvent, Sample, TrainingJob
 from training.views.jobs import adapter_response
 
 
@@ -104,9 +107,44 @@ class JobViewSet(
         """One row a step; `eval_loss` is null at steps without a check. Step 0 is the base model."""
         return self.paged(StoredSteps(self.get_object()), MetricSerializer)
 
-    def paged(self, rows, serializer_class):
+    @extend_schema(responses=CheckpointSerializer(many=True))
+    @action(detail=True, queryset=Checkpoint.objects.none(), filterset_fields=[], ordering_fields=["step"])
+    def checkpoints(self, request, pk=None):
+        """What is there to go on from, to try and to keep; latest first. Older ones make way for newer ones."""
+        job = self.get_object()
+        kept = {adapter.step: str(adapter.pk) for adapter in job.adapters.all()}
+        return self.paged(
+            Checkpoint.objects.filter(job=job).order_by("-step"), CheckpointSerializer, kept=kept
+        )
+
+    @extend_schema(
+        request=None,
+        responses={201: AdapterSerializer},
+        parameters=[OpenApiParameter("step", int, OpenApiParameter.PATH)],
+    )
+    @action(detail=True, methods=["post"], url_path=r"checkpoints/(?P<step>[0-9]{1,9})/keep")
+    def keep(self, request, pk=None, step=None):
+        """Makes a checkpoint an adapter that answers and is downloaded like any other; asked twice, still one.
+
+        409 if there is no such checkpoint any more.
+        """
+        try:
+            adapter = keeping.keep_checkpoint(job=self.get_object(), step=int(step))
+        except CheckpointUnusable as problem:
+            raise Conflict(str(problem)) from problem
+        return Response(AdapterSerializer(adapter).data, status=status.HTTP_201_CREATED)
+
+    @extend_schema(responses=SampleSerializer(many=True))
+    @action(detail=True, queryset=Sample.objects.none(), filterset_fields=[], ordering_fields=["step"])
+    def samples(self, request, pk=None):
+        """What it answered to held-out questions at each check; `position` tells the questions apart."""
+        return self.paged(
+            Sample.objects.filter(job=self.get_object()).order_by("step", "position"), SampleSerializer
+        )
+
+    def paged(self, rows, serializer_class, **context):
         page = self.paginate_queryset(rows)
-        return self.get_paginated_response(serializer_class(page, many=True).data)
+        return self.get_paginated_response(serializer_class(page, many=True, context=context).data)
 
     def perform_destroy(self, job):
         try:
@@ -149,12 +187,12 @@ def find_base_model(key: str):
         raise Unacceptable(f"There is no base model {key!r}.", field="base_model") from problem
 
 
-class AdapterViewSet(viewsets.ReadOnlyModelViewSet):
-    """What the caller's trainings learned."""
+class AdapterViewSet(mixins.DestroyModelMixin, viewsets.ReadOnlyModelViewSet):
+    """What the caller's trainings learned. `step`: kept from that checkpoint; null: what a job left at its end."""
 
     serializer_class = AdapterSerializer
     queryset = Adapter.objects.none()
-    filterset_fields = ["name", "model_id", "dataset_version"]
+    filterset_fields = ["name", "model_id", "dataset_version", "job"]
     ordering_fields = ["created_at", "name"]
 
     def get_queryset(self):
@@ -162,6 +200,16 @@ class AdapterViewSet(viewsets.ReadOnlyModelViewSet):
 
     def get_object(self):
         return owned_or_404(self.get_queryset(), self.request.user, pk=self.kwargs["pk"])
+
+    def destroy(self, request, *args, **kwargs):
+        """Deletes a kept checkpoint. 409 for what a job left at its end, which goes with its job."""
+        return super().destroy(request, *args, **kwargs)
+
+    def perform_destroy(self, adapter):
+        try:
+            keeping.delete_adapter(adapter=adapter)
+        except services.DeleteRefused as problem:
+            raise Conflict(str(problem)) from problem
 
     @extend_schema(responses={(200, "application/zip"): OpenApiTypes.BINARY})
     @action(detail=True)

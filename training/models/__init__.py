@@ -16,6 +16,7 @@ from training.models.jobs import (
     Purpose,
     Status,
     TrainingJob,
+    model_id_of,
     new_model_id,
 )
 from training.models.records import Checkpoint, MetricBlock, Sample
@@ -44,5 +45,6 @@ __all__ = [
     "Sample",
     "Status",
     "TrainingJob",
+    "model_id_of",
     "new_model_id",
 ]

@@ -300,5 +300,11 @@ class Adapter(OwnedModel, ImmutableModel):
 
 def new_model_id(base_model: BaseModel, owner, name: str) -> str:
     """`ft:<base>:<owner>:<suffix>:<8 hex>`: never given twice, never changed."""
-    owner_part = slugify(owner.get_username()) or f"user-{owner.pk}"
+    owner_part = slugify(owner.get_username())[:40] or f"user-{owner.pk}"
     return f"ft:{base_model.name}:{owner_part}:{slugify(name)[:40] or 'adapter'}:{secrets.token_hex(4)}"
+
+
+def model_id_of(job: TrainingJob) -> str:
+    """The model id of what `job` leaves at its end; a checkpoint kept from it adds `:ckpt-step-<step>`."""
+    known = job.adapters.values_list("model_id", flat=True).first()
+    return known.partition(":ckpt-step-")[0] if known else new_model_id(job.base_model, job.owner, job.name)

@@ -12,7 +12,7 @@ from django.views.decorators.http import require_POST
 from apex.common.access import owned_or_404
 from apex.common.downloads import stored_file_response
 from datasets_app.models import Dataset
-from training import selectors, services, verdicts
+from training import job_details, selectors, services, verdicts
 from training.forms import CurveForm
 from training.models import Adapter, Status, TrainingJob
 
@@ -39,7 +39,14 @@ def job_list(request):
 
 @login_required
 def job_detail(request, job_id):
-    return render(request, "training/job_detail.html", job_context(request, job_id))
+    context = job_context(request, job_id)
+    job = context["job"]
+    context |= {
+        "stops": job_details.stops(job),
+        "questions": job_details.questions(job),
+        "show_checkpoints": request.GET.get("show") == "checkpoints",
+    }
+    return render(request, "training/job_detail.html", context)
 
 
 @login_required
@@ -60,6 +67,7 @@ def job_context(request, job_id) -> dict:
     return {
         "job": job,
         "adapter": adapter,
+        "model_ids": ", ".join(each.model_id for each in job.adapters.all()),
         "verdict": verdicts.verdict(job, held),
         "started": started,
         "finished": job.facts.get("finished", {}),

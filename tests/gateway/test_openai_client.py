@@ -17,7 +17,7 @@ from serving.backends.embedded import EmbeddedBackend
 from serving.protocol import ApiError
 from tests.gateway.conftest import client_for
 from tests.training.factories import make_checkpoint
-from training.keeping import keep_checkpoint
+from training.kept_checkpoints import keep_checkpoint
 
 HELLO = [{"role": "user", "content": "Hello, who are you?"}]
 SHORT = {"messages": HELLO, "max_tokens": 12, "temperature": 0}

@@ -11,7 +11,7 @@ from serving.selectors import adapters_for
 from tests.serving.factories import make_adapter_row, make_base_model
 from tests.serving.streams import read_stream
 from tests.training.factories import make_checkpoint
-from training.keeping import keep_checkpoint
+from training.kept_checkpoints import keep_checkpoint
 from training.models import Adapter
 
 pytestmark = pytest.mark.django_db

@@ -10,7 +10,7 @@ from rest_framework.test import APIClient
 
 from apex.common import files
 from tests.training.factories import make_adapter, make_checkpoint
-from training import checkpoint_files, keeping, services
+from training import checkpoint_files, kept_checkpoints, services
 from training.models import Adapter, Checkpoint, JobEvent, Sample, Status, TrainingJob
 
 pytestmark = pytest.mark.django_db
@@ -33,7 +33,7 @@ def names_in(adapter: Adapter) -> set[str]:
 
 
 def test_a_checkpoint_is_kept_as_an_adapter_with_its_own_files_alone(job, checkpoint):
-    adapter = keeping.keep_checkpoint(job=job, step=2)
+    adapter = kept_checkpoints.keep_checkpoint(job=job, step=2)
     assert adapter.name == "Coach, step 2" and adapter.step == 2 and adapter.eval_loss == 1.5
     assert adapter.model_id.startswith("ft:tiny:alice:coach:") and adapter.model_id.endswith(":ckpt-step-2")
     names = names_in(adapter)
@@ -47,43 +47,43 @@ def test_a_checkpoint_is_kept_as_an_adapter_with_its_own_files_alone(job, checkp
 
 
 def test_kept_twice_is_kept_once_also_after_it_was_pruned(job, checkpoint):
-    first = keeping.keep_checkpoint(job=job, step=2)
+    first = kept_checkpoints.keep_checkpoint(job=job, step=2)
     checkpoint.delete()
     files.delete_stored(checkpoint.directory_sha256)
-    assert keeping.keep_checkpoint(job=job, step=2) == first
+    assert kept_checkpoints.keep_checkpoint(job=job, step=2) == first
     assert Adapter.objects.count() == 1
 
 
 def test_of_two_who_keep_in_the_same_moment_one_adapter_comes(job, checkpoint, monkeypatch):
     """The other one is done between our look and our write."""
-    store = keeping.store_kept
+    store = kept_checkpoints.store_kept
 
     def store_late(row):
-        monkeypatch.setattr(keeping, "store_kept", store)
-        keeping.keep_checkpoint(job=job, step=2)
+        monkeypatch.setattr(kept_checkpoints, "store_kept", store)
+        kept_checkpoints.keep_checkpoint(job=job, step=2)
         return store(row)
 
-    monkeypatch.setattr(keeping, "store_kept", store_late)
-    adapter = keeping.keep_checkpoint(job=job, step=2)
+    monkeypatch.setattr(kept_checkpoints, "store_kept", store_late)
+    adapter = kept_checkpoints.keep_checkpoint(job=job, step=2)
     assert Adapter.objects.get() == adapter
 
 
 def test_what_is_kept_and_what_is_left_at_the_end_share_their_model_id(job, checkpoint, tmp_path):
     from training.models import model_id_of
 
-    kept = keeping.keep_checkpoint(job=job, step=2)
+    kept = kept_checkpoints.keep_checkpoint(job=job, step=2)
     assert model_id_of(job) + ":ckpt-step-2" == kept.model_id
     make_checkpoint(job, tmp_path / "step-4", step=4)
-    assert keeping.keep_checkpoint(job=job, step=4).model_id == model_id_of(job) + ":ckpt-step-4"
+    assert kept_checkpoints.keep_checkpoint(job=job, step=4).model_id == model_id_of(job) + ":ckpt-step-4"
     assert job.adapter is None
 
 
 def test_a_checkpoint_that_is_not_there_is_refused_in_words(job, checkpoint):
     with pytest.raises(checkpoint_files.CheckpointUnusable, match="no checkpoint of step 7 any more"):
-        keeping.keep_checkpoint(job=job, step=7)
+        kept_checkpoints.keep_checkpoint(job=job, step=7)
     files.delete_stored(checkpoint.directory_sha256)
     with pytest.raises(checkpoint_files.CheckpointUnusable, match="no checkpoint of step 2 any more"):
-        keeping.keep_checkpoint(job=job, step=2)
+        kept_checkpoints.keep_checkpoint(job=job, step=2)
     assert not Adapter.objects.exists()
 
 
@@ -91,7 +91,7 @@ def test_a_torn_checkpoint_is_refused_in_words_and_leaves_nothing(job):
     stored = files.put_bytes(b"PK torn")
     torn = Checkpoint.objects.create(job=job, token=1, step=2, directory_sha256=stored.sha256, reason="best")
     with pytest.raises(checkpoint_files.CheckpointUnusable, match="step 2 cannot be read"):
-        keeping.keep_checkpoint(job=job, step=2)
+        kept_checkpoints.keep_checkpoint(job=job, step=2)
     place = files.derived_path(torn.directory_sha256, "adapter")
     assert list(place.parent.iterdir()) == []
 
@@ -100,9 +100,9 @@ def test_letting_go_takes_its_files_and_nothing_else(
     job, checkpoint, tmp_path, django_capture_on_commit_callbacks
 ):
     last = make_adapter(job, tmp_path)
-    kept = keeping.keep_checkpoint(job=job, step=2)
+    kept = kept_checkpoints.keep_checkpoint(job=job, step=2)
     with django_capture_on_commit_callbacks(execute=True):
-        keeping.delete_adapter(adapter=kept)
+        kept_checkpoints.delete_adapter(adapter=kept)
     assert list(Adapter.objects.all()) == [last]
     with pytest.raises(FileNotFoundError):
         files.open_stored(kept.directory_sha256)
@@ -111,17 +111,17 @@ def test_letting_go_takes_its_files_and_nothing_else(
 
 def test_what_a_job_left_at_its_end_goes_with_its_job(job, tmp_path):
     with pytest.raises(services.DeleteRefused, match="delete the training"):
-        keeping.delete_adapter(adapter=make_adapter(job, tmp_path))
+        kept_checkpoints.delete_adapter(adapter=make_adapter(job, tmp_path))
 
 
 def test_an_adapter_that_another_training_goes_on_from_stays(job, checkpoint, version, base_model, alice):
-    kept = keeping.keep_checkpoint(job=job, step=2)
+    kept = kept_checkpoints.keep_checkpoint(job=job, step=2)
     TrainingJob.objects.filter(pk=job.pk).update(status=Status.SUCCEEDED)
     TrainingJob.objects.create(
         owner=alice, name="Finer", dataset_version=version, base_model=base_model, start_adapter=kept
     )
     with pytest.raises(services.DeleteRefused, match="Finer goes on from Coach, step 2"):
-        keeping.delete_adapter(adapter=kept)
+        kept_checkpoints.delete_adapter(adapter=kept)
     with pytest.raises(services.DeleteRefused, match="delete Finer first"):
         services.delete_job(job=job)
     assert Adapter.objects.filter(pk=kept.pk).exists()
@@ -131,7 +131,7 @@ def test_a_job_is_deleted_with_all_that_was_kept_of_it(
     job, checkpoint, tmp_path, django_capture_on_commit_callbacks
 ):
     make_adapter(job, tmp_path)
-    kept = keeping.keep_checkpoint(job=job, step=2)
+    kept = kept_checkpoints.keep_checkpoint(job=job, step=2)
     with django_capture_on_commit_callbacks(execute=True):
         services.delete_job(job=job)
     assert not Adapter.objects.exists()
@@ -151,21 +151,21 @@ def test_the_page_offers_to_try_and_keep_while_the_job_runs(alice_client, job, c
 
 
 def test_a_kept_one_is_still_listed_when_its_checkpoint_is_pruned(alice_client, job, checkpoint):
-    keeping.keep_checkpoint(job=job, step=2)
+    kept_checkpoints.keep_checkpoint(job=job, step=2)
     checkpoint.delete()
     text = alice_client.get(reverse("training:checkpoint-list", args=[job.pk])).content.decode()
     assert "Step 2" in text and "kept" in text and "1.50" in text
 
 
 def test_a_stopped_job_says_that_what_was_kept_is_still_there(alice_client, job, checkpoint):
-    kept = keeping.keep_checkpoint(job=job, step=2)
+    kept = kept_checkpoints.keep_checkpoint(job=job, step=2)
     services.cancel_job(job=job)
     page = alice_client.get(reverse("training:job-detail", args=[job.pk])).content.decode()
     assert "What you kept of it stands below" in page and f"programs that call {kept.model_id}" in page
 
 
 def test_letting_go_by_the_page(alice_client, job, checkpoint):
-    kept = keeping.keep_checkpoint(job=job, step=2)
+    kept = kept_checkpoints.keep_checkpoint(job=job, step=2)
     alice_client.post(reverse("training:adapter-delete", args=[kept.pk]))
     assert not Adapter.objects.exists()
 
@@ -208,7 +208,7 @@ def test_answers_are_shown_by_question_latest_first(alice_client, api, job):
 
 
 def test_a_stranger_gets_nothing(mallory_client, job, checkpoint):
-    kept = keeping.keep_checkpoint(job=job, step=2)
+    kept = kept_checkpoints.keep_checkpoint(job=job, step=2)
     for name, arguments in (("checkpoint-list", [job.pk]), ("sample-list", [job.pk])):
         assert mallory_client.get(reverse(f"training:{name}", args=arguments)).status_code == 404
     for name, arguments in (("checkpoint-keep", [job.pk, 2]), ("adapter-delete", [kept.pk])):
@@ -220,6 +220,6 @@ def test_a_stranger_gets_nothing(mallory_client, job, checkpoint):
 
 def test_the_readme_survives_a_name_that_would_break_its_table(job, checkpoint):
     TrainingJob.objects.filter(pk=job.pk).update(name="a | b")
-    kept = keeping.keep_checkpoint(job=TrainingJob.objects.get(pk=job.pk), step=2)
+    kept = kept_checkpoints.keep_checkpoint(job=TrainingJob.objects.get(pk=job.pk), step=2)
     archive = zipfile.ZipFile(io.BytesIO(files.open_stored(kept.directory_sha256).read()))
     assert "| name | a \\| b |" in archive.read("README.md").decode()

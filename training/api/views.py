@@ -14,7 +14,7 @@ from apex.common.access import owned_or_404
 from apex.common.api_errors import Unacceptable
 from base_models.selectors import base_model_or_404
 from datasets_app.models import Dataset, DatasetVersion
-from training import keeping, selectors, services
+from training import kept_checkpoints, selectors, services
 from training.api.serializers import (
     AdapterSerializer,
     CheckpointSerializer,
@@ -129,7 +129,7 @@ class JobViewSet(
         409 if there is no such checkpoint any more.
         """
         try:
-            adapter = keeping.keep_checkpoint(job=self.get_object(), step=int(step))
+            adapter = kept_checkpoints.keep_checkpoint(job=self.get_object(), step=int(step))
         except CheckpointUnusable as problem:
             raise Conflict(str(problem)) from problem
         return Response(AdapterSerializer(adapter).data, status=status.HTTP_201_CREATED)
@@ -207,7 +207,7 @@ class AdapterViewSet(mixins.DestroyModelMixin, viewsets.ReadOnlyModelViewSet):
 
     def perform_destroy(self, adapter):
         try:
-            keeping.delete_adapter(adapter=adapter)
+            kept_checkpoints.delete_adapter(adapter=adapter)
         except services.DeleteRefused as problem:
             raise Conflict(str(problem)) from problem
 

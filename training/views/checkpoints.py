@@ -8,7 +8,7 @@ from django.utils.translation import gettext as _
 from django.views.decorators.http import require_POST
 
 from apex.common.access import owned_or_404
-from training import job_details, keeping, services
+from training import job_details, kept_checkpoints, services
 from training.checkpoint_files import CheckpointUnusable
 from training.models import Adapter, TrainingJob
 
@@ -25,7 +25,7 @@ def checkpoint_list(request, job_id):
 def keep_checkpoint(request, job_id, step):
     job = owned_or_404(TrainingJob, request.user, pk=job_id)
     try:
-        adapter = keeping.keep_checkpoint(job=job, step=step)
+        adapter = kept_checkpoints.keep_checkpoint(job=job, step=step)
     except CheckpointUnusable as problem:
         messages.error(request, str(problem))
     else:
@@ -41,7 +41,7 @@ def keep_checkpoint(request, job_id, step):
 def delete_adapter(request, adapter_id):
     adapter = owned_or_404(Adapter, request.user, pk=adapter_id)
     try:
-        keeping.delete_adapter(adapter=adapter)
+        kept_checkpoints.delete_adapter(adapter=adapter)
     except services.DeleteRefused as problem:
         messages.error(request, str(problem))
     else:

@@ -1,11 +1,14 @@
 """Page-shaped reads across models."""
 
+from collections.abc import Iterator
+
 from django.db.models import Count, Prefetch, Q
 
 from base_models.models import BaseModel
 from datasets_app.models import Dataset, DatasetVersion
 from training.kinds import LEARNED
 from training.metrics import curves, store
+from training.metrics.exports import FORMATS
 from training.models import Adapter, Plan, Status, TrainingJob
 
 LATEST = 6
@@ -91,6 +94,11 @@ def points(
     found = store.read_curves(job, names, columns, first, last)
     found["series"] = {name: curves.as_json(*curve) for name, curve in found["series"].items()}
     return {"steps": job.total_steps, **found}
+
+
+def exported_metrics(job: TrainingJob, kind: str) -> Iterator[bytes]:
+    """All steps and series of a job as a file of one of `exports.FORMATS`, piece by piece."""
+    return FORMATS[kind].pieces(store.read_blocks(job), store.series_names(job))
 
 
 def checks(job: TrainingJob) -> list[list]:

@@ -1,6 +1,6 @@
 from django.urls import path
 
-from training.views import checkpoints, home, jobs, plans
+from training.views import checkpoints, curves, home, jobs, plans
 
 app_name = "training"
 urlpatterns = [
@@ -16,7 +16,8 @@ urlpatterns = [
     path("training/", jobs.job_list, name="job-list"),
     path("training/<uuid:job_id>/", jobs.job_detail, name="job-detail"),
     path("training/<uuid:job_id>/status/", jobs.job_status, name="job-status"),
-    path("training/<uuid:job_id>/points/", jobs.job_points, name="job-points"),
+    path("training/<uuid:job_id>/points/", curves.job_points, name="job-points"),
+    path("training/<uuid:job_id>/metrics/<slug:kind>/", curves.job_metrics_file, name="job-metrics-file"),
     path("training/<uuid:job_id>/cancel/", jobs.cancel_job, name="job-cancel"),
     path("training/<uuid:job_id>/retry/", jobs.retry_job, name="job-retry"),
     path("training/<uuid:job_id>/delete/", jobs.delete_job, name="job-delete"),

@@ -1,8 +1,9 @@
 """Stored files as answers, a piece at a time."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 
+from asgiref.sync import sync_to_async
 from django.http import StreamingHttpResponse
 
 from apex.common import files
@@ -23,3 +24,16 @@ async def pieces(sha256: str) -> AsyncIterator[bytes]:
             yield piece
     finally:
         file.close()
+
+
+def made_file_response(made: Iterator[bytes], name: str, content_type: str) -> StreamingHttpResponse:
+    """A download that is made while it is sent; `made` may read the database."""
+    response = StreamingHttpResponse(one_by_one(made), content_type=content_type)
+    response["Content-Disposition"] = f'attachment; filename="{name}"'
+    return response
+
+
+async def one_by_one(made: Iterator[bytes]) -> AsyncIterator[bytes]:
+    # In the thread of the request, whose database connection is closed at its end.
+    while (piece := await sync_to_async(next)(made, None)) is not None:
+        yield piece

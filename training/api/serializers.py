@@ -140,6 +140,23 @@ class SampleSerializer(serializers.ModelSerializer):
         fields = ["step", "position", "question", "answer", "expected"]
 
 
+class CurveSerializer(serializers.Serializer):
+    steps = serializers.ListField(
+        child=serializers.IntegerField(), help_text="The first step, then the difference to each next one."
+    )
+    values = serializers.ListField(child=serializers.FloatField())
+
+
+class CurvesSerializer(serializers.Serializer):
+    steps = serializers.IntegerField(help_text="Steps of the whole training.")
+    first = serializers.IntegerField(help_text="First step of the answer.")
+    last = serializers.IntegerField(help_text="Last step of the answer.")
+    column = serializers.IntegerField(help_text="Steps of a column, which begin at its multiples.")
+    series = serializers.DictField(
+        child=CurveSerializer(), help_text="By name; one without numbers is left out."
+    )
+
+
 class AdapterSerializer(serializers.ModelSerializer):
     dataset = serializers.UUIDField(source="dataset_version.dataset_id", read_only=True)
     rows_sha256 = serializers.CharField(

@@ -15,6 +15,7 @@ from apex.common.api_errors import Unacceptable
 from base_models.selectors import base_model_or_404
 from datasets_app.models import Dataset, DatasetVersion
 from training import kept_checkpoints, selectors, services
+from training.api.curves import CurveActions
 from training.api.serializers import (
     AdapterSerializer,
     CheckpointSerializer,
@@ -31,7 +32,11 @@ from training.views.jobs import adapter_response
 
 
 class JobViewSet(
-    mixins.ListModelMixin, mixins.RetrieveModelMixin, mixins.DestroyModelMixin, viewsets.GenericViewSet
+    CurveActions,
+    mixins.ListModelMixin,
+    mixins.RetrieveModelMixin,
+    mixins.DestroyModelMixin,
+    viewsets.GenericViewSet,
 ):
     """The caller's trainings, newest first."""
 

@@ -19,7 +19,7 @@ import numpy as np
 VERSION = 1
 RANGE = 1024  # step numbers of a sealed block
 PIECE = 64  # step numbers of a piece of the range that still grows
-BUCKET = 32  # steps of which a summary keeps the lowest and the highest
+BUCKET = 64  # step numbers of which a summary keeps the lowest and the highest
 NOT_SERIES = {"event", "step", "eta_seconds", "eval_rows"}
 
 # As they are listed wherever all are listed; others come behind them by name.
@@ -111,7 +111,7 @@ def gather(events: Iterable[dict]) -> Columns:
 
 def doubles(values: list) -> np.ndarray:
     """Doubles of any values, NaN for all that is no finite number."""
-    if {type(value) for value in values} <= {float, int}:
+    if set(map(type, values)) <= {float, int}:
         found = np.array(values, np.float64)
         found[~np.isfinite(found)] = np.nan
         return found
@@ -228,13 +228,17 @@ def extremes(groups: np.ndarray, values: np.ndarray) -> np.ndarray:
     return np.unique(np.concatenate(kept))
 
 
-def spread_summary(start: int, summary: bytes) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+def spread_summary(start: int, summary: bytes, names: Iterable[str] | None = None) -> dict[str, tuple]:
     """`{series: (steps, values)}` of a summary whose range begins at `start`; raises `DamagedBlock`."""
     try:
         found = msgspec.msgpack.decode(summary)
         return {
-            name: (np.frombuffer(places, "<u2").astype(np.int64) + start, np.frombuffer(values, "<f8"))
-            for name, (places, values) in found.items()
+            name: (
+                np.frombuffer(found[name][0], "<u2") + np.int64(start),
+                np.frombuffer(found[name][1], "<f8"),
+            )
+            for name in (found if names is None else names)
+            if name in found
         }
-    except (msgspec.DecodeError, AttributeError, TypeError, ValueError) as problem:
+    except (msgspec.DecodeError, IndexError, TypeError, ValueError) as problem:
         raise DamagedBlock(f"the summary of steps from {start} on cannot be read: {problem}") from problem

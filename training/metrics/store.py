@@ -146,14 +146,16 @@ def series_names(job) -> list[str]:
     return ordered(names)
 
 
-def outlines(job_id, first: int, last: int) -> Iterator[dict[str, tuple[np.ndarray, np.ndarray]]]:
-    """`{series: (steps, values)}` a block: its summary, or all its points while its range grows."""
+def outlines(
+    job_id, first: int, last: int, names: Sequence[str] | None = None
+) -> Iterator[dict[str, tuple[np.ndarray, np.ndarray]]]:
+    """`{series: (steps, values)}` a block, of `names` or all: its summary, or all points while its range grows."""
     rows = rows_between(job_id, first, last)
     for start, summary in rows.filter(is_sealed=True).values_list("first_step", "summary"):
-        yield spread_summary(start, summary)
+        yield spread_summary(start, summary, names)
     for data in rows.filter(is_sealed=False).values_list("data", flat=True):
         block = unpack(data)
-        found = {name: block.known(name) for name in block.series}
+        found = {name: block.known(name) for name in names or block.series}
         yield {name: points for name, points in found.items() if len(points[0])}
 
 
@@ -161,7 +163,7 @@ def outline(job, names: Sequence[str], first: int = 0, last: int = LAST) -> dict
     """`{series: (steps, values)}` of a job: all points where there are few, else the lowest and highest of each
     `BUCKET` steps, with some more, in order."""
     parts: dict[str, list] = {name: [] for name in names}
-    for points in outlines(job.pk, first, last):
+    for points in outlines(job.pk, first, last, names):
         for name in names:
             if name in points:
                 parts[name].append(points[name])
@@ -190,7 +192,7 @@ def read_curves(job, names: Sequence[str], columns: int, first: int = 0, last: i
         whole = join(read_blocks(job, first, last))
         found = {name: whole.known(name) for name in names}
     else:
-        # Whole columns: what a summary says of 32 steps is not to be cut in the middle.
+        # Whole columns: what a summary says of 64 steps is not to be cut in the middle.
         first, last = first // width * width, min(end or 0, (last // width + 1) * width - 1)
         found = {name: cut(points, first, last) for name, points in outline(job, names, first, last).items()}
     drawn = {name: curves.draw(*points, width) for name, points in found.items() if len(points[0])}

@@ -3,7 +3,7 @@
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
 from django.core.paginator import Paginator
-from django.http import HttpResponse, JsonResponse
+from django.http import HttpResponse
 from django.shortcuts import redirect, render
 from django.utils.text import slugify
 from django.utils.translation import gettext as _
@@ -13,7 +13,6 @@ from apex.common.access import owned_or_404
 from apex.common.downloads import stored_file_response
 from datasets_app.models import Dataset
 from training import job_details, selectors, services, verdicts
-from training.forms import CurveForm
 from training.models import Adapter, Status, TrainingJob
 
 PER_PAGE = 25
@@ -79,16 +78,6 @@ def job_context(request, job_id) -> dict:
         else None,
         "site": request.build_absolute_uri("/").rstrip("/"),
     }
-
-
-@login_required
-def job_points(request, job_id):
-    """`?series=loss,eval_loss&columns=900&first=0&last=5000`: curves as JSON, the extremes of each column exact."""
-    job = owned_or_404(TrainingJob, request.user, pk=job_id)
-    asked = CurveForm(request.GET)
-    if not asked.is_valid():
-        return JsonResponse({"errors": asked.errors}, status=400)
-    return JsonResponse(selectors.points(job, **asked.cleaned_data))
 
 
 @login_required

@@ -47,6 +47,26 @@ def chat_rows() -> list[dict]:
     return rows
 
 
+def preference_rows() -> list[dict]:
+    """The friendly answer against a curt one."""
+    rows = []
+    for row in chat_rows():
+        *prompt, chosen = row.pop("messages")
+        curt = {"role": "assistant", "content": "Look it up yourself." + " Really." * (row["line"] % 3)}
+        rows.append({**row, "prompt": prompt, "chosen": [chosen], "rejected": [curt]})
+    return rows
+
+
+def unpaired_rows() -> list[dict]:
+    """The same as answers marked one by one: two in three are good."""
+    rows = []
+    for number, row in enumerate(preference_rows()):
+        chosen, rejected = row.pop("chosen"), row.pop("rejected")
+        is_good = number % 3 != 1
+        rows.append({**row, "completion": chosen if is_good else rejected, "label": is_good})
+    return rows
+
+
 def write_run(directory: Path, model: Path, rows: list[dict] | str, **config) -> Path:
     """RUN.json in `directory`, with its rows; `rows` as text goes into the file as it is."""
     directory.mkdir(parents=True, exist_ok=True)

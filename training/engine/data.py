@@ -1,10 +1,10 @@
 """Rows from a file of conversations or texts to token ids and labels."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 from rendering import Rendered, Renderer, RenderError, RowTooLong
 from training.engine.errors import BAD_DATA, EngineError
@@ -16,21 +16,37 @@ ADVICE_ROWS = "Look at the examples again, mend this one, and start over."
 
 @dataclass(frozen=True)
 class Row:
-    """One example: a conversation, with the tools it may call, or a plain text.
+    """One line of the rows file: `value` is the object that it holds, as docs/architecture.md describes.
 
     `number` counts the lines of the rows file from 1, `line` is where it was in the upload.
     """
 
     number: int
-    messages: list[dict]
+    value: dict[str, Any]
     is_held_out: bool
     line: int | None = None
-    text: str = ""
-    tools: list[dict] | None = None
 
     @property
     def place(self) -> str:
         return f"line {self.line}" if self.line is not None else f"row {self.number}"
+
+    @property
+    def messages(self) -> list[dict]:
+        """The conversation, of a preference with the better answer; empty for a plain text."""
+        if "prompt" in self.value:
+            answer = self.value.get("chosen") or self.value.get("completion")
+            return [*(self.value["prompt"] or []), *(answer or [])]
+        messages = self.value.get("messages")
+        return messages if isinstance(messages, list) else []
+
+    @property
+    def text(self) -> str:
+        text = self.value.get("text")
+        return text if isinstance(text, str) and text.strip() and not self.messages else ""
+
+    @property
+    def tools(self) -> list[dict] | None:
+        return self.value.get("tools") or None
 
 
 @dataclass(frozen=True)
@@ -46,15 +62,18 @@ class Example:
         return sum(label != IGNORED for label in self.labels[1:])
 
 
+Learned = TypeVar("Learned")
+
+
 @dataclass
-class Examples:
+class Examples(Generic[Learned]):
     """Everything the recipe trains and checks on, and what had to be left out.
 
     `shortened_rows` lost their oldest turns (`dropped_turns`), or, as plain texts, their end (`cut_tokens`).
     """
 
-    train: list[Example] = field(default_factory=list)
-    held_out: list[Example] = field(default_factory=list)
+    train: list[Learned] = field(default_factory=list)
+    held_out: list[Learned] = field(default_factory=list)
     shortened_rows: int = 0
     dropped_turns: int = 0
     cut_tokens: int = 0
@@ -62,7 +81,7 @@ class Examples:
 
 
 def read_rows(path: str | Path) -> Iterator[Row]:
-    """The conversations and texts of a JSON-lines file; raises EngineError (bad_data) naming the line that is wrong."""
+    """The rows of a JSON-lines file; raises EngineError (bad_data) naming the line that is wrong."""
     try:
         with Path(path).open(encoding="utf-8") as file:
             for number, text in enumerate(file, start=1):
@@ -72,16 +91,28 @@ def read_rows(path: str | Path) -> Iterator[Row]:
         raise EngineError(BAD_DATA, f"The examples cannot be read: {error}", ADVICE_ROWS) from error
 
 
-def read_examples(path: str | Path, renderer: Renderer, max_length: int) -> Examples:
-    """Rendered rows, each at most `max_length` tokens.
+def read_examples(path: str | Path, renderer: Renderer, max_length: int) -> Examples[Example]:
+    """Rendered conversations and texts, each at most `max_length` tokens; raises as `collect` does."""
+
+    def read(row: Row) -> tuple[Example, Rendered]:
+        rendered = _render(row, renderer, max_length)
+        return example_of(rendered), rendered
+
+    return collect(read_rows(path), read, max_length)
+
+
+def collect(
+    rows: Iterable[Row], read: Callable[[Row], tuple[Learned, Rendered]], max_length: int
+) -> Examples[Learned]:
+    """What `read` makes of each row, with the rendering that says what was cut.
 
     A row whose last question and answer alone are longer is left out and named in `too_long`; a plain text loses
     its end. Raises EngineError (bad_data) when the model's template refuses a row or nothing is left to train on.
     """
-    found = Examples()
-    for row in read_rows(path):
+    found: Examples[Learned] = Examples()
+    for row in rows:
         try:
-            rendered = _render(row, renderer, max_length)
+            example, rendered = read(row)
         except RowTooLong:
             found.too_long.append(row.place)
             continue
@@ -89,11 +120,6 @@ def read_examples(path: str | Path, renderer: Renderer, max_length: int) -> Exam
             raise EngineError(
                 BAD_DATA, f"The example in {row.place} cannot be used: {error}", ADVICE_ROWS
             ) from error
-        labels = [
-            token if trained else IGNORED
-            for token, trained in zip(rendered.token_ids, rendered.mask, strict=True)
-        ]
-        example = Example(rendered.token_ids, labels)
         (found.held_out if row.is_held_out else found.train).append(example)
         found.shortened_rows += rendered.dropped_turns > 0 or rendered.cut_tokens > 0
         found.dropped_turns += rendered.dropped_turns
@@ -103,10 +129,22 @@ def read_examples(path: str | Path, renderer: Renderer, max_length: int) -> Exam
     return found
 
 
+def example_of(rendered: Rendered) -> Example:
+    labels = [
+        token if trained else IGNORED
+        for token, trained in zip(rendered.token_ids, rendered.mask, strict=True)
+    ]
+    return Example(rendered.token_ids, labels)
+
+
 def _render(row: Row, renderer: Renderer, max_length: int) -> Rendered:
+    if other := _other_kind(row.value):
+        raise EngineError(BAD_DATA, f"Row {row.number} of the examples holds {other}.", ADVICE_KIND)
+    if row.messages:
+        return renderer.render_training(row.messages, max_length, tools=row.tools)
     if row.text:
         return renderer.render_plain(row.text, max_length)
-    return renderer.render_training(row.messages, max_length, tools=row.tools)
+    raise EngineError(BAD_DATA, f"Row {row.number} of the examples has no messages and no text.", ADVICE_ROWS)
 
 
 def _nothing_left(found: Examples, max_length: int) -> str:
@@ -123,29 +161,17 @@ def _row(number: int, text: str) -> Row:
             BAD_DATA, f"Row {number} of the examples is not JSON: {error}", ADVICE_ROWS
         ) from error
     value = value if isinstance(value, dict) else {}
-    messages, body = value.get("messages"), value.get("text")
-    if "messages" not in value and "text" not in value and (other := _other_kind(value)):
-        raise EngineError(BAD_DATA, f"Row {number} of the examples holds {other}.", ADVICE_KIND)
-    if not (isinstance(messages, list) and messages) and not (isinstance(body, str) and body.strip()):
-        raise EngineError(BAD_DATA, f"Row {number} of the examples has no messages and no text.", ADVICE_ROWS)
     split = value.get("split", "train")
     if split not in ("train", "held_out"):
         raise EngineError(BAD_DATA, f"Row {number} of the examples has the split {split!r}.", ADVICE_ROWS)
     line = value.get("line")
-    return Row(
-        number,
-        messages if isinstance(messages, list) else [],
-        split == "held_out",
-        line if isinstance(line, int) else None,
-        body if isinstance(body, str) and not messages else "",
-        value.get("tools") or None,
-    )
+    return Row(number, value, split == "held_out", line if isinstance(line, int) else None)
 
 
 def _other_kind(value: dict[str, Any]) -> str:
     """What a row holds that this training cannot learn from."""
     if "chosen" in value and "rejected" in value:
         return "two answers to compare (a preference)"
-    if "completion" in value and "label" in value:
+    if "prompt" in value and "completion" in value:
         return "an answer marked as good or bad"
     return ""

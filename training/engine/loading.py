@@ -1,6 +1,7 @@
 """The base model, an adapter on it, and what both take: shared by every recipe. Imports torch when called."""
 
 from pathlib import Path
+from typing import Any
 
 from rendering import Renderer
 from rendering.model_facts import BaseModelFacts
@@ -24,18 +25,25 @@ def is_bf16(config: TrainingConfig, device: str) -> bool:
     return torch.cpu._is_amx_tile_supported()
 
 
-def load_model(directory: Path, device: str, is_bf16: bool):
-    """The base model in train mode; weights in fp32 on a CPU, in bf16 on a GPU that computes in it."""
+def load_model(directory: Path, device: str, is_bf16: bool, quantization: str = "none"):
+    """The base model in train mode; weights in fp32 on a CPU, in bf16 on a GPU that computes in it.
+
+    With `nf4` its linear layers are kept in 4 bits, scales quantised too, and compute in that type. Nothing else of
+    `prepare_model_for_kbit_training` is done: norms and embeddings in fp32 would take gigabytes and change little
+    beside an adapter that is in fp32 anyway.
+    """
     import torch
     from transformers import AutoModelForCausalLM
 
+    dtype = torch.bfloat16 if device == "cuda" and is_bf16 else torch.float32
     try:
         model = AutoModelForCausalLM.from_pretrained(
             directory,
             local_files_only=True,
             trust_remote_code=False,
             use_safetensors=True,
-            dtype=torch.bfloat16 if device == "cuda" and is_bf16 else torch.float32,
+            dtype=dtype,
+            **(_in_four_bits(device, is_bf16) if quantization == "nf4" else {}),
         )
     except (ValueError, KeyError, OSError, RuntimeError, TypeError, AttributeError) as error:
         if "memory" in str(error).lower():
@@ -46,10 +54,28 @@ def load_model(directory: Path, device: str, is_bf16: bool):
             "Choose a causal language model that this version of transformers knows.",
         ) from error
     model.config.use_cache = False
-    return model.to(device)
+    # Weights in 4 bits were put on their device when they were squeezed.
+    return model if quantization == "nf4" else model.to(device)
 
 
-def add_adapter(model, config: TrainingConfig):
+def _in_four_bits(device: str, is_bf16: bool) -> dict[str, Any]:
+    import torch
+    from transformers import BitsAndBytesConfig
+
+    squeezed = BitsAndBytesConfig(
+        load_in_4bit=True,
+        bnb_4bit_quant_type="nf4",
+        bnb_4bit_use_double_quant=True,
+        bnb_4bit_compute_dtype=torch.bfloat16 if is_bf16 else torch.float32,
+    )
+    return {"quantization_config": squeezed, "device_map": {"": 0 if device == "cuda" else "cpu"}}
+
+
+def add_adapter(model, config: TrainingConfig, start_dir: str | Path | None = None):
+    """`model` with a trainable LoRA adapter in fp32: a fresh one, or the one in `start_dir`, to go on from.
+
+    Raises EngineError where the settings do not fit the model, or the adapter.
+    """
     from peft import LoraConfig, get_peft_model
 
     names = {name.rsplit(".", 1)[-1] for name, _ in model.named_modules()} | {
@@ -70,7 +96,33 @@ def add_adapter(model, config: TrainingConfig):
         task_type="CAUSAL_LM",
         bias="none",
     )
-    return get_peft_model(model, lora)
+    return get_peft_model(model, lora) if start_dir is None else _go_on_from(Path(start_dir), model, lora)
+
+
+def _go_on_from(directory: Path, model, lora):
+    from peft import LoraConfig, PeftModel
+    from safetensors import SafetensorError
+
+    advice = "Choose another adapter to go on from, or begin with the base model."
+    try:
+        its = LoraConfig.from_pretrained(str(directory))
+        for name in ("r", "lora_alpha", "target_modules"):
+            theirs, asked = getattr(its, name), getattr(lora, name)
+            if theirs != asked:
+                shown = [sorted(x) if isinstance(x, set) else x for x in (asked, theirs)]
+                raise EngineError(
+                    BAD_CONFIG,
+                    f"{name} is {shown[0]}, but the adapter to go on from has {shown[1]}.",
+                    "Take over its settings.",
+                )
+        its.lora_dropout = lora.lora_dropout
+        return PeftModel.from_pretrained(model, str(directory), config=its, is_trainable=True)
+    except (ValueError, KeyError, OSError, RuntimeError, TypeError, SafetensorError) as error:
+        if "memory" in str(error).lower():
+            raise
+        raise EngineError(
+            BAD_MODEL, f"The adapter to go on from cannot be loaded: {error}", advice
+        ) from error
 
 
 def trainer_tokenizer(directory: Path, renderer: Renderer):

@@ -116,15 +116,20 @@ def clear_leftovers(work: Path) -> None:
 def run_description(attempt: Attempt, folder: Path) -> dict:
     """What the engine is told (docs/architecture.md). Fetches the rows to this machine if they are not here."""
     job = attempt.job
-    version = job.dataset_version
+    version, start = job.dataset_version, job.start_adapter
     return {
+        "method": job.method,
         "base_model_dir": str(job.base_model.path),
         "rows_path": str(folder / "rows" if version.reference else files.local_path(version.rows_sha256)),
         "output_dir": str(folder / "output"),
         "config": job.config,
+        "start_adapter_dir": str(files.local_directory(start.directory_sha256)) if start else None,
         "lineage": {
             "job": str(job.pk),
             "name": job.name,
+            "method": job.method,
+            "start_adapter": start.model_id if start else None,
+            "start_adapter_sha256": start.directory_sha256 if start else None,
             "dataset": version.dataset.name,
             "dataset_version": str(version.pk),
             "dataset_sha256": version.rows_sha256 or version.reference.sha256,

@@ -15,13 +15,24 @@ from datasets_app.reference_rows import check_unchanged
 from datasets_app.services import delete_mark
 from datasets_app.sources import SourceError
 from datasets_app.template_check import TemplateRefused, check_template
-from training import events
+from training import continuing, events
 from training.engine.methods import METHODS
 from training.engine.setting import ConfigError
 from training.kinds import refusal_of
 from training.models import MOVES, Adapter, JobEvent, Plan, Status, TrainingJob
 from training.queueing import choose_queue, send_job
 
+# Settings of which the best value depends on what is learned, not on the model alone.
+ABOUT_LEARNING = (
+    "epochs",
+    "learning_rate",
+    "lr_scheduler_type",
+    "warmup_ratio",
+    "weight_decay",
+    "lora_dropout",
+    "min_steps",
+    "max_steps",
+)
 NAME_LENGTH = TrainingJob._meta.get_field("name").max_length
 
 
@@ -45,16 +56,33 @@ def refuse_unknown_method(method: str) -> None:
         raise StartRefused(words % {"method": method, "known": ", ".join(known)}, field="method")
 
 
-def settled_config(base_model: BaseModel, config: dict | None, method: str = "sft") -> dict:
+def suits(base_model: BaseModel, method: str) -> dict:
+    """What is known to suit a base model: all of it was found for learning by example; of that, other methods take
+    what concerns the model and its memory."""
+    if not METHODS[method].is_offered:
+        return {}
+    found = base_model.recommended_config
+    return {name: value for name, value in found.items() if method == "sft" or name not in ABOUT_LEARNING}
+
+
+def settled_config(
+    base_model: BaseModel,
+    config: dict | None,
+    method: str = "sft",
+    start_adapter: Adapter | None = None,
+) -> dict:
     """All settings of a job: what was asked for, else what suits the base model, else the method's defaults.
 
-    Raises `StartRefused` that names the field, the value received and the bounds.
+    An adapter to go on from brings its shape. Raises `StartRefused` that names the field, the value received and the
+    bounds.
     """
     refuse_unknown_method(method)
-    recommended = base_model.recommended_config if method == "sft" else {}
+    asked = config or {}
     try:
-        return METHODS[method].config.from_dict({**recommended, **(config or {})}, method).to_dict(method)
-    except ConfigError as problem:
+        kept = continuing.settings_of(start_adapter, asked) if start_adapter else {}
+        given = {**suits(base_model, method), **asked, **kept}
+        return METHODS[method].config.from_dict(given, method).to_dict(method)
+    except (ConfigError, continuing.CannotContinue) as problem:
         raise StartRefused(str(problem), field=problem.field) from problem
 
 
@@ -66,11 +94,15 @@ def start_job(
     base_model: BaseModel,
     config: dict | None = None,
     method: str = "sft",
+    start_adapter: Adapter | None = None,
     plan: Plan | None = None,
     retry_of: TrainingJob | None = None,
     estimate: dict | None = None,
 ) -> TrainingJob:
-    """Queues one training. A plan becomes one job: a second call with the same plan returns the first's job."""
+    """Queues one training, which begins with the base model or goes on from `start_adapter`.
+
+    A plan becomes one job: a second call with the same plan returns the first's job.
+    """
     refuse_unknown_method(method)
     if not base_model.is_on_this_machine:
         raise StartRefused(
@@ -91,7 +123,9 @@ def start_job(
         check_unchanged(dataset_version)
     except SourceError as problem:
         raise StartRefused(str(problem), field="dataset") from problem
-    settled = settled_config(base_model, config, method)
+    if start_adapter is not None:
+        refuse_start(start_adapter, owner=owner, base_model=base_model)
+    settled = settled_config(base_model, config, method, start_adapter)
     try:
         check_template(version=dataset_version, base_model=base_model)
     except TemplateRefused as problem:
@@ -99,6 +133,8 @@ def start_job(
     try:
         with transaction.atomic():
             refuse_erased(dataset_version, lock=True)
+            if start_adapter is not None:
+                refuse_start(start_adapter, owner=owner, base_model=base_model, lock=True)
             job = TrainingJob.objects.create(
                 owner=owner,
                 name=(name.strip() or dataset_version.dataset.name)[:NAME_LENGTH],
@@ -107,6 +143,7 @@ def start_job(
                 dataset_version=dataset_version,
                 base_model=base_model,
                 method=method,
+                start_adapter=start_adapter,
                 config=settled,
                 estimate=estimate or {},
                 queue=choose_queue(),
@@ -138,6 +175,13 @@ def refuse_erased(version: DatasetVersion, *, lock: bool = False) -> None:
         )
 
 
+def refuse_start(adapter: Adapter, *, owner, base_model: BaseModel, lock: bool = False) -> None:
+    try:
+        continuing.check_start(adapter, owner=owner, base_model=base_model, lock=lock)
+    except continuing.CannotContinue as problem:
+        raise StartRefused(str(problem), field=problem.field) from problem
+
+
 def cancel_job(*, job: TrainingJob) -> bool:
     """Stops a job that waits or runs, for good. The worker ends its child within seconds. False if it had ended."""
     with transaction.atomic():
@@ -166,6 +210,7 @@ def retry_job(*, job: TrainingJob) -> TrainingJob:
         base_model=job.base_model,
         config=job.config,
         method=job.method,
+        start_adapter=job.start_adapter,
         retry_of=job,
         estimate=job.estimate,
     )

@@ -18,6 +18,12 @@ class JobSerializer(serializers.ModelSerializer):
         allow_null=True,
         help_text="When its examples were erased; null: they are there.",
     )
+    start_adapter = serializers.UUIDField(
+        source="start_adapter_id",
+        read_only=True,
+        allow_null=True,
+        help_text="UUID of the adapter that it goes on from; null: it began with the base model.",
+    )
     adapter = serializers.SerializerMethodField(help_text="UUID of what it learned, or null.")
 
     class Meta:
@@ -31,6 +37,7 @@ class JobSerializer(serializers.ModelSerializer):
             "dataset_version",
             "data_erased_at",
             "base_model",
+            "start_adapter",
             "config",
             "queue",
             "progress",
@@ -67,7 +74,16 @@ class JobCreateSerializer(serializers.Serializer):
         required=False, help_text="A version of it other than the latest."
     )
     base_model = serializers.CharField(help_text="UUID or name of a base model on this machine.")
-    method = serializers.ChoiceField(choices=["sft"], default="sft")
+    method = serializers.ChoiceField(
+        choices=["sft"],
+        default="sft",
+        help_text="sft learns from conversations and texts, dpo and orpo from preferences, kto from marked answers.",
+    )
+    start_adapter = serializers.CharField(
+        required=False,
+        allow_null=True,
+        help_text="UUID or model id of one of your adapters of this base model, to go on from (DPO after SFT).",
+    )
     config = serializers.DictField(
         required=False,
         help_text="Engine settings that differ from what suits the base model (see the guide).",
@@ -173,6 +189,13 @@ class AdapterSerializer(serializers.ModelSerializer):
     base_model = serializers.CharField(source="base_model.name", read_only=True)
     dataset_version = serializers.UUIDField(source="dataset_version_id", read_only=True)
     job = serializers.UUIDField(source="job_id", read_only=True)
+    method = serializers.CharField(source="job.method", read_only=True, help_text="How it learned.")
+    start_adapter = serializers.UUIDField(
+        source="job.start_adapter_id",
+        read_only=True,
+        allow_null=True,
+        help_text="UUID of the adapter that it went on from, or null.",
+    )
 
     class Meta:
         model = Adapter
@@ -182,6 +205,8 @@ class AdapterSerializer(serializers.ModelSerializer):
             "model_id",
             "job",
             "step",
+            "method",
+            "start_adapter",
             "dataset",
             "dataset_version",
             "rows_sha256",

@@ -66,6 +66,7 @@ class JobViewSet(
                 dataset_version=version,
                 base_model=base_model,
                 method=asked["method"],
+                start_adapter=find_adapter(request.user, asked.get("start_adapter")),
                 config=asked.get("config"),
             )
         except services.StartRefused as problem:
@@ -190,6 +191,20 @@ def find_base_model(key: str):
         return base_model_or_404(key)
     except Http404 as problem:
         raise Unacceptable(f"There is no base model {key!r}.", field="base_model") from problem
+
+
+def find_adapter(user, key: str | None) -> Adapter | None:
+    """One of the caller's adapters, by UUID or model id; None for no key."""
+    if not key:
+        return None
+    try:
+        condition = Q(pk=uuid.UUID(key))
+    except ValueError:
+        condition = Q(model_id=key)
+    adapter = Adapter.objects.for_user(user).filter(condition).select_related("base_model").first()
+    if adapter is None:
+        raise Unacceptable(f"You have no adapter {key!r}.", field="start_adapter")
+    return adapter
 
 
 class AdapterViewSet(mixins.DestroyModelMixin, viewsets.ReadOnlyModelViewSet):

@@ -3,7 +3,7 @@
 import json
 import math
 import struct
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from rendering.errors import BadModel
@@ -14,7 +14,11 @@ LARGEST_HEADER = 100 * 1024**2
 
 @dataclass(frozen=True)
 class BaseModelFacts:
-    """Sizes of a model. `weight_bytes` is what the files take, `context` in tokens (None if unnamed)."""
+    """Sizes of a model. `weight_bytes` is what the files take, `context` in tokens (None if unnamed).
+
+    `attention_width` is heads × head size, `key_value_width` the same for keys and values, which several heads may
+    share (GQA); 0 in either stands for the hidden size.
+    """
 
     architecture: str
     model_type: str
@@ -26,6 +30,21 @@ class BaseModelFacts:
     intermediate_size: int
     vocabulary_size: int
     is_tied: bool
+    attention_width: int = 0
+    key_value_width: int = 0
+
+    @property
+    def query_size(self) -> int:
+        return self.attention_width or self.hidden_size
+
+    @property
+    def key_value_size(self) -> int:
+        return self.key_value_width or self.query_size
+
+    @property
+    def embedding_parameters(self) -> int:
+        """Of the table of words, and of the head where that is another one."""
+        return self.vocabulary_size * self.hidden_size * (1 if self.is_tied else 2)
 
 
 def read_model_facts(directory: str | Path) -> BaseModelFacts:
@@ -42,20 +61,43 @@ def read_model_facts(directory: str | Path) -> BaseModelFacts:
             parameters += math.prod(entry["shape"])
             names.add(name)
         size += path.stat().st_size
+    is_tied = not any(name.endswith("lm_head.weight") for name in names)
+    return _facts(config, parameters, size, is_tied)
+
+
+def facts_of_config(config: dict) -> BaseModelFacts:
+    """Facts by the numbers of a config.json alone, for a Llama-like model that is not on this machine.
+
+    Parameters are counted as Llama and Qwen lay them out, without biases (under 0.01 % of them); the weights as
+    2 bytes each.
+    """
+    found = _facts(config, 0, 0, bool(config.get("tie_word_embeddings")))
+    attention = 2 * found.hidden_size * (found.query_size + found.key_value_size)
+    gated = 3 * found.hidden_size * found.intermediate_size
+    norms = (2 * found.layers + 1) * found.hidden_size
+    parameters = found.embedding_parameters + found.layers * (attention + gated) + norms
+    return replace(found, parameters=parameters, weight_bytes=2 * parameters)
+
+
+def _facts(config: dict, parameters: int, weight_bytes: int, is_tied: bool) -> BaseModelFacts:
     inner = config.get("text_config")
     text: dict = inner if isinstance(inner, dict) else config
     hidden = _whole(text, "hidden_size", "n_embd", "d_model")
+    heads = _whole(text, "num_attention_heads", "n_head")
+    head_size = _whole(text, "head_dim") or (hidden // heads if heads else 0)
     return BaseModelFacts(
         architecture=config["architectures"][0],
         model_type=str(config.get("model_type", "")),
         parameters=parameters,
-        weight_bytes=size,
+        weight_bytes=weight_bytes,
         context=_whole(text, "max_position_embeddings", "n_positions") or None,
         layers=_whole(text, "num_hidden_layers", "n_layer"),
         hidden_size=hidden,
         intermediate_size=_whole(text, "intermediate_size", "n_inner") or 4 * hidden,
         vocabulary_size=_whole(text, "vocab_size"),
-        is_tied=not any(name.endswith("lm_head.weight") for name in names),
+        is_tied=is_tied,
+        attention_width=heads * head_size,
+        key_value_width=(_whole(text, "num_key_value_heads") or heads) * head_size,
     )
 
 

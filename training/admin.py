@@ -6,7 +6,7 @@ from django.utils.translation import ngettext
 from unfold.admin import ModelAdmin, TabularInline
 
 from training import services
-from training.models import Adapter, Attempt, JobEvent, Plan, TrainingJob
+from training.models import Adapter, Attempt, HardwareOffer, JobEvent, Plan, TrainingJob
 
 
 class ReadOnlyInline(TabularInline):
@@ -123,3 +123,16 @@ class PlanAdmin(ModelAdmin):
     list_display = ["name", "owner", "purpose", "dataset_version", "base_model", "changed_at"]
     search_fields = ["name", "owner__username"]
     list_select_related = ["owner", "dataset_version__dataset", "base_model"]
+
+
+@admin.register(HardwareOffer)
+class HardwareOfferAdmin(ModelAdmin):
+    """The price table that estimates compare with: whoever rents machines keeps it up to date."""
+
+    list_display = ["name", "memory", "spot_low", "spot_high", "on_demand", "priced_at", "source", "is_shown"]
+    list_editable = ["spot_low", "spot_high", "on_demand", "is_shown"]
+    search_fields = ["name", "gpu_name", "source"]
+
+    @admin.display(description=_("memory of each"), ordering="memory_bytes")
+    def memory(self, offer: HardwareOffer) -> str:
+        return f"{offer.memory_bytes / 1024**3:.0f} GiB × {offer.gpu_count}"

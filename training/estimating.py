@@ -1,126 +1,145 @@
-"""What a training needs, in numbers for the review page: rendered row lengths, steps, minutes, memory."""
+"""One training as it could be asked for, measured and estimated wherever it could run."""
 
-from dataclasses import asdict, dataclass
+import copy
+from dataclasses import replace
+from typing import Any
+
+from django.utils.translation import gettext as _
 
 from base_models.models import BaseModel
-from datasets_app.measuring import RowsAway, sample_of
+from datasets_app.measuring import RowsAway
 from datasets_app.models import DatasetVersion
-from datasets_app.template_check import TemplateRefused, check_template, refused_row
+from datasets_app.template_check import TemplateRefused, check_template
 from rendering import BadModel
 from rendering.model_facts import read_model_facts
+from training import calibration
 from training.engine.config import TrainingConfig
-from training.engine.estimate import estimate
-from training.engine.hardware import read_hardware
-from training.kinds import refusal_of
-from training.models import Status, TrainingJob
-from training.services import StartRefused, settled_config
+from training.engine.estimate import Estimate, RowLengths, estimate_rows
+from training.engine.methods import METHODS
+from training.engine.suggestions import Change, suggest
+from training.models import Adapter
+from training.places import Place, own_places, rented_places
+from training.row_lengths import Lengths, measure_lengths, spread
+from training.services import StartRefused, refuse_early, settled_config
+
+__all__ = ["Asked", "Lengths", "measure_lengths", "spread"]
 
 
-@dataclass(frozen=True)
-class Lengths:
-    """Tokens of each row as it is trained, and how many would be shortened or left out.
-
-    Of many rows a sample is measured, and the rest taken to be like it. A shortened row is counted as `max_length`.
-    """
-
-    train: list[int]
-    held_out: list[int]
-    shortened: int
-    too_long: int
-
-
-def measure_lengths(version: DatasetVersion, base_model: BaseModel, max_length: int) -> Lengths:
-    """Lengths by the base model's own template. Raises TemplateRefused when it does not take a row."""
-    sample = sample_of(version, base_model)
-    if refusal := sample.counts.first_refusal:
-        raise refused_row(base_model, refusal["line"] or refusal["number"], refusal["why"])
-    many = version.row_count / max(1, len(sample.measured))
-    lengths: dict[bool, list[int]] = {False: [], True: []}
-    too_long = {False: 0, True: 0}
-    shortened = 0
-    for is_held_out, measured in sample.measured:
-        if measured.shortest > max_length:
-            too_long[is_held_out] += 1
-            continue
-        shortened += measured.tokens > max_length
-        lengths[is_held_out].append(min(measured.tokens, max_length))
-    return Lengths(
-        spread(lengths[False], version.train_count - round(too_long[False] * many)),
-        spread(lengths[True], version.held_out_count - round(too_long[True] * many)),
-        round(shortened * many),
-        round(sum(too_long.values()) * many),
-    )
-
-
-def spread(lengths: list[int], count: int) -> list[int]:
-    """The sample repeated to `count` rows, when only a part was measured."""
-    if not lengths or count <= len(lengths):
-        return lengths
-    times, rest = divmod(count, len(lengths))
-    return lengths * times + lengths[:rest]
-
-
-def past_speed(base_model: BaseModel) -> float | None:
-    """Tokens a second of the last finished training of this base model, measured here."""
-    last = (
-        TrainingJob.objects.filter(
-            base_model=base_model, status=Status.SUCCEEDED, tokens_per_second__isnull=False
-        )
-        .order_by("-ended_at")
-        .first()
-    )
-    return last.tokens_per_second if last else None
-
-
-def estimate_job(version: DatasetVersion, base_model: BaseModel, config: dict | None) -> dict:
-    """Rows, tokens, steps, seconds and bytes for a training, ready for JSON and for the page.
+class Asked:
+    """A training of `version` on `base_model`; `config` is what differs, by hand or by preset.
 
     Raises `StartRefused` if the settings or the examples cannot be used with this base model.
     """
-    settings = TrainingConfig.from_dict(settled_config(base_model, config))
-    max_length = min(settings.max_length, base_model.context)
-    if refusal := refusal_of(version):
-        raise StartRefused(refusal, field="dataset")
-    try:
-        check_template(version=version, base_model=base_model)
-        lengths = measure_lengths(version, base_model, max_length)
-    except RowsAway as problem:
-        raise StartRefused(str(problem), field="dataset") from problem
-    except TemplateRefused as problem:
-        raise StartRefused(str(problem), field="base_model") from problem
-    speed = past_speed(base_model)
-    try:
-        found = estimate(
-            lengths.train,
-            read_model_facts(base_model.path),
-            settings,
-            read_hardware(),
-            held_out_lengths=lengths.held_out,
-            tokens_per_second=speed,
+
+    def __init__(
+        self,
+        version: DatasetVersion,
+        base_model: BaseModel,
+        config: dict | None = None,
+        *,
+        method: str = "sft",
+        start_adapter: Adapter | None = None,
+        devices: int = 1,
+    ):
+        self.version, self.base_model, self.method = version, base_model, method
+        self.start_adapter, self.devices = start_adapter, devices
+        refuse_early(version, base_model, method)
+        if not METHODS[method].is_offered:
+            raise StartRefused(
+                _("What %(method)s takes cannot be said.") % {"method": method}, field="method"
+            )
+        self._counted: dict[int, tuple[Lengths, RowLengths]] = {}
+        self._places: tuple[list[Place], list[Place]] | None = None
+        self._settle(config)
+        try:
+            check_template(version=version, base_model=base_model)
+            self.facts = read_model_facts(base_model.path)
+        except (TemplateRefused, BadModel) as problem:
+            raise StartRefused(str(problem), field="base_model") from problem
+        self.lengths, self.rows = self.measured(self.max_length)
+
+    def _settle(self, config: dict | None) -> None:
+        settled = settled_config(self.base_model, config, self.method, self.start_adapter)
+        self.config = TrainingConfig.from_dict(settled, self.method)
+
+    def again(self, config: dict | None) -> "Asked":
+        """The same with other settings; what was read and measured is not read again."""
+        other = copy.copy(self)
+        other._settle(config)
+        other.lengths, other.rows = other.measured(other.max_length)
+        return other
+
+    @property
+    def max_length(self) -> int:
+        return min(self.config.max_length, self.base_model.context)
+
+    def measured(self, max_length: int) -> tuple[Lengths, RowLengths]:
+        """The rows at this length. Raises `StartRefused` where they are away, refused, or none is short enough."""
+        if max_length not in self._counted:
+            try:
+                lengths = measure_lengths(self.version, self.base_model, max_length)
+                self._counted[max_length] = lengths, lengths.counted()
+            except TemplateRefused as problem:
+                raise StartRefused(str(problem), field="base_model") from problem
+            except (RowsAway, ValueError) as problem:
+                raise StartRefused(str(problem), field="dataset") from problem
+        return self._counted[max_length]
+
+    def places(self) -> tuple[list[Place], list[Place]]:
+        """Ours, and those of the price table."""
+        if self._places is None:
+            past = calibration.finished_trainings()
+            self._places = (
+                own_places(self.base_model, self.devices, past),
+                rented_places(self.base_model, self.devices, past),
+            )
+        return self._places
+
+    def on(self, place: Place, changes: dict[str, Any] | None = None) -> Estimate:
+        """The estimate for one place, with some settings changed."""
+        config = replace(self.config, **(changes or {}))
+        rows = self.measured(min(config.max_length, self.base_model.context))[1]
+        return estimate_rows(
+            rows,
+            self.facts,
+            config,
+            place.target,
+            method=self.method,
+            has_start_adapter=self.start_adapter is not None,
         )
-    except BadModel as problem:
-        raise StartRefused(str(problem), field="base_model") from problem
-    except ValueError as problem:
-        raise StartRefused(str(problem), field="dataset") from problem
-    return {
-        "rows": found.rows,
-        "held_out_rows": found.held_out_rows,
-        "shortened_rows": lengths.shortened,
-        "too_long_rows": lengths.too_long,
-        "max_length": max_length,
-        "tokens": found.tokens,
-        "steps": found.steps,
-        "epochs": found.epochs,
-        "batch_size": found.plan.batch_size,
-        "gradient_accumulation_steps": found.plan.gradient_accumulation_steps,
-        "seconds": round(found.seconds, 1),
-        "tokens_per_second": round(found.tokens_per_second),
-        "is_measured": speed is not None,
-        "memory_bytes": found.memory.total,
-        "memory_parts": asdict(found.memory),
-        "memory_free_bytes": found.memory_free_bytes,
-        "device": found.device,
-        "fits": found.fits,
-        "advice": list(found.advice),
-        "config": settings.to_dict(),
-    }
+
+    def own(self) -> list[tuple[Place, Estimate]]:
+        """Places of ours, the one where it would run first: the fastest of those that it fits, else the largest.
+
+        Raises `StartRefused` where no machine has as many devices as it asks for.
+        """
+        found = [(place, self.on(place)) for place in self.places()[0]]
+        if not found:
+            raise StartRefused(
+                _("No machine here has %(count)s devices of one kind; ask for fewer.")
+                % {"count": self.devices},
+                field="device_count",
+            )
+        return sorted(found, key=_preference)
+
+    def rented(self) -> list[tuple[Place, Estimate]]:
+        return [(place, self.on(place)) for place in self.places()[1]]
+
+    def changes(self) -> list[Change]:
+        """What would make it fit where it would run; nothing if it does."""
+        place, now = self.own()[0]
+
+        def tried(changes: dict[str, Any]) -> Estimate:
+            try:
+                return self.on(place, changes)
+            except StartRefused:  # no row is left at this length
+                return now
+
+        if now.fits:
+            return []
+        return suggest(self.config, now, tried, has_fixed_rank=self.start_adapter is not None)
+
+
+def _preference(found: tuple[Place, Estimate]) -> tuple[bool, float]:
+    place, estimate = found
+    return not estimate.fits, estimate.seconds if estimate.fits else -place.target.free_bytes

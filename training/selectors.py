@@ -15,9 +15,9 @@ LATEST = 6
 
 
 def jobs_for_list(user):
-    """The user's jobs, newest first, with all that a row shows in two queries."""
+    """The user's jobs, newest first, with all that a row shows in three queries."""
     jobs = TrainingJob.objects.for_user(user).select_related("base_model", "dataset_version__dataset")
-    return jobs.prefetch_related("adapters")
+    return jobs.prefetch_related("adapters", "attempts")
 
 
 def jobs_of_dataset(user, dataset: Dataset):

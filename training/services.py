@@ -98,27 +98,14 @@ def start_job(
     plan: Plan | None = None,
     retry_of: TrainingJob | None = None,
     estimate: dict | None = None,
+    device_count: int = 1,
 ) -> TrainingJob:
     """Queues one training, which begins with the base model or goes on from `start_adapter`.
 
-    A plan becomes one job: a second call with the same plan returns the first's job.
+    A plan becomes one job: a second call with the same plan returns the first's job. `estimate` is what was reckoned
+    for it; the memory that the job asks for on each device is taken from there.
     """
-    refuse_unknown_method(method)
-    if not base_model.is_on_this_machine:
-        raise StartRefused(
-            _("%(name)s is not on this machine yet; choose a base model that is.")
-            % {"name": base_model.name},
-            field="base_model",
-        )
-    refuse_erased(dataset_version)
-    if refusal := refusal_of(dataset_version, method):
-        raise StartRefused(refusal, field="dataset")
-    if dataset_version.train_count == 0:
-        raise StartRefused(
-            _("%(name)s has no example to learn from; add some first.")
-            % {"name": dataset_version.dataset.name},
-            field="dataset",
-        )
+    refuse_early(dataset_version, base_model, method)
     try:
         check_unchanged(dataset_version)
     except SourceError as problem:
@@ -146,6 +133,8 @@ def start_job(
                 start_adapter=start_adapter,
                 config=settled,
                 estimate=estimate or {},
+                device_count=device_count,
+                memory_bytes=(estimate or {}).get("memory_bytes"),
                 queue=choose_queue(),
                 queued_at=timezone.now(),
                 sent_at=timezone.now(),
@@ -158,6 +147,25 @@ def start_job(
             raise
         return TrainingJob.objects.get(plan=plan)
     return job
+
+
+def refuse_early(version: DatasetVersion, base_model: BaseModel, method: str) -> None:
+    """Raises `StartRefused` for what is plain before anything is read: away, erased, of another kind, or empty."""
+    refuse_unknown_method(method)
+    if not base_model.is_on_this_machine:
+        raise StartRefused(
+            _("%(name)s is not on this machine yet; choose a base model that is.")
+            % {"name": base_model.name},
+            field="base_model",
+        )
+    refuse_erased(version)
+    if refusal := refusal_of(version, method):
+        raise StartRefused(refusal, field="dataset")
+    if version.train_count == 0:
+        raise StartRefused(
+            _("%(name)s has no example to learn from; add some first.") % {"name": version.dataset.name},
+            field="dataset",
+        )
 
 
 def refuse_erased(version: DatasetVersion, *, lock: bool = False) -> None:
@@ -213,6 +221,7 @@ def retry_job(*, job: TrainingJob) -> TrainingJob:
         start_adapter=job.start_adapter,
         retry_of=job,
         estimate=job.estimate,
+        device_count=job.device_count,
     )
 
 

@@ -15,8 +15,8 @@ from tests.common.servers import serving
 from tests.datasets_app.files import chats
 from training import execution
 from training import services as training_services
-from training.estimating import estimate_job
 from training.models import Attempt, Status, TrainingJob
+from training.telling import estimate_job
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

@@ -4,6 +4,7 @@ from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
+from training import pricing
 from training.models import Adapter, Checkpoint, JobEvent, Sample, TrainingJob
 
 
@@ -25,6 +26,10 @@ class JobSerializer(serializers.ModelSerializer):
         help_text="UUID of the adapter that it goes on from; null: it began with the base model.",
     )
     adapter = serializers.SerializerMethodField(help_text="UUID of what it learned, or null.")
+    cost_so_far = serializers.SerializerMethodField(help_text="US dollars, over all its attempts.")
+    cost_expected = serializers.SerializerMethodField(
+        help_text="US dollars at its end; null where nobody has said."
+    )
 
     class Meta:
         model = TrainingJob
@@ -50,6 +55,9 @@ class JobSerializer(serializers.ModelSerializer):
             "eval_loss_base",
             "eval_loss",
             "adapter",
+            "device_count",
+            "cost_so_far",
+            "cost_expected",
             "reason",
             "message",
             "advice",
@@ -63,6 +71,12 @@ class JobSerializer(serializers.ModelSerializer):
     def get_adapter(self, job) -> str | None:
         adapter = job.adapter
         return str(adapter.pk) if adapter else None
+
+    def get_cost_so_far(self, job) -> float:
+        return pricing.cost_so_far(job)
+
+    def get_cost_expected(self, job) -> float | None:
+        return pricing.cost_expected(job)
 
 
 class JobCreateSerializer(serializers.Serializer):
@@ -87,6 +101,9 @@ class JobCreateSerializer(serializers.Serializer):
     config = serializers.DictField(
         required=False,
         help_text="Engine settings that differ from what suits the base model (see the guide).",
+    )
+    device_count = serializers.IntegerField(
+        default=1, min_value=1, max_value=64, help_text="GPUs of one machine that it should have."
     )
 
 

@@ -1,8 +1,10 @@
+from django.urls import path
 from rest_framework.routers import SimpleRouter
 
+from training.api.estimates import EstimateView
 from training.api.views import AdapterViewSet, JobViewSet
 
 router = SimpleRouter()
 router.register("training/jobs", JobViewSet, basename="api-job")
 router.register("adapters", AdapterViewSet, basename="api-adapter")
-urlpatterns = router.urls
+urlpatterns = [path("training/estimate/", EstimateView.as_view(), name="api-estimate"), *router.urls]

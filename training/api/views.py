@@ -14,7 +14,7 @@ from apex.common.access import owned_or_404
 from apex.common.api_errors import Unacceptable
 from base_models.selectors import base_model_or_404
 from datasets_app.models import Dataset, DatasetVersion
-from training import kept_checkpoints, selectors, services
+from training import kept_checkpoints, selectors, services, telling
 from training.api.curves import CurveActions
 from training.api.serializers import (
     AdapterSerializer,
@@ -26,6 +26,8 @@ from training.api.serializers import (
     SampleSerializer,
 )
 from training.checkpoint_files import CheckpointUnusable
+from training.engine.methods import METHODS
+from training.estimating import Asked
 from training.metrics.store import StoredSteps
 from training.models import Adapter, Checkpoint, JobEvent, Sample, TrainingJob
 from training.views.jobs import adapter_response
@@ -68,6 +70,8 @@ class JobViewSet(
                 method=asked["method"],
                 start_adapter=find_adapter(request.user, asked.get("start_adapter")),
                 config=asked.get("config"),
+                device_count=asked["device_count"],
+                estimate=estimate_of(request.user, asked),
             )
         except services.StartRefused as problem:
             raise Unacceptable(str(problem), field=problem.field) from problem
@@ -184,6 +188,27 @@ def find_version(user, asked: dict) -> DatasetVersion:
     if dataset.latest is None:
         raise Unacceptable(f"{dataset.name} holds nothing yet.", field="dataset")
     return dataset.latest
+
+
+def asked_of(user, asked: dict) -> Asked:
+    """The training that a call describes. Raises `StartRefused`; 400 that names the field for what is not there."""
+    base_model, start = find_base_model(asked["base_model"]), find_adapter(user, asked.get("start_adapter"))
+    if start is not None:
+        services.refuse_start(start, owner=user, base_model=base_model)
+    return Asked(
+        find_version(user, asked),
+        base_model,
+        asked.get("config"),
+        method=asked["method"],
+        start_adapter=start,
+        devices=asked["device_count"],
+    )
+
+
+def estimate_of(user, asked: dict) -> dict:
+    """What is kept with the job; nothing for a drill, which nobody can estimate. Raises `StartRefused`."""
+    services.refuse_unknown_method(asked["method"])
+    return telling.told(asked_of(user, asked)) if METHODS[asked["method"]].is_offered else {}
 
 
 def find_base_model(key: str):

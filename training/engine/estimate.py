@@ -1,37 +1,90 @@
-"""What a training needs: steps, time and memory on this machine, before anything is started. No torch."""
+"""What a training needs: steps, time and memory on any machine, before anything is started. No torch."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from rendering.model_facts import BaseModelFacts
 from training.engine.config import TrainingConfig
-from training.engine.hardware import Gpu, Hardware, training_threads
+from training.engine.hardware import Hardware
+from training.engine.memory_parts import Load, Memory, activation_bytes, adapter_parameters, memory_of
 from training.engine.plan import CHECKS_PER_RUN, FittedPlan, fit_to_data, tokens_per_pass
+from training.engine.speed import (
+    START_SECONDS,
+    TERAFLOPS,
+    UNKNOWN_TERAFLOPS,
+    Speed,
+    gpu_family,
+    has_bf16,
+    operations_per_token,
+    speed_of,
+    writing_seconds,
+)
 
-# Python with torch, transformers and TRL, before any model; measured on Linux.
-PROGRAM_BYTES = 750 * 1024**2
-CUDA_BYTES = 600 * 1024**2
-# From the start of the process to the first step; measured on 2 cores.
-START_SECONDS = 12.0
-# Floating-point operations per second that training reaches; the CPU figure is measured, per core.
-CPU_FLOPS_PER_CORE = 4.0e10
-GPU_FLOPS = 1.0e14
-# What is not matrix multiplication: nothing for a large model, a third of the time for a very small one.
-OTHER_SECONDS_PER_TOKEN = 1.5e-4
+__all__ = [
+    "Estimate",
+    "RowLengths",
+    "Target",
+    "activation_bytes",
+    "adapter_parameters",
+    "estimate",
+    "estimate_rows",
+    "gpu_target",
+    "target_of",
+]
+
+TIGHT = 0.8
+# A row of comparisons goes through as two conversations.
+SIDES = {"dpo": 2, "orpo": 2}
 
 
 @dataclass(frozen=True)
-class Memory:
-    """Bytes by part. `activations` is the largest pass, `adapter` includes its gradients and optimiser."""
+class Target:
+    """Where a training could run. `memory_bytes` of one device, and what is free of it; `teraflops` None: a CPU.
 
-    program: int
-    weights: int
-    adapter: int
-    activations: int
+    `factor` is what past trainings there reached, measured against the formula; None where there was none.
+    """
+
+    name: str
+    memory_bytes: int
+    free_bytes: int
+    teraflops: float | None = None
+    cpus: int = 1
+    devices: int = 1
+    is_bf16: bool = True
+    factor: float | None = None
 
     @property
-    def total(self) -> int:
-        return self.program + self.weights + self.adapter + self.activations
+    def is_gpu(self) -> bool:
+        return self.teraflops is not None
+
+    @property
+    def computes_in_bf16(self) -> bool:
+        """What `precision` auto comes to there, as far as can be said without asking it."""
+        return self.is_gpu and self.is_bf16
+
+
+@dataclass(frozen=True)
+class RowLengths:
+    """Of the rows to learn from and of those kept aside: how many, their tokens together (of comparisons, of both
+    conversations), and the longest single conversation."""
+
+    rows: int
+    tokens: int
+    longest: int
+    held_out_rows: int = 0
+    held_out_tokens: int = 0
+    has_longer: bool = False
+
+    @classmethod
+    def of(cls, lengths: Sequence[int], held_out: Sequence[int], limit: int) -> "RowLengths":
+        """Rows longer than `limit` tokens count as `limit`. Raises ValueError without rows to learn from."""
+        if not lengths:
+            raise ValueError("A training needs at least one row, not 0.")
+        longest = max(max(lengths), max(held_out, default=0))
+        if longest <= limit:
+            return cls(len(lengths), sum(lengths), longest, len(held_out), sum(held_out))
+        cut, kept = [min(x, limit) for x in lengths], [min(x, limit) for x in held_out]
+        return cls(len(cut), sum(cut), limit, len(kept), sum(kept), has_longer=True)
 
 
 @dataclass(frozen=True)
@@ -48,10 +101,9 @@ class Estimate:
     trainable_parameters: int
     plan: FittedPlan
     seconds: float
-    tokens_per_second: float
+    speed: Speed
     memory: Memory
-    memory_free_bytes: int
-    device: str
+    target: Target
     fits: bool
     advice: tuple[str, ...] = field(default_factory=tuple)
 
@@ -63,97 +115,128 @@ class Estimate:
     def epochs(self) -> int:
         return self.plan.epochs
 
+    @property
+    def tokens_per_second(self) -> float:
+        return self.speed.tokens_per_second
+
+
+def target_of(hardware: Hardware, factor: float | None = None) -> Target:
+    """This very machine: its first GPU, or its processors."""
+    if not hardware.gpus:
+        return Target(
+            f"cpu ({hardware.cpus} cores)",
+            hardware.memory_total_bytes,
+            hardware.memory_free_bytes,
+            cpus=hardware.cpus,
+            factor=factor,
+        )
+    gpu = hardware.gpus[0]
+    return gpu_target(gpu.name, gpu.memory_total_bytes, gpu.memory_free_bytes, factor=factor)
+
+
+def gpu_target(
+    name: str,
+    memory_bytes: int,
+    free_bytes: int | None = None,
+    *,
+    teraflops: float | None = None,
+    devices: int = 1,
+    factor: float | None = None,
+) -> Target:
+    """One or several GPUs of a kind; speed and number format by its name where `teraflops` is not given."""
+    return Target(
+        name,
+        memory_bytes,
+        memory_bytes if free_bytes is None else free_bytes,
+        teraflops=teraflops or TERAFLOPS.get(gpu_family(name), UNKNOWN_TERAFLOPS),
+        devices=devices,
+        is_bf16=has_bf16(name),
+        factor=factor,
+    )
+
 
 def estimate(
     token_lengths: Sequence[int],
     facts: BaseModelFacts,
     config: TrainingConfig,
-    hardware: Hardware,
+    target: Target,
     *,
     held_out_lengths: Sequence[int] = (),
-    tokens_per_second: float | None = None,
+    method: str = "sft",
+    has_start_adapter: bool = False,
 ) -> Estimate:
-    """Steps, time and memory for rows of these lengths in tokens.
+    """Steps, time and memory for rows of these lengths in tokens; of comparisons, of the longer side, and the other
+    is taken to be as long.
 
-    `tokens_per_second` is what an earlier training of this base model reached here, if there was one. Memory
-    is within a factor of two, time within a factor of three without such a figure. Raises ValueError without
-    rows.
+    Memory is within a factor of two, time within a factor of three where nothing was measured there. Raises
+    ValueError without rows.
     """
     limit = min(config.max_length, facts.context or config.max_length)
-    lengths = [min(length, limit) for length in token_lengths]
-    held_out = [min(length, limit) for length in held_out_lengths]
-    plan = fit_to_data(config, len(lengths))
-    gpu = hardware.gpus[0] if hardware.gpus else None
-    tokens = round(sum(lengths) * plan.rows_seen / len(lengths))
-    speed = tokens_per_second or _speed(facts, hardware, gpu)
-    checks = min(CHECKS_PER_RUN, plan.total_steps // plan.eval_steps) + 1 if held_out else 0
+    rows, sides = RowLengths.of(token_lengths, held_out_lengths, limit), SIDES.get(method, 1)
+    rows = replace(rows, tokens=sides * rows.tokens, held_out_tokens=sides * rows.held_out_tokens)
+    return estimate_rows(rows, facts, config, target, method=method, has_start_adapter=has_start_adapter)
+
+
+def estimate_rows(
+    rows: RowLengths,
+    facts: BaseModelFacts,
+    config: TrainingConfig,
+    target: Target,
+    *,
+    method: str = "sft",
+    has_start_adapter: bool = False,
+) -> Estimate:
+    """The same for rows that have been counted already: one count serves any number of targets."""
+    plan = fit_to_data(config, rows.rows)
+    sides = SIDES.get(method, 1)
+    mean = rows.tokens / rows.rows / sides
+    tokens = round(rows.tokens * plan.rows_seen / rows.rows)
+    load = Load(
+        tokens=sides * tokens_per_pass(plan, rows.longest, is_gpu=target.is_gpu),
+        free_bytes=target.free_bytes,
+        is_gpu=target.is_gpu,
+        is_bf16=config.precision == "bf16" or (config.precision == "auto" and target.computes_in_bf16),
+        devices=target.devices,
+        method=method,
+        has_start_adapter=has_start_adapter,
+    )
+    memory = memory_of(facts, config, load)
+    speed = speed_of(
+        facts,
+        config,
+        operations=operations_per_token(facts, config, mean, memory.recomputes, method),
+        pass_tokens=min(load.tokens, sides * config.batch_size * mean),
+        teraflops=target.teraflops,
+        cpus=target.cpus,
+        devices=target.devices,
+        factor=target.factor,
+    )
+    checks = min(CHECKS_PER_RUN, plan.total_steps // plan.eval_steps) + 1 if rows.held_out_rows else 0
     # A check goes forward only: a third of the work of learning.
-    seconds = START_SECONDS + (tokens + checks * sum(held_out) / 3) / speed
-    memory = _memory(facts, config, plan, max([*lengths, *held_out]), gpu)
-    free = gpu.memory_free_bytes if gpu else hardware.memory_free_bytes
-    fits = memory.total <= free
-    advice = [
-        code
-        for code, holds in (
-            ("does_not_fit", not fits),
-            ("tight", fits and memory.total > 0.8 * free),
-            ("few_rows", len(lengths) < 20),
-            ("slow", seconds > 3600),
-            ("too_long_rows", any(length > limit for length in (*token_lengths, *held_out_lengths))),
-            ("no_held_out_rows", not held_out),
-        )
-        if holds
-    ]
+    work = tokens + checks * rows.held_out_tokens / 3
+    seconds = START_SECONDS + work / speed.tokens_per_second + writing_seconds(facts, config, checks)
     return Estimate(
-        rows=len(lengths),
-        held_out_rows=len(held_out),
+        rows=rows.rows,
+        held_out_rows=rows.held_out_rows,
         tokens=tokens,
         trainable_parameters=adapter_parameters(facts, config),
         plan=plan,
         seconds=seconds,
-        tokens_per_second=speed,
+        speed=speed,
         memory=memory,
-        memory_free_bytes=free,
-        device=gpu.name if gpu else f"cpu ({hardware.cpus} cores)",
-        fits=fits,
-        advice=tuple(advice),
+        target=target,
+        fits=memory.total <= target.free_bytes,
+        advice=_advice(rows, memory.total, target.free_bytes, seconds),
     )
 
 
-def adapter_parameters(facts: BaseModelFacts, config: TrainingConfig) -> int:
-    """Parameters of the adapter; attention projections are taken as square, which is the most they can be."""
-    wide = sum(
-        name.rsplit(".", 1)[-1] in ("gate_proj", "up_proj", "down_proj") for name in config.target_modules
-    )
-    square = len(config.target_modules) - wide
-    per_layer = wide * (facts.hidden_size + facts.intermediate_size) + square * 2 * facts.hidden_size
-    return config.lora_r * per_layer * facts.layers
-
-
-def activation_bytes(facts: BaseModelFacts, tokens: int, is_bf16: bool) -> int:
-    """What a pass of `tokens` keeps for going backward, in bytes, without recomputing any of it."""
-    # Per layer: norms, projections, attention and adapters' inputs are about 14 hidden sizes wide, the gated
-    # part 5 intermediate sizes; the scores over the vocabulary stand three times in fp32.
-    per_token = facts.layers * (14 * facts.hidden_size + 5 * facts.intermediate_size) * (2 if is_bf16 else 4)
-    return tokens * (per_token + 3 * 4 * facts.vocabulary_size)
-
-
-def _memory(
-    facts: BaseModelFacts, config: TrainingConfig, plan: FittedPlan, longest: int, gpu: Gpu | None
-) -> Memory:
-    is_bf16 = gpu is not None or config.precision == "bf16"
-    return Memory(
-        program=CUDA_BYTES if gpu else PROGRAM_BYTES,
-        weights=facts.parameters * (2 if gpu else 4),
-        # fp32 weights, gradients and the two moments of AdamW.
-        adapter=adapter_parameters(facts, config) * 16,
-        activations=activation_bytes(facts, tokens_per_pass(plan, longest, is_gpu=gpu is not None), is_bf16),
-    )
-
-
-def _speed(facts: BaseModelFacts, hardware: Hardware, gpu: Gpu | None) -> float:
-    """Tokens per second: forward and backward through frozen weights are 4 operations per parameter."""
-    threads = training_threads(facts.parameters, hardware.cpus)
-    flops = GPU_FLOPS if gpu else CPU_FLOPS_PER_CORE * threads
-    overhead = 0.0 if gpu else OTHER_SECONDS_PER_TOKEN / threads
-    return 1 / (4 * max(1, facts.parameters) / flops + overhead)
+def _advice(rows: RowLengths, needed: int, free: int, seconds: float) -> tuple[str, ...]:
+    said = {
+        "does_not_fit": needed > free,
+        "tight": TIGHT * free < needed <= free,
+        "few_rows": rows.rows < 20,
+        "slow": seconds > 3600,
+        "too_long_rows": rows.has_longer,
+        "no_held_out_rows": not rows.held_out_rows,
+    }
+    return tuple(code for code, holds in said.items() if holds)

@@ -42,6 +42,7 @@ class Plan(OwnedModel):
         "training.Adapter", on_delete=models.SET_NULL, null=True, blank=True, related_name="+"
     )
     config = models.JSONField(_("advanced settings"), default=dict, blank=True)
+    device_count = models.PositiveSmallIntegerField(_("devices it asks for"), default=1)
     changed_at = models.DateTimeField(_("changed"), auto_now=True)
 
     class Meta(OwnedModel.Meta):

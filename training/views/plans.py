@@ -13,7 +13,7 @@ from base_models.models import BaseModel
 from datasets_app import selectors as dataset_selectors
 from datasets_app import services as dataset_services
 from datasets_app.models import Dataset, DatasetImport
-from training import estimating, selectors, services
+from training import plan_settings, selectors, services, telling
 from training.forms import AdvancedForm, GoalForm, TypedExamplesForm
 from training.kinds import refusal_of
 from training.models import Plan
@@ -227,7 +227,7 @@ def plan_review(request, plan_id):
         return redirect("training:plan-review", plan_id=plan.pk)
     context = {"plan": plan, "step": 4, "form": form, "site": request.build_absolute_uri("/").rstrip("/")}
     try:
-        context["estimate"] = estimating.estimate_job(plan.dataset_version, plan.base_model, plan.config)
+        context["estimate"] = telling.told(plan_settings.settle(plan).asked)
     except services.StartRefused as problem:
         form.is_bound and form.add_error(
             problem.field if problem.field in form.fields else None, str(problem)
@@ -239,15 +239,16 @@ def plan_review(request, plan_id):
 def start(request, plan: Plan):
     """One plan, one job: pressing twice leads to the same page."""
     try:
-        estimate = estimating.estimate_job(plan.dataset_version, plan.base_model, plan.config)
+        settled = plan_settings.settle(plan)
         job = services.start_job(
             owner=request.user,
             name=plan.name,
             dataset_version=plan.dataset_version,
             base_model=plan.base_model,
-            config=plan.config,
+            config=settled.config,
             plan=plan,
-            estimate=estimate,
+            estimate=telling.told(settled.asked),
+            device_count=plan.device_count,
         )
     except services.StartRefused as problem:
         messages.error(request, str(problem))

@@ -6,7 +6,7 @@ from django.utils.translation import ngettext
 from unfold.admin import ModelAdmin, TabularInline
 
 from training import services
-from training.models import Adapter, Attempt, HardwareOffer, JobEvent, Plan, TrainingJob
+from training.models import Adapter, Attempt, Device, HardwareOffer, JobEvent, Node, Plan, TrainingJob
 
 
 class ReadOnlyInline(TabularInline):
@@ -22,7 +22,17 @@ class ReadOnlyInline(TabularInline):
 
 class AttemptInline(ReadOnlyInline):
     model = Attempt
-    fields = ["token", "worker", "pid", "started_at", "heartbeat_at", "ended_at", "outcome"]
+    fields = [
+        "token",
+        "worker",
+        "pid",
+        "started_at",
+        "heartbeat_at",
+        "resumed_step",
+        "last_step",
+        "ended_at",
+        "outcome",
+    ]
     readonly_fields = fields
 
 
@@ -75,7 +85,9 @@ class AttemptAdmin(ModelAdmin):
         "worker",
         "started_at",
         "heartbeat_at",
-        "lease_until",
+        "resumed_step",
+        "last_step",
+        "hardware",
         "ended_at",
         "outcome",
     ]
@@ -136,3 +148,46 @@ class HardwareOfferAdmin(ModelAdmin):
     @admin.display(description=_("memory of each"), ordering="memory_bytes")
     def memory(self, offer: HardwareOffer) -> str:
         return f"{offer.memory_bytes / 1024**3:.0f} GiB × {offer.gpu_count}"
+
+
+class DeviceInline(TabularInline):
+    model = Device
+    extra = 0
+    fields = ["queue", "kind", "index", "name", "memory_bytes", "is_enabled", "price_per_hour", "holder"]
+    readonly_fields = ["queue", "kind", "index", "name", "memory_bytes", "holder"]
+
+    def has_add_permission(self, request, obj=None):
+        return False
+
+
+@admin.register(Node)
+class NodeAdmin(ModelAdmin):
+    """Machines announce themselves; here they are seen, and forgotten when they are gone for good."""
+
+    list_display = ["shown_name", "hostname", "is_online", "cpus", "memory_bytes", "driver", "announced_at"]
+    list_filter = ["is_online"]
+    readonly_fields = [
+        "name", "hostname", "cpus", "memory_bytes", "driver", "beats", "is_online", "announced_at",
+    ]  # fmt: skip
+    inlines = [DeviceInline]
+
+    @admin.display(description=_("name"), ordering="name")
+    def shown_name(self, node: Node) -> str:
+        return node.name or node.hostname
+
+    def has_add_permission(self, request):
+        return False
+
+
+@admin.register(Device)
+class DeviceAdmin(ModelAdmin):
+    """Which devices take trainings, and what an hour of each costs."""
+
+    list_display = ["queue", "node", "name", "memory_bytes", "is_enabled", "price_per_hour", "holder"]
+    list_editable = ["is_enabled", "price_per_hour"]
+    list_filter = ["kind", "is_enabled", "node"]
+    list_select_related = ["node", "holder__job"]
+    readonly_fields = ["node", "kind", "index", "name", "memory_bytes", "queue", "holder"]
+
+    def has_add_permission(self, request):
+        return False

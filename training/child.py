@@ -1,5 +1,6 @@
 """The engine as a child process: its own process group, its events as JSON lines, and a sure end."""
 
+import contextlib
 import json
 import logging
 import os
@@ -8,9 +9,12 @@ import signal
 import subprocess
 import sys
 import threading
+from collections.abc import Sequence
 from pathlib import Path
 
 from django.conf import settings
+
+from apex.settings.queues import device_of
 
 logger = logging.getLogger(__name__)
 GRACE_SECONDS = 5
@@ -19,16 +23,40 @@ END = object()
 ENGINE = [sys.executable, "-m", "training.engine"]
 
 
+def engine_command(run_path: Path, device_count: int, kind: str) -> list[str]:
+    """What starts the engine for one device. `device_count` processes on several of a `kind` ("gpu", "cpu")."""
+    if device_count == 1:
+        return [*ENGINE, str(run_path)]
+    # One process a device, on this machine only; torchrun ends all if one ends, and passes on how it ended.
+    launcher = [
+        sys.executable,
+        "-m",
+        "torch.distributed.run",
+        "--standalone",
+        "--nproc-per-node",
+        str(device_count),
+    ]
+    return [*launcher, *ENGINE[1:], str(run_path)]
+
+
+def visible_devices(queues: Sequence[str]) -> str:
+    """Value of `CUDA_VISIBLE_DEVICES` for a child that has the devices of these queues; empty hides every GPU."""
+    devices = [device_of(queue) for queue in queues]
+    return ",".join(str(index) for kind, index in devices if kind == "gpu")
+
+
 class EngineChild:
     """`with EngineChild(...) as child:` starts `python -m training.engine`; leaving ends the whole process group.
 
     The child also watches its standard input, which closes if this worker dies, and ends by itself.
-    `devices` becomes `CUDA_VISIBLE_DEVICES` before it starts; empty hides every GPU.
+    `queues`: of the devices that it has; `device_count`: how many processes share them.
     """
 
-    def __init__(self, description: dict, *, folder: Path, devices: str):
+    def __init__(self, description: dict, *, folder: Path, queues: Sequence[str], device_count: int = 1):
         self.folder = folder
-        self.devices = devices
+        self.devices = visible_devices(queues)
+        self.kind = "gpu" if self.devices else "cpu"
+        self.device_count = device_count
         self.log_path = folder / "engine.log"
         self.run_path = folder / "run.json"
         self.run_path.write_text(json.dumps(description))
@@ -50,7 +78,7 @@ class EngineChild:
         environment.setdefault("OMP_WAIT_POLICY", "PASSIVE")
         self.log = open(self.log_path, "wb")
         self.process = subprocess.Popen(
-            [*ENGINE, str(self.run_path)],
+            engine_command(self.run_path, self.device_count, self.kind),
             cwd=settings.BASE_DIR,
             env=environment,
             stdin=subprocess.PIPE,
@@ -101,6 +129,14 @@ class EngineChild:
             return False
         return self.process.poll() is not None
 
+    def tell(self, word: str) -> None:
+        """Says `checkpoint` or `pause` to the engine; nothing happens if it has ended."""
+        try:
+            self.process.stdin.write(f"{word}\n".encode())
+            self.process.stdin.flush()
+        except BrokenPipeError:
+            logger.info("engine %s has ended before it could be told to %s", self.pid, word)
+
     def end(self) -> None:
         """Ends the group: a polite signal, then, after a grace, one that cannot be ignored."""
         if self.process.poll() is None:
@@ -111,7 +147,8 @@ class EngineChild:
                 logger.warning("engine %s did not end in %s s; killed", self.pid, GRACE_SECONDS)
         self._signal(signal.SIGKILL)  # whatever is left of its group
         self.process.wait()
-        self.process.stdin.close()
+        with contextlib.suppress(BrokenPipeError):  # a word that it did not read any more
+            self.process.stdin.close()
 
     def _signal(self, number: int) -> None:
         try:

@@ -6,8 +6,9 @@ from django.utils.translation import gettext as _
 from apex.common import files
 from training import events
 from training.checkpoint_files import CheckpointUnusable, gone_words, library_versions, store_kept
+from training.checkpoints import delete_unused
 from training.models import Adapter, Checkpoint, JobEvent, TrainingJob, model_id_of
-from training.services import DeleteRefused, delete_unused_directories, refuse_continued
+from training.services import DeleteRefused, refuse_continued
 
 NAME_LENGTH = 80
 
@@ -38,7 +39,7 @@ def keep_checkpoint(*, job: TrainingJob, step: int) -> Adapter:
             )
             events.job_changed(job)
     except TrainingJob.DoesNotExist as problem:
-        delete_unused_directories([stored.sha256])
+        delete_unused([stored.sha256])
         raise CheckpointUnusable(gone_words(step)) from problem
     except IntegrityError:  # somebody kept it in the same moment
         return Adapter.objects.get(job=job, step=step)

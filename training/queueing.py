@@ -1,4 +1,4 @@
-"""Which queue a job waits in, and the nudge that tells a worker of it."""
+"""Where a job is expected to run, and the nudge that tells workers to look for work."""
 
 import logging
 
@@ -7,23 +7,38 @@ from django.conf import settings
 from django.db.models import Count
 from kombu.exceptions import OperationalError
 
-from training.models import TrainingJob
+from training import waiting
+from training.models import Device, TrainingJob
 
 logger = logging.getLogger(__name__)
 
 
-def choose_queue() -> str:
-    """The training queue with the fewest unfinished jobs; the first of equals."""
-    waiting = {
+def choose_queue(wanted: str = "") -> str:
+    """Where a job is expected: the queue it wants, else that with the fewest unfinished jobs; the first of equals."""
+    if wanted:
+        return wanted
+    unfinished = {
         row["queue"]: row["jobs"]
-        for row in TrainingJob.objects.unfinished().values("queue").annotate(jobs=Count("id"))
+        for row in TrainingJob.objects.unfinished().order_by().values("queue").annotate(jobs=Count("id"))
     }
-    return min(settings.TRAINING_QUEUES, key=lambda queue: waiting.get(queue, 0))
+    known = Device.objects.filter(is_enabled=True, node__is_online=True).values_list("queue", flat=True)
+    return min(list(known) or settings.TRAINING_QUEUES, key=lambda queue: unfinished.get(queue, 0))
 
 
-def send_job(job: TrainingJob) -> None:
-    """Nudges a worker. If the broker is away the row stays queued and the sweep sends it again."""
+def nudge_workers() -> int:
+    """Tells the worker of each free device for which there is something to do. Returns how many were told.
+
+    Told twice or never, nothing is lost: a worker looks for itself before it begins, after each job and every
+    TRAINING_LOOK_SECONDS.
+    """
+    queues = waiting.queues_to_nudge()
+    for queue in queues:
+        nudge(queue)
+    return len(queues)
+
+
+def nudge(queue: str) -> None:
     try:
-        current_app.send_task("training.tasks.run_job", kwargs={"job_id": str(job.pk)}, queue=job.queue)
+        current_app.send_task("training.tasks.work_on_queue", kwargs={"queue": queue}, queue=queue)
     except OperationalError as problem:
-        logger.warning("job %s was not sent, the sweep will send it again: %s", job.pk, problem)
+        logger.warning("%s was not told that there is work; it will look by itself: %s", queue, problem)

@@ -9,12 +9,14 @@ from django.utils.translation import gettext as _
 from training import events, leases
 from training.metrics.packing import gather
 from training.metrics.store import MetricWriter
-from training.models import Attempt, JobEvent
+from training.models import Attempt, JobEvent, Sample
 
 MEASURED = (
     "step",
     "evaluated",
 )  # events whose numbers are kept, with the moment (`time`, seconds since 1970)
+
+PAGE_CHANGES = {"started", "sampled", "batch_halved", "early_stopped"}
 
 
 def finite(value) -> float | None:
@@ -51,6 +53,8 @@ class Recorder:
             with transaction.atomic():
                 leases.hold(self.attempt, **self.job_changes(batch, steps, checks))
                 self.metrics.write(gather(event for event in batch if event["event"] in MEASURED))
+                self.write_samples(batch)
+                self.write_attempt(batch, steps)
                 self.write_events(batch)
                 self.announce(steps, checks, batch)
         except Exception:
@@ -75,28 +79,76 @@ class Recorder:
             }
         if checks:
             changes["eval_loss"] = finite(checks[max(checks)].get("eval_loss"))
+            changes |= self.best_so_far(checks)
         if 0 in checks:
             changes["eval_loss_base"] = finite(checks[0].get("eval_loss"))
         return changes
 
+    def best_so_far(self, checks: dict) -> dict:
+        """The step with the lowest held-out loss, if it is one of these; step 0 is the base model."""
+        best = self.attempt.job.best_eval_loss
+        changes = {}
+        for step, event in sorted(checks.items()):
+            loss = finite(event.get("eval_loss"))
+            if step > 0 and loss is not None and (best is None or loss < best):
+                best = loss
+                changes = {"best_step": step, "best_eval_loss": loss}
+        return changes
+
+    def write_samples(self, batch: list[dict]) -> None:
+        rows = {
+            (event["step"], position): Sample(
+                job_id=self.attempt.job_id,
+                step=event["step"],
+                position=position,
+                question=said["question"],
+                answer=said["answer"],
+                expected=said.get("expected") or "",
+            )
+            for event in batch
+            if event["event"] == "sampled"
+            for position, said in enumerate(event["samples"])
+        }
+        if rows:
+            Sample.objects.bulk_create(
+                rows.values(),
+                update_conflicts=True,
+                unique_fields=["job", "step", "position"],
+                update_fields=["question", "answer", "expected"],
+            )
+
+    def write_attempt(self, batch: list[dict], steps: dict) -> None:
+        """From where this attempt went on, and how far it came."""
+        changes = {}
+        if started := [event for event in batch if event["event"] == "started"]:
+            changes["resumed_step"] = started[-1].get("resumed_step") or 0
+        if steps:
+            changes["last_step"] = max(steps)
+        if changes:
+            Attempt.objects.filter(pk=self.attempt.pk).update(**changes)
+
     def write_events(self, batch: list[dict]) -> None:
-        said = []
-        for event in batch:
-            if event["event"] == "started":
-                said.append(
-                    JobEvent(
-                        job_id=self.attempt.job_id,
-                        kind="training.started",
-                        message=_("Learning from %(rows)s examples in %(steps)s steps.")
-                        % {"rows": event["train_rows"], "steps": event["total_steps"]},
-                        data=event,
-                    )
-                )
-            elif event["event"] == "log":
-                said.append(
-                    JobEvent(job_id=self.attempt.job_id, kind="training.log", message=event["message"])
-                )
-        JobEvent.objects.bulk_create(said)
+        said = [line for event in batch if (line := self.line_of(event))]
+        JobEvent.objects.bulk_create(
+            JobEvent(job_id=self.attempt.job_id, kind=kind, message=message, data=data)
+            for kind, message, data in said
+        )
+
+    def line_of(self, event: dict) -> tuple[str, str, dict] | None:
+        """Kind, words and data of the line that an event of the engine leaves in the history, if it leaves one."""
+        match event["event"]:
+            case "started":
+                words = {"rows": event["train_rows"], "steps": event["total_steps"]}
+                if step := event.get("resumed_step"):
+                    message = _("Going on from step %(step)s of %(steps)s.") % {**words, "step": step}
+                else:
+                    message = _("Learning from %(rows)s examples in %(steps)s steps.") % words
+                return "training.started", message, event
+            case "log":
+                return "training.log", event["message"], {}
+            case "batch_halved" | "early_stopped" as kind:
+                return f"training.{kind}", event.get("message") or kind, event
+        return None
 
     def announce(self, steps: dict, checks: dict, batch: list[dict]) -> None:
         job = self.attempt.job
@@ -110,5 +162,5 @@ class Recorder:
         ]
         if points:
             events.points_recorded(job, points)
-        if checks or any(event["event"] == "started" for event in batch):
+        if checks or any(event["event"] in PAGE_CHANGES for event in batch):
             events.job_changed(job)

@@ -1,13 +1,10 @@
-"""What people ask for: start, cancel, try again, delete."""
-
-from functools import partial
+"""What people ask for: start, pause, go on, cancel, try again, delete."""
 
 from django.conf import settings
 from django.db import IntegrityError, transaction
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
-from apex.common import files
 from apex.common.states import move
 from base_models.models import BaseModel
 from datasets_app.models import DatasetVersion
@@ -19,8 +16,8 @@ from training import continuing, events
 from training.engine.methods import METHODS
 from training.engine.setting import ConfigError
 from training.kinds import refusal_of
-from training.models import MOVES, Adapter, JobEvent, Plan, Status, TrainingJob
-from training.queueing import choose_queue, send_job
+from training.models import MOVES, Adapter, JobEvent, Plan, Priority, Status, TrainingJob
+from training.queueing import choose_queue, nudge_workers
 
 # Settings of which the best value depends on what is learned, not on the model alone.
 ABOUT_LEARNING = (
@@ -98,13 +95,17 @@ def start_job(
     plan: Plan | None = None,
     retry_of: TrainingJob | None = None,
     estimate: dict | None = None,
+    priority: int = Priority.NORMAL,
     device_count: int = 1,
+    memory_bytes: int | None = None,
+    wanted_queue: str = "",
 ) -> TrainingJob:
     """Queues one training, which begins with the base model or goes on from `start_adapter`.
 
-    A plan becomes one job: a second call with the same plan returns the first's job. `estimate` is what was reckoned
-    for it; the memory that the job asks for on each device is taken from there.
+    A plan becomes one job: a second call with the same plan returns the first's job. It waits for `device_count`
+    devices of one machine with `memory_bytes` each (else what was reckoned in `estimate`), `wanted_queue` among them.
     """
+    refuse_priority(owner, priority)
     refuse_early(dataset_version, base_model, method)
     try:
         check_unchanged(dataset_version)
@@ -133,15 +134,16 @@ def start_job(
                 start_adapter=start_adapter,
                 config=settled,
                 estimate=estimate or {},
+                priority=priority,
                 device_count=device_count,
-                memory_bytes=(estimate or {}).get("memory_bytes"),
-                queue=choose_queue(),
+                memory_bytes=memory_bytes or (estimate or {}).get("memory_bytes"),
+                wanted_queue=wanted_queue,
+                queue=choose_queue(wanted_queue),
                 queued_at=timezone.now(),
-                sent_at=timezone.now(),
             )
             JobEvent.objects.create(job=job, kind="job.queued", message=_("Waiting for its turn."))
             events.job_changed(job)
-            transaction.on_commit(partial(send_job, job))
+            transaction.on_commit(nudge_workers)
     except IntegrityError:
         if plan is None:
             raise
@@ -200,6 +202,51 @@ def cancel_job(*, job: TrainingJob) -> bool:
     return won
 
 
+def pause_job(*, job: TrainingJob) -> bool:
+    """Lets a job rest. One that waits rests at once; one that runs saves where it is first. False if it cannot."""
+    with transaction.atomic():
+        if move(job, Status.PAUSED, moves=MOVES, where={"status": Status.QUEUED}):
+            JobEvent.objects.create(job=job, kind="training.paused", message=_("Paused while it waited."))
+        elif move(job, Status.PAUSING, moves=MOVES):
+            words = _("Its owner pauses it; it saves where it is at the end of this step.")
+            JobEvent.objects.create(job=job, kind="training.pausing", message=words)
+        else:
+            return False
+        events.job_changed(job)
+    return True
+
+
+def resume_job(*, job: TrainingJob) -> bool:
+    """Lets a paused job go on: it waits for its turn again. False if it does not rest."""
+    with transaction.atomic():
+        won = move(job, Status.QUEUED, moves=MOVES, where={"status": Status.PAUSED}, queued_at=timezone.now())
+        if won:
+            JobEvent.objects.create(job=job, kind="job.resumed", message=_("Goes on; waiting for its turn."))
+            events.job_changed(job)
+            transaction.on_commit(nudge_workers)
+    return won
+
+
+def change_priority(*, job: TrainingJob, priority: int, by) -> None:
+    """Lets a job that has not ended wait more or less patiently. Raises `StartRefused`."""
+    refuse_priority(by, priority)
+    changed = TrainingJob.objects.unfinished().filter(pk=job.pk).update(priority=priority)
+    if not changed:
+        raise StartRefused(_("%(name)s has ended; its turn is over.") % {"name": job.name}, field="priority")
+    job.priority = priority
+    events.job_changed(job)
+
+
+def refuse_priority(user, priority: int) -> None:
+    """Raises `StartRefused` for a priority that there is not, or that is not this user's to give."""
+    if priority not in Priority.values:
+        raise StartRefused(
+            _("The priority is %(value)s; it can be -1, 0 or 1.") % {"value": priority}, field="priority"
+        )
+    if priority > Priority.NORMAL and not user.is_superuser:
+        raise StartRefused(_("Only administrators put a training before the others."), field="priority")
+
+
 def retry_job(*, job: TrainingJob) -> TrainingJob:
     """A new job with the same settings as one that ended without success; asked twice, still one."""
     if job.status not in (Status.FAILED, Status.CRASHED, Status.CANCELLED):
@@ -221,12 +268,15 @@ def retry_job(*, job: TrainingJob) -> TrainingJob:
         start_adapter=job.start_adapter,
         retry_of=job,
         estimate=job.estimate,
+        priority=min(job.priority, Priority.NORMAL),
         device_count=job.device_count,
+        memory_bytes=job.memory_bytes,
+        wanted_queue=job.wanted_queue,
     )
 
 
 def delete_job(*, job: TrainingJob) -> None:
-    """Deletes an ended job and all adapters that it left.
+    """Deletes an ended job, all adapters that it left and what it saved on the way.
 
     Raises `DeleteRefused` while it waits or runs, or while another training goes on from what it learned.
     """
@@ -235,12 +285,10 @@ def delete_job(*, job: TrainingJob) -> None:
         if not job.has_ended:
             raise DeleteRefused(_("%(name)s is still at work; stop it first.") % {"name": job.name})
         refuse_continued(job.adapters.all())
-        hashes = list(Adapter.objects.filter(job=job).values_list("directory_sha256", flat=True))
         Adapter.objects.filter(job=job).delete()
         version = job.dataset_version
         job.delete()
         delete_mark(version=version)
-        transaction.on_commit(partial(delete_unused_directories, hashes))
 
 
 def refuse_continued(adapters) -> None:
@@ -256,13 +304,6 @@ def refuse_continued(adapters) -> None:
             _("%(later)s goes on from %(name)s, so that stays; delete %(later)s first.")
             % {"later": later.name, "name": later.start_adapter.name}
         )
-
-
-def delete_unused_directories(hashes: list[str]) -> None:
-    """Removes the files of adapters that are gone: what was learned from somebody's examples goes with them."""
-    for sha256 in hashes:
-        if not Adapter.objects.filter(directory_sha256=sha256).exists():
-            files.delete_stored(sha256)
 
 
 def delete_plan(*, plan: Plan) -> None:

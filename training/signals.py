@@ -1,4 +1,4 @@
-"""What an adapter learned lies in files; they go with its row, whatever deletes it."""
+"""What an adapter or a checkpoint holds lies in files; they go with its row, whatever deletes it."""
 
 from functools import partial
 
@@ -6,10 +6,11 @@ from django.db import transaction
 from django.db.models.signals import post_delete
 from django.dispatch import receiver
 
-from training.models import Adapter
-from training.services import delete_unused_directories
+from training.checkpoints import delete_unused
+from training.models import Adapter, Checkpoint
 
 
 @receiver(post_delete, sender=Adapter)
-def throw_away_files_of_adapter(instance: Adapter, **kwargs) -> None:
-    transaction.on_commit(partial(delete_unused_directories, [instance.directory_sha256]))
+@receiver(post_delete, sender=Checkpoint)
+def throw_away_files(instance: Adapter | Checkpoint, **kwargs) -> None:
+    transaction.on_commit(partial(delete_unused, [instance.directory_sha256]))

@@ -2,12 +2,12 @@
 
 from celery import shared_task
 
-from training import execution, sweeping
+from training import sweeping, working
 
 
 @shared_task
-def run_job(*, job_id: str, **extra) -> None:
-    execution.execute_job(job_id)
+def work_on_queue(*, queue: str, **extra) -> None:
+    working.nudge(queue)
 
 
 @shared_task

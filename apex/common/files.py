@@ -25,6 +25,10 @@ class Stored:
     size: int  # bytes
 
 
+class Damaged(OSError):
+    """Stored bytes are gone, or are not those that were stored; the message names them."""
+
+
 def storage():
     return storages["artifacts"]
 
@@ -44,6 +48,12 @@ def put_file(path: Path) -> Stored:
         file.seek(0)
         keep(stored, file)
     return stored
+
+
+def stored_as(path: Path) -> Stored:
+    """As what `put_file` would keep it."""
+    with open(path, "rb") as file:
+        return Stored(hashlib.file_digest(file, "sha256").hexdigest(), path.stat().st_size)
 
 
 def put_bytes(content: bytes) -> Stored:
@@ -71,15 +81,50 @@ def keep(stored: Stored, file) -> None:
 def put_directory(path: Path) -> Stored:
     """Keeps a directory as one zip whose bytes depend on names and contents only, not on times."""
     with tempfile.TemporaryDirectory(dir=settings.FILE_UPLOAD_TEMP_DIR) as folder:
-        target = Path(folder) / "directory.zip"
-        # Stored as they are: weights do not compress, and packing them must not take long.
-        with zipfile.ZipFile(target, "w", zipfile.ZIP_STORED) as archive:
-            for file in sorted(p for p in path.rglob("*") if p.is_file()):
-                entry = zipfile.ZipInfo(str(file.relative_to(path)), date_time=(1980, 1, 1, 0, 0, 0))
-                entry.external_attr = 0o644 << 16
-                with open(file, "rb") as source, archive.open(entry, "w", force_zip64=True) as packed:
-                    shutil.copyfileobj(source, packed, CHUNK)
-        return put_file(target)
+        return put_file(pack_directory(path, Path(folder) / "directory.zip"))
+
+
+def pack_directory(path: Path, target: Path) -> Path:
+    """Writes the zip of `put_directory` to `target`, and returns that."""
+    # Stored as they are: weights do not compress, and packing them must not take long.
+    with zipfile.ZipFile(target, "w", zipfile.ZIP_STORED) as archive:
+        for file in sorted(p for p in path.rglob("*") if p.is_file()):
+            entry = zipfile.ZipInfo(str(file.relative_to(path)), date_time=(1980, 1, 1, 0, 0, 0))
+            entry.external_attr = 0o644 << 16
+            with open(file, "rb") as source, archive.open(entry, "w", force_zip64=True) as packed:
+                shutil.copyfileobj(source, packed, CHUNK)
+    return target
+
+
+def fetch_directory(sha256: str, target: Path) -> Path:
+    """Unpacks a stored directory anew into `target`, after its bytes were checked; nothing of it stays in the cache.
+
+    Raises `Damaged` if they are gone or others than those that were stored.
+    """
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryFile(dir=target.parent) as copy:
+        digest = hashlib.sha256()
+        try:
+            with open_stored(sha256) as source:
+                while chunk := source.read(CHUNK):
+                    digest.update(chunk)
+                    copy.write(chunk)
+        except FileNotFoundError as problem:
+            raise Damaged(f"Stored directory {sha256} is not there any more.") from problem
+        if digest.hexdigest() != sha256:
+            raise Damaged(f"Stored directory {sha256} came back with hash {digest.hexdigest()}.")
+        with zipfile.ZipFile(copy) as archive:
+            unpack(archive, target, sha256)
+    return target
+
+
+def unpack(archive: zipfile.ZipFile, target: Path, sha256: str) -> None:
+    """Unpacks into the new folder `target`, and nowhere else."""
+    target.mkdir(parents=True, exist_ok=True)
+    for entry in archive.infolist():
+        if not (target / entry.filename).resolve().is_relative_to(target.resolve()):
+            raise Damaged(f"Stored directory {sha256} names a file outside itself: {entry.filename!r}.")
+    archive.extractall(target)
 
 
 def open_stored(sha256: str):
@@ -119,7 +164,7 @@ def local_path(sha256: str) -> Path:
             copy.write(chunk)
     if digest.hexdigest() != sha256:
         os.unlink(copy.name)
-        raise OSError(f"Stored file {sha256} came back with hash {digest.hexdigest()}; it is damaged.")
+        raise Damaged(f"Stored file {sha256} came back with hash {digest.hexdigest()}; it is damaged.")
     os.replace(copy.name, target)
     return target
 
@@ -132,11 +177,7 @@ def local_directory(sha256: str) -> Path:
     target.parent.mkdir(parents=True, exist_ok=True)
     unpacked = Path(tempfile.mkdtemp(dir=target.parent))
     with zipfile.ZipFile(local_path(sha256)) as archive:
-        for entry in archive.infolist():
-            destination = (unpacked / entry.filename).resolve()
-            if not destination.is_relative_to(unpacked.resolve()):
-                raise OSError(f"Stored directory {sha256} names a file outside itself: {entry.filename!r}.")
-        archive.extractall(unpacked)
+        unpack(archive, unpacked, sha256)
     try:
         os.rename(unpacked, target)
     except OSError:

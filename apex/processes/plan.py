@@ -83,7 +83,7 @@ def worker(queue: str, *, concurrency: int = 0) -> Process:
     """
     hands = ("--concurrency", concurrency) if concurrency else ("--pool", "solo")
     return Process(
-        name=f"worker-{queue}",
+        name=f"worker-{queue.rpartition('.')[2]}",  # without the node's name: a machine has one of each
         command=_python(
             "apex.processes.worker", "-Q", queue, "-n", f"{queue}@%h", *hands,
             "--prefetch-multiplier", 1, "-O", "fair", "--without-gossip", "--without-mingle",

@@ -10,7 +10,7 @@ import dj_database_url
 from django.utils.translation import gettext_lazy as _
 
 from apex.processes import broker
-from apex.settings.queues import count_gpus, training_queues
+from apex.settings.queues import count_gpus, node_name, training_queues
 
 BASE_DIR = Path(__file__).resolve().parents[2]
 DATA_DIR = Path(os.environ.get("APEX_DATA_DIR", BASE_DIR / "var")).resolve()
@@ -174,7 +174,8 @@ CHANNEL_LAYERS = {"default": broker.channel_layer_config(REDIS_URL)}
 
 # --- Work ---------------------------------------------------------------------------------------------------
 GPU_COUNT = count_gpus()
-TRAINING_QUEUES = training_queues(GPU_COUNT)
+NODE_NAME = node_name()
+TRAINING_QUEUES = training_queues(GPU_COUNT, NODE_NAME)
 CELERY_TASK_DEFAULT_QUEUE = "default"
 CELERY_TASK_IGNORE_RESULT = True
 # Early: a redelivered task finds its row claimed and stops, so an hour-long job can never run twice.
@@ -199,8 +200,9 @@ CELERY_BEAT_SCHEDULE = {
 }
 TRAINING_HEARTBEAT_SECONDS = 3
 TRAINING_LEASE_SECONDS = 20
-TRAINING_RESEND_SECONDS = 120
 TRAINING_DRILLS = os.environ.get("APEX_DRILLS", "") == "1"
+TRAINING_LOOK_SECONDS = 15  # how often an idle worker looks for work by itself, whatever the broker does
+TRAINING_TRIES = int(os.environ.get("APEX_TRAINING_TRIES", "5"))  # attempts in a row that saved nothing new
 IMPORTS_AT_ONCE = 2  # worker-default has one hand more, so that the sweeps go on
 IMPORT_SECONDS = 3600
 IMPORT_MEMORY_BYTES = int(os.environ.get("APEX_IMPORT_MEMORY_MB", "2048")) * 1024 * 1024

@@ -6,16 +6,16 @@ import pytest
 
 from base_models.models import BaseModel
 from base_models.services import BUILT_IN
-from tests.training.factories import make_version
+from tests.training.factories import make_device, make_version
 from training import child, queueing, services
 
 
 @pytest.fixture
 def sent(monkeypatch):
-    """Nudges that would have gone to the queue: job ids."""
+    """Nudges that would have gone to workers: the queues of devices."""
     nudges = []
     monkeypatch.setattr(
-        queueing.current_app, "send_task", lambda name, kwargs, queue: nudges.append(kwargs["job_id"])
+        queueing.current_app, "send_task", lambda name, kwargs, queue: nudges.append(kwargs["queue"])
     )
     return nudges
 
@@ -34,6 +34,12 @@ def version(alice):
 
 
 @pytest.fixture
+def device(db):
+    """The one device of a machine without a GPU, as its worker announces it."""
+    return make_device("cpu", kind="cpu")
+
+
+@pytest.fixture
 def job(alice, version, base_model, sent):
     return services.start_job(owner=alice, name="Coach", dataset_version=version, base_model=base_model)
 
@@ -46,12 +52,25 @@ def say(**event):
     print(json.dumps(event), flush=True)
 def started(total=3):
     say(event="started", total_steps=total, epochs=1, batch_size=1, gradient_accumulation_steps=1, train_rows=8,
-        held_out_rows=2, shortened_rows=0, dropped_turns=0, trainable_parameters=10, device="cpu")
+        held_out_rows=2, shortened_rows=0, dropped_turns=0, trainable_parameters=10, device="cpu",
+        resumed_step=resumed())
 def step(n, loss):
     say(event="step", step=n, epoch=n / 3, loss=loss, learning_rate=1e-4, grad_norm=1.0, tokens=10 * n,
         tokens_per_second=100.0, eta_seconds=3.0 - n)
 def check(n, loss):
     say(event="evaluated", step=n, eval_loss=loss, eval_rows=2)
+def checkpoint(n, content="", **more):
+    path = pathlib.Path(run["checkpoints_dir"]) / f"step-{n:08d}"
+    path.mkdir(parents=True)
+    (path / "manifest.json").write_text(json.dumps({"step": n, "content": content}))
+    say(event="checkpoint", step=n, path=str(path), size_bytes=1,
+        **{"reason": "interval", "is_best": False, **more})
+def resumed():
+    "The step to go on from, by the checkpoint that was handed over; 0 from the start."
+    return json.load(open(run["resume_from"] + "/manifest.json"))["step"] if run["resume_from"] else 0
+def told():
+    "Waits for a word of the worker."
+    return sys.stdin.readline().strip()
 def finished():
     adapter = out / "adapter"
     adapter.mkdir(parents=True)

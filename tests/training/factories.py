@@ -6,7 +6,7 @@ from apex.common import files
 from datasets_app.models import Dataset, DatasetVersion, MadeBy
 from training.metrics.packing import gather
 from training.metrics.store import MetricWriter
-from training.models import Adapter, Checkpoint, Status, TrainingJob, new_model_id
+from training.models import Adapter, Checkpoint, Device, Node, Status, TrainingJob, new_model_id
 
 
 def make_version(owner, name="Letters", rows=10, held_out=2) -> DatasetVersion:
@@ -82,3 +82,11 @@ def make_checkpoint(job: TrainingJob, folder, step: int, **values) -> Checkpoint
         job=job, token=1, step=step, directory_sha256=stored.sha256, size_bytes=stored.size, reason="interval",
         **values,
     )  # fmt: skip
+
+
+def make_device(queue="cpu", *, kind="gpu", node="", index=0, memory=0, cpus=4, **changes) -> Device:
+    """A device of a machine that is online, free and enabled."""
+    machine, _made = Node.objects.get_or_create(name=node, defaults={"hostname": "here", "cpus": cpus})
+    return Device.objects.create(
+        node=machine, kind=kind, index=index, queue=queue, memory_bytes=memory, **changes
+    )

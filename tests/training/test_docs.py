@@ -26,10 +26,15 @@ def test_every_event_of_the_engine_is_in_the_architecture():
 
 def test_every_kind_of_a_jobs_history_is_in_the_api_guide():
     text = (ROOT / "docs" / "api.md").read_text()
-    kinds = [f"job.{status}" for status in ("queued", "started", *ENDED)] + [
+    kinds = [f"job.{status}" for status in ("queued", "started", "requeued", "resumed", *ENDED)] + [
         "training.started",
         "training.log",
         "checkpoint.kept",
         "checkpoint.let_go",
+        "training.checkpoint",
+        "training.checkpoint_damaged",
+        "training.batch_halved",
+        "training.early_stopped",
     ]
+    assert "`training.pausing`, `training.paused`" in text
     assert [kind for kind in kinds if f"| `{kind}` |" not in text] == []

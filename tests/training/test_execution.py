@@ -67,12 +67,20 @@ def test_the_reason_of_a_failure_reaches_the_row_with_advice_and_log(job, engine
     assert "deep trouble" in job.log_tail
 
 
-def test_a_child_that_dies_without_a_word_is_a_crash_not_a_failure(job, engine_says):
-    engine_says("started(); import os; os.kill(os.getpid(), 9)")
+def test_a_child_that_dies_without_a_word_is_tried_again_and_at_last_a_crash(job, engine_says, settings):
+    settings.TRAINING_TRIES = 3
+    engine_says("print('so close', file=sys.stderr); started(); import os; os.kill(os.getpid(), 9)")
+    for _ in range(2):
+        execution.execute_job(str(job.pk))
+        job.refresh_from_db()
+        assert job.status == Status.QUEUED
+    said = job.events.get(kind="job.requeued", data__token=2).message
+    assert "signal 9" in said and "begin again from the start" in said
     execution.execute_job(str(job.pk))
     job.refresh_from_db()
-    assert job.status == Status.CRASHED
-    assert "signal 9" in job.message and job.advice
+    assert (job.status, job.reason) == (Status.CRASHED, "engine_died")
+    assert "signal 9" in job.message and "3 times" in job.message and job.advice
+    assert "so close" in job.log_tail and Notice.objects.get(owner=job.owner)
 
 
 def test_noise_on_the_childs_output_harms_nothing(job, engine_says):
@@ -130,7 +138,7 @@ def test_packing_may_take_longer_than_the_lease(job, engine_says, monkeypatch, s
 
     def slowly(path):
         time.sleep(2)
-        assert sweeping.close_silent_attempts() == 0
+        assert sweeping.take_back_lost_jobs() == 0
         return put_directory(path)
 
     monkeypatch.setattr(files, "put_directory", slowly)

@@ -12,7 +12,7 @@ pytestmark = pytest.mark.django_db
 
 def attempt(job, token, hours, price, devices=1, is_over=True):
     now = timezone.now()
-    fields = {"worker": "w", "heartbeat_at": now, "lease_until": now, "ended_at": now if is_over else None}
+    fields = {"worker": "w", "heartbeat_at": now, "ended_at": now if is_over else None}
     made = Attempt.objects.create(job=job, token=token, device_count=devices, price_per_hour=price, **fields)
     Attempt.objects.filter(pk=made.pk).update(started_at=now - timedelta(hours=hours))
     return made

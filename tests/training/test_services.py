@@ -1,9 +1,8 @@
 import pytest
-from django.utils import timezone
 
 from apex.common import files
 from apex.common.models import ImmutableModel
-from tests.training.factories import make_adapter, make_metrics, make_version
+from tests.training.factories import make_adapter, make_device, make_metrics, make_version
 from training import leases, services, sweeping
 from training.models import Attempt, MetricBlock, Plan, Status, TrainingJob
 
@@ -11,11 +10,11 @@ pytestmark = pytest.mark.django_db
 
 
 def test_starting_queues_one_job_and_one_nudge(
-    alice, version, base_model, sent, django_capture_on_commit_callbacks
+    alice, version, base_model, device, sent, django_capture_on_commit_callbacks
 ):
     with django_capture_on_commit_callbacks(execute=True):
         job = services.start_job(owner=alice, name="Coach", dataset_version=version, base_model=base_model)
-    assert job.status == Status.QUEUED and sent == [str(job.pk)]
+    assert job.status == Status.QUEUED and sent == ["cpu"]
     assert job.config["lora_r"] == 16 and job.config["learning_rate"] == 2e-4
 
 
@@ -81,23 +80,11 @@ def test_only_one_of_two_claims_wins(job):
     assert Attempt.objects.count() == 1
 
 
-def test_a_silent_worker_is_found_by_the_sweep(job):
-    attempt = leases.claim(str(job.pk), "w")
-    assert sweeping.close_silent_attempts() == 0
-    Attempt.objects.filter(pk=attempt.pk).update(lease_until=timezone.now() - timezone.timedelta(seconds=1))
-    assert sweeping.close_silent_attempts() == 1
-    job.refresh_from_db()
-    assert job.status == Status.CRASHED and "fell silent" in job.message and job.advice
-    assert sweeping.close_silent_attempts() == 0
-
-
-def test_a_lost_nudge_is_sent_again_and_only_once(job, sent):
-    sent.clear()
-    assert sweeping.send_lost_jobs() == 0
-    TrainingJob.objects.filter(pk=job.pk).update(sent_at=timezone.now() - timezone.timedelta(hours=1))
-    assert sweeping.send_lost_jobs() == 1
-    assert sweeping.send_lost_jobs() == 0
-    assert sent == [str(job.pk)]
+def test_workers_are_told_again_by_the_sweep_while_a_job_waits(job, device, sent):
+    assert sweeping.nudge_workers() == 1 and sweeping.nudge_workers() == 1
+    assert sent == ["cpu", "cpu"]
+    assert leases.claim(str(job.pk), "w", ["cpu"])
+    assert sweeping.nudge_workers() == 0
 
 
 def test_trying_again_makes_a_new_job_with_the_same_settings(job):
@@ -128,6 +115,13 @@ def test_jobs_go_to_the_queue_with_the_fewest(alice, version, base_model, sent, 
         for _ in range(4)
     ]
     assert queues == ["gpu0", "gpu1", "gpu0", "gpu1"]
+
+
+def test_jobs_are_expected_on_the_devices_that_are_there(alice, version, base_model, sent):
+    make_device("north.gpu0", node="north")
+    make_device("north.gpu1", node="north", index=1, is_enabled=False)
+    job = services.start_job(owner=alice, name="x", dataset_version=version, base_model=base_model)
+    assert job.queue == "north.gpu0"
 
 
 def test_versions_and_adapters_cannot_be_changed(version):

@@ -59,9 +59,7 @@ def finished_job(
     )
     took = timedelta(seconds=hardware["seconds"] * seconds)
     now = timezone.now()
-    attempt = Attempt.objects.create(
-        job=job, token=1, worker="w", heartbeat_at=now, lease_until=now, ended_at=now
-    )
+    attempt = Attempt.objects.create(job=job, token=1, worker="w", heartbeat_at=now, ended_at=now)
     Attempt.objects.filter(pk=attempt.pk).update(started_at=now - took)
     return job
 
@@ -196,7 +194,7 @@ def test_an_estimate_is_compared_only_with_what_it_was_for(alice, version, base_
     assert calibration.error_of(half) == pytest.approx(0, abs=0.01)
     twice = finished_job(alice, version, base_model, told, seconds=0.5)
     now = timezone.now()
-    Attempt.objects.create(job=twice, token=2, worker="w", heartbeat_at=now, lease_until=now, ended_at=now)
+    Attempt.objects.create(job=twice, token=2, worker="w", heartbeat_at=now, ended_at=now)
     assert calibration.error_of(twice) is None
     unfinished = finished_job(alice, version, base_model, {**told, "by_hardware": told["by_hardware"]})
     TrainingJob.objects.filter(pk=unfinished.pk).update(estimate={})

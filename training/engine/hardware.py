@@ -87,6 +87,20 @@ def read_gpus() -> tuple[Gpu, ...]:
     return parse_gpus(answer.stdout) if answer.returncode == 0 else ()
 
 
+def read_driver() -> str:
+    """Version of the NVIDIA driver; empty where there is none."""
+    program = shutil.which("nvidia-smi")
+    if program is None:
+        return ""
+    words = [program, "--query-gpu=driver_version", "--format=csv,noheader"]
+    try:
+        answer = subprocess.run(words, capture_output=True, text=True, timeout=10, check=False)
+    except (OSError, subprocess.TimeoutExpired):
+        return ""
+    lines = answer.stdout.strip().splitlines()
+    return lines[0].strip() if answer.returncode == 0 and lines else ""
+
+
 def parse_gpus(text: str) -> tuple[Gpu, ...]:
     """Lines `index, name, total MiB, free MiB`; a line in any other form is left out."""
     found = []

@@ -22,6 +22,7 @@ class Node(models.Model):
     beats = models.PositiveIntegerField(_("heartbeats"), default=0)
     seen_beats = models.PositiveIntegerField(null=True, editable=False)
     seen_at = models.DateTimeField(_("last seen"), null=True, editable=False)
+    still_seconds = models.FloatField(default=0, editable=False)
     is_online = models.BooleanField(_("online"), default=True)
     announced_at = models.DateTimeField(_("announced"), auto_now=True)
 
@@ -30,7 +31,7 @@ class Node(models.Model):
         ordering = ["name"]
 
     def __str__(self) -> str:
-        return self.name
+        return self.name or self.hostname or "–"
 
 
 class Device(models.Model):

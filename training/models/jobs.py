@@ -150,7 +150,6 @@ class TrainingJob(OwnedModel):
     fence = models.PositiveIntegerField(default=0, editable=False)
     tries_without_progress = models.PositiveSmallIntegerField(default=0, editable=False)
     queued_at = models.DateTimeField(_("waits since"), null=True, blank=True)
-    sent_at = models.DateTimeField(_("sent to the queue"), null=True, blank=True)
     started_at = models.DateTimeField(_("first started"), null=True, blank=True)
     ended_at = models.DateTimeField(_("ended"), null=True, blank=True)
     step = models.PositiveIntegerField(_("step"), default=0)
@@ -211,8 +210,8 @@ class AttemptQuerySet(models.QuerySet):
 class Attempt(models.Model):
     """One run of a job by one worker, which holds the job while `beats` goes up and `token == job.fence`.
 
-    No clock of a worker decides: the sweep notes what `beats` was (`seen_beats`) and when, by its own clock
-    (`seen_at`); an attempt whose beats have stood still for the time of a lease is lost.
+    No clock of a worker decides: the sweep notes what `beats` was (`seen_beats`), when it looked (`seen_at`) and for
+    how long in all the beats have stood still (`still_seconds`, `training.sweeping`).
     """
 
     job = models.ForeignKey(TrainingJob, on_delete=models.CASCADE, related_name="attempts")
@@ -221,10 +220,16 @@ class Attempt(models.Model):
     pid = models.PositiveIntegerField(_("process of the engine"), null=True, blank=True)
     started_at = models.DateTimeField(_("started"), auto_now_add=True)
     heartbeat_at = models.DateTimeField(_("last heartbeat"))
-    lease_until = models.DateTimeField(_("lease until"), db_index=True)
     beats = models.PositiveIntegerField(_("heartbeats"), default=0)
     seen_beats = models.PositiveIntegerField(null=True, editable=False)
     seen_at = models.DateTimeField(null=True, editable=False)
+    still_seconds = models.FloatField(_("seconds without a heartbeat"), default=0, editable=False)
+    storing_sha256 = models.CharField(
+        max_length=64,
+        blank=True,
+        editable=False,
+        help_text=_("Hash of what it is storing, for which there is no row yet."),
+    )
     resumed_step = models.PositiveIntegerField(_("went on from step"), default=0)
     last_step = models.PositiveIntegerField(_("came to step"), default=0)
     hardware = models.CharField(_("hardware"), max_length=200, blank=True)

@@ -1,0 +1,144 @@
+"""Jobs are pulled: what a worker announces, takes, and how nudges reach it."""
+
+import threading
+
+import pytest
+
+from apex.settings.queues import device_of, node_name, training_queues
+from tests.training.factories import make_device
+from tests.training.test_execution import WHOLE, wait_for
+from training import execution, nodes, services, waiting, working
+from training.child import engine_command, visible_devices
+from training.engine import hardware
+from training.models import Attempt, Device, Node, Status, TrainingJob
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+@pytest.fixture
+def start(alice, version, base_model, sent):
+    def start_one(owner=alice, **changes) -> TrainingJob:
+        return services.start_job(
+            owner=owner, name="Coach", dataset_version=version, base_model=base_model, **changes
+        )
+
+    return start_one
+
+
+def test_a_machine_announces_itself_and_the_device_of_its_worker(db):
+    device = nodes.announce("cpu")
+    assert (device.kind, device.queue, device.is_enabled) == ("cpu", "cpu", True)
+    assert device.memory_bytes > 0 and device.node.cpus >= 1 and device.node.hostname
+
+
+def test_a_named_machine_names_its_queues(settings, monkeypatch):
+    card = hardware.Gpu(1, "NVIDIA H100", 80, 79)
+    monkeypatch.setattr(nodes, "read_hardware", lambda: hardware.Hardware(16, 100, 90, (card,)))
+    monkeypatch.setattr(nodes, "read_driver", lambda: "570.1")
+    settings.NODE_NAME = "north"
+    assert training_queues(2, "north") == ["north.gpu0", "north.gpu1"]
+    device = nodes.announce("north.gpu1")
+    assert (device.name, device.memory_bytes, device.index) == ("NVIDIA H100", 80, 1)
+    assert (device.node.name, device.node.driver) == ("north", "570.1")
+
+
+def test_announcing_again_keeps_what_the_house_decided(db):
+    nodes.announce("cpu")
+    Device.objects.update(is_enabled=False, price_per_hour=2)
+    device = nodes.announce("cpu")
+    assert not device.is_enabled and device.price_per_hour == 2 and Device.objects.count() == 1
+
+
+def test_a_name_that_is_none_is_refused(monkeypatch):
+    monkeypatch.setenv("APEX_NODE", "two words")
+    with pytest.raises(ValueError, match="two words"):
+        node_name()
+
+
+def test_queues_name_their_devices():
+    assert [device_of(queue) for queue in ("gpu1", "north.gpu12", "cpu", "bench")] == [
+        ("gpu", 1), ("gpu", 12), ("cpu", 0), ("cpu", 0),
+    ]  # fmt: skip
+    assert visible_devices(["north.gpu1", "north.gpu2"]) == "1,2" and visible_devices(["cpu"]) == ""
+
+
+def test_several_processes_are_started_by_a_launcher(tmp_path):
+    run = tmp_path / "run.json"
+    assert engine_command(run, 1, "cpu")[-3:] == ["-m", "training.engine", str(run)]
+    several = engine_command(run, 2, "cpu")
+    assert several[several.index("--nproc-per-node") + 1] == "2" and str(run) in several
+
+
+def test_a_worker_takes_job_after_job_until_nothing_waits(start, device, engine_says):
+    engine_says(WHOLE)
+    made = [start() for _ in range(3)]
+    assert working.work("cpu") == 3
+    assert {job.status for job in TrainingJob.objects.all()} == {Status.SUCCEEDED}
+    begun = Attempt.objects.order_by("pk").values_list("job_id", flat=True)
+    assert list(begun) == [job.pk for job in made]
+    device.refresh_from_db()
+    assert device.holder is None
+
+
+def test_two_workers_and_many_nudges_run_a_job_once(start, device, engine_says):
+    engine_says("time.sleep(0.3)\n" + WHOLE)
+    start()
+    workers = [threading.Thread(target=working.work, args=["cpu"]) for _ in range(4)]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join(30)
+    assert Attempt.objects.count() == 1 and TrainingJob.objects.get().status == Status.SUCCEEDED
+
+
+def test_turns_go_between_people(start, device, engine_says, mallory, version):
+    engine_says(WHOLE)
+    for owner in (None, None, None, mallory):
+        start(owner) if owner else start()
+    working.work("cpu")
+    owners = Attempt.objects.order_by("pk").values_list("job__owner__username", flat=True)
+    assert list(owners) == ["alice", "mallory", "alice", "alice"]
+
+
+def test_a_job_for_two_devices_has_both(start, engine_says):
+    make_device("gpu0")
+    make_device("gpu1", index=1)
+    engine_says("started(); check(0, 2.0); time.sleep(600)")
+    job = start(device_count=2)
+    found = waiting.take_next("gpu1")
+    assert found and sorted(found[1]) == ["gpu0", "gpu1"]
+    assert sorted(waiting.queues_to_nudge()) == ["gpu0", "gpu1"]
+    assert waiting.why()[job.pk].kind == "soon"
+
+
+def test_a_nudge_wakes_the_thread_of_its_queue_and_no_other(monkeypatch):
+    hand = working.Hand("cpu")
+    monkeypatch.setitem(working.hands, "cpu", hand)
+    assert working.nudge("cpu") and hand.nudged.is_set()
+    assert not working.nudge("gpu0")
+
+
+def test_a_job_is_found_without_any_nudge(start, device, engine_says, settings):
+    settings.TRAINING_LOOK_SECONDS = 0.2
+    engine_says(WHOLE)
+    hand = working.Hand("cpu")
+    hand.start()
+    try:
+        job = start()
+        wait_for(lambda: TrainingJob.objects.get(pk=job.pk).status == Status.SUCCEEDED)
+    finally:
+        execution.shutting_down.set()
+        hand.nudged.set()
+        hand.join(10)
+        execution.shutting_down.clear()
+    assert not hand.is_alive()
+
+
+def test_the_announcer_beats_and_announces_anew_what_was_forgotten(db):
+    announcer = working.Announcer(["cpu"])
+    announcer.turn()
+    announcer.turn()
+    assert Node.objects.get().beats == 1
+    Node.objects.all().delete()
+    announcer.turn()
+    assert Device.objects.get().queue == "cpu"

@@ -106,6 +106,15 @@ def test_any_order_of_writes_and_writers_ends_in_each_step_once(job):
     assert sum(block.count for block in blocks) == len(expected)
 
 
+def test_a_check_written_later_than_its_step_takes_nothing_from_it(job):
+    """The check of step 10 may come in one batch with step 11, after the batch of step 10."""
+    writer = store.MetricWriter(job.pk)
+    writer.write(gather([{"step": 10, "loss": 0.5}]))
+    writer.write(gather([{"step": 10, "eval_loss": 0.7}, {"step": 11, "loss": 0.4}]))
+    assert stored(job) == [(10, 0.5), (11, 0.4)]
+    assert stored(job, "eval_loss") == [(10, 0.7), (11, None)]
+
+
 def test_a_range_that_a_lost_worker_left_in_pieces_is_sealed_by_the_next(job):
     store.MetricWriter(job.pk).write(gather({"step": step, "loss": 1.0} for step in range(RANGE)))
     assert MetricBlock.objects.filter(job=job, is_sealed=False).count() == RANGE // PIECE

@@ -118,8 +118,11 @@ def doubles(values: list) -> np.ndarray:
     return np.array([finite(value) for value in values], np.float64)
 
 
-def merge(old: Columns, new: Columns) -> Columns:
-    """Both; where both know of a step, each series that `new` has replaces that of `old`, unknown values too."""
+def merge(old: Columns, new: Columns, *, unknown_counts: bool = True) -> Columns:
+    """Both; where both know of a step, each series that `new` has replaces that of `old`, unknown values too.
+
+    Without `unknown_counts` they do not: columns of several kinds of events are unknown where only another kind spoke.
+    """
     if not len(old):
         return new
     if not len(new):
@@ -136,7 +139,8 @@ def merge(old: Columns, new: Columns) -> Columns:
         if name in old.series:
             values[from_old] = old.series[name]
         if name in new.series:
-            values[from_new] = new.series[name]
+            said = new.series[name]
+            values[from_new] = said if unknown_counts else np.where(np.isnan(said), values[from_new], said)
         series[name] = values
     return Columns(steps, series)
 

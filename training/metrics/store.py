@@ -43,7 +43,7 @@ class MetricWriter:
         self.is_sealed = False
 
     def write(self, columns: Columns) -> None:
-        """Adds the steps, or puts them in place of their earlier selves."""
+        """Adds the steps, or puts them in place of their earlier selves. A number gives way only to a number."""
         if not len(columns):
             return
         rows: list[MetricBlock] = []
@@ -51,7 +51,7 @@ class MetricWriter:
             if start != self.start:
                 rows += self.turn_to(start)
             new = columns.between(start, start + RANGE - 1)
-            self.here = merge(self.here, new)
+            self.here = merge(self.here, new, unknown_counts=False)
             self.end = max(self.end, int(new.steps[-1]))
             if self.is_sealed:
                 rows.append(self.block(start, self.here, is_sealed=True))

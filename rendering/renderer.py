@@ -67,6 +67,7 @@ class Renderer:
         self.special_tokens = files.special_tokens
         self.stop_token_ids = files.stop_token_ids
         self.tokenizer = files.tokenizer
+        self.template = files.template
         self._template = compile_template(files.template)
         added = files.tokenizer.get_added_tokens_decoder().values()
         self._special_texts = tuple(token.content for token in added if token.special)

@@ -4,7 +4,7 @@ import pytest
 
 from rendering import Renderer
 from tests.engine.tiny import chat_rows
-from training.engine.batches import Steps, make_pass, make_passes
+from training.engine.batches import make_pass, make_passes
 from training.engine.data import IGNORED, read_examples
 from training.engine.errors import EngineError
 
@@ -108,15 +108,3 @@ def test_passes_keep_to_the_budget_and_lose_no_row(read):
     )
     assert sum(len(part.input_ids) for part in passes) == len(examples)
     assert make_passes([], 120) == []
-
-
-def test_every_epoch_sees_every_row_once_in_another_order(read):
-    examples = read(chat_rows()).train
-    steps = Steps(examples, rows_per_step=4, budget=10_000, seed=1)
-    first, second = list(steps), list(steps)
-    assert len(steps) == len(first) == 3
-    for epoch in (first, second):
-        assert sum(part.tokens for step in epoch for part in step) == sum(len(e.input_ids) for e in examples)
-    assert [s[0].tokens for s in first] != [s[0].tokens for s in second]
-    again = Steps(examples, rows_per_step=4, budget=10_000, seed=1)
-    assert [s[0].tokens for s in again] == [s[0].tokens for s in first]

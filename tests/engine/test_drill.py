@@ -111,6 +111,19 @@ def test_a_checkpoint_can_be_asked_for(tmp_path):
     ]
 
 
+def test_checkpoints_come_by_their_own_steps_and_by_time(tmp_path):
+    rare = {"steps": 12, "eval_steps": 100}
+    by_steps = train(tmp_path / "a", checkpoint_steps=5, **rare)
+    reasons = [(event["step"], event["reason"]) for event in by_steps.named("checkpoint")]
+    assert reasons == [(5, "interval"), (10, "interval"), (12, "end")]
+    by_time = train(
+        tmp_path / "b", checkpoint_steps=100, checkpoint_minutes=0.001, seconds_per_step=0.03, **rare
+    )
+    steps = [event["step"] for event in by_time.named("checkpoint") if event["reason"] == "interval"]
+    # Every 0.06 seconds, so after two steps or a few more, never after each.
+    assert len(steps) >= 2 and all(b - a > 1 for a, b in zip(steps, steps[1:], strict=False))
+
+
 def test_out_of_memory_halves_the_passes_and_the_halved_size_stays(tmp_path):
     first = train(tmp_path / "a", oom_above=10, steps=20)
     assert [(e["step"], e["tokens_per_pass"]) for e in first.named("batch_halved")] == [(1, 16), (1, 8)]

@@ -13,10 +13,13 @@ from training.engine.data import read_examples
 
 FIELDS = {
     "started": "total_steps epochs batch_size gradient_accumulation_steps train_rows held_out_rows shortened_rows "
-    "dropped_turns cut_tokens trainable_parameters device",
-    "step": "step epoch loss learning_rate grad_norm tokens tokens_per_second eta_seconds",
+    "dropped_turns cut_tokens trainable_parameters device processes quantization resumed_step",
+    "step": "step epoch loss learning_rate grad_norm tokens tokens_per_second eta_seconds memory_bytes",
+    "sampled": "step samples",
+    "checkpoint": "step path size_bytes eval_loss is_best reason",
     "evaluated": "step eval_loss eval_rows",
-    "finished": "adapter_dir steps tokens seconds eval_loss_base eval_loss train_loss peak_memory_bytes "
+    "finished": "adapter_dir steps tokens seconds eval_loss_base eval_loss best_step train_loss "
+    "peak_memory_bytes "
     "library_versions",
     "failed": "reason message advice",
     "log": "message",
@@ -57,7 +60,9 @@ def test_a_run_goes_from_started_to_finished(finished):
     checks = [event for event in events if event["event"] == "evaluated"]
     assert checks[0]["step"] == 0 and checks[-1]["step"] == started["total_steps"] and 10 <= len(checks) <= 14
     assert events[-1]["eval_loss_base"] == checks[0]["eval_loss"]
-    assert events[-1]["eval_loss"] == checks[-1]["eval_loss"] < checks[0]["eval_loss"] - 0.2
+    best = min(checks[1:], key=lambda check: check["eval_loss"])
+    assert events[-1]["eval_loss"] == best["eval_loss"] < checks[0]["eval_loss"] - 0.2
+    assert events[-1]["best_step"] == best["step"]
 
 
 def test_plain_texts_are_learned_too_and_long_ones_lose_their_end(tiny_model, tmp_path):

@@ -1,10 +1,9 @@
 """What is left of a training: a directory that PEFT opens, whole or not there at all."""
 
+import copy
 import importlib.metadata
 import json
-import os
 import shutil
-import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -26,34 +25,48 @@ def library_versions() -> dict[str, str]:
     return {name: importlib.metadata.version(name) for name in LIBRARIES}
 
 
+def write_adapter_files(model, directory: Path, base_name: str, base_revision: str | None) -> None:
+    """Leaves adapter_model.safetensors and adapter_config.json in `directory`, as PEFT writes them."""
+    from safetensors.torch import save_file
+
+    from training.engine.loading import adapter_tensors
+
+    tensors = {name: tensor.detach().contiguous() for name, tensor in adapter_tensors(model).items()}
+    save_file(tensors, directory / "adapter_model.safetensors", metadata={"format": "pt"})
+    config = copy.copy(model.peft_config["default"])
+    config.inference_mode = True
+    config.save_pretrained(directory)
+    _name_base_model(directory / "adapter_config.json", base_name, base_revision)
+
+
 def write_adapter(
-    model, *, output_dir: Path, base_model_dir: Path, run: dict[str, Any], metrics: dict
+    model,
+    *,
+    output_dir: Path,
+    base_model_dir: Path,
+    run: dict[str, Any],
+    metrics: dict,
+    parity: dict[str, Any],
 ) -> Path:
     """Writes `output_dir/adapter` and returns it.
 
     Holds adapter_model.safetensors, adapter_config.json, the base's tokenizer and chat template, README.md,
-    metrics.json and apex-run.json (`run`: config, plan, lineage, library versions). Everything is written
-    beside it and on disk before the directory takes its name.
+    metrics.json, apex-run.json (`run`: config, plan, lineage, library versions) and parity.json. Everything is
+    written beside it and on disk before the directory takes its name.
     """
-    output_dir.mkdir(parents=True, exist_ok=True)
+    from training.engine.checkpoints import whole_directory
+
     target = output_dir / ADAPTER
-    with tempfile.TemporaryDirectory(prefix=".adapter-", dir=output_dir) as temporary:
-        draft = Path(temporary) / ADAPTER
-        # The embeddings are never trained; "auto" would look for the base model on the hub.
-        model.save_pretrained(draft, safe_serialization=True, save_embedding_layers=False)
-        base_name = run["lineage"].get("base_model") or base_model_dir.name
-        _name_base_model(draft / "adapter_config.json", base_name, run["lineage"].get("base_revision"))
+    base_name = run["lineage"].get("base_model") or base_model_dir.name
+    with whole_directory(target) as draft:
+        write_adapter_files(model, draft, base_name, run["lineage"].get("base_revision"))
         for name in TOKENIZER_FILES:
             if (base_model_dir / name).is_file():
                 shutil.copyfile(base_model_dir / name, draft / name)
         (draft / "README.md").write_text(model_card(run, metrics, base_name), encoding="utf-8")
         _write_json(draft / "metrics.json", metrics)
         _write_json(draft / "apex-run.json", run)
-        _to_disk(draft)
-        if target.exists():
-            target.rename(Path(temporary) / "before")
-        draft.rename(target)
-    _flush(output_dir)
+        _write_json(draft / "parity.json", parity)
     return target
 
 
@@ -116,17 +129,3 @@ def _name_base_model(path: Path, name: str, revision: str | None) -> None:
 
 def _write_json(path: Path, value: Any) -> None:
     path.write_text(json.dumps(value, indent=2, sort_keys=True) + "\n", encoding="utf-8")
-
-
-def _to_disk(directory: Path) -> None:
-    for path in directory.iterdir():
-        _flush(path)
-    _flush(directory)
-
-
-def _flush(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

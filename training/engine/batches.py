@@ -1,6 +1,5 @@
-"""Rows to tensors: which rows a step takes, and how they are put into passes of like length."""
+"""Rows to tensors: how the rows of a step are put into passes of like length."""
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
@@ -52,25 +51,3 @@ def make_passes(examples: list[Example], budget: int) -> list[Pass]:
             together = []
         together.append(example)
     return [*passes, make_pass(together)] if together else passes
-
-
-class Steps:
-    """The rows of each optimiser step of one epoch after the other: a new order in each, the same for a seed.
-
-    Iterating gives lists of `Pass`, as many as there are steps in an epoch.
-    """
-
-    def __init__(self, examples: list[Example], rows_per_step: int, budget: int, seed: int):
-        self.examples = examples
-        self.rows_per_step = rows_per_step
-        self.budget = budget
-        self._order = torch.Generator().manual_seed(seed)
-
-    def __len__(self) -> int:
-        return -(-len(self.examples) // self.rows_per_step)
-
-    def __iter__(self) -> Iterator[list[Pass]]:
-        order = torch.randperm(len(self.examples), generator=self._order).tolist()
-        for start in range(0, len(order), self.rows_per_step):
-            rows = [self.examples[index] for index in order[start : start + self.rows_per_step]]
-            yield make_passes(rows, self.budget)

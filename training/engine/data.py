@@ -10,6 +10,7 @@ from rendering import Rendered, Renderer, RenderError, RowTooLong
 from training.engine.errors import BAD_DATA, EngineError
 
 IGNORED = -100
+FIRST_ROWS = 32
 ADVICE_KIND = "Choose a set of conversations or of texts: this training learns from examples to imitate."
 ADVICE_ROWS = "Look at the examples again, mend this one, and start over."
 
@@ -70,6 +71,7 @@ class Examples(Generic[Learned]):
     """Everything the recipe trains and checks on, and what had to be left out.
 
     `shortened_rows` lost their oldest turns (`dropped_turns`), or, as plain texts, their end (`cut_tokens`).
+    `first_rows` and `first_held_out_rows` are the first of each as they came, to ask the model their questions.
     """
 
     train: list[Learned] = field(default_factory=list)
@@ -78,6 +80,8 @@ class Examples(Generic[Learned]):
     dropped_turns: int = 0
     cut_tokens: int = 0
     too_long: list[str] = field(default_factory=list)
+    first_rows: list[Row] = field(default_factory=list)
+    first_held_out_rows: list[Row] = field(default_factory=list)
 
 
 def read_rows(path: str | Path) -> Iterator[Row]:
@@ -121,6 +125,9 @@ def collect(
                 BAD_DATA, f"The example in {row.place} cannot be used: {error}", ADVICE_ROWS
             ) from error
         (found.held_out if row.is_held_out else found.train).append(example)
+        first = found.first_held_out_rows if row.is_held_out else found.first_rows
+        if len(first) < FIRST_ROWS:
+            first.append(row)
         found.shortened_rows += rendered.dropped_turns > 0 or rendered.cut_tokens > 0
         found.dropped_turns += rendered.dropped_turns
         found.cut_tokens += rendered.cut_tokens

@@ -1,17 +1,52 @@
 """The base model, an adapter on it, and what both take: shared by every recipe. Imports torch when called."""
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from rendering import Renderer
 from rendering.model_facts import BaseModelFacts
 from training.engine.config import TrainingConfig
-from training.engine.errors import BAD_CONFIG, BAD_MODEL, EngineError
+from training.engine.errors import BAD_CHECKPOINT, BAD_CONFIG, BAD_MODEL, EngineError, is_memory_error
 from training.engine.estimate import activation_bytes
-from training.engine.hardware import peak_memory_of_process, read_hardware, usable_cpus
+from training.engine.hardware import peak_memory_of_process, read_hardware, training_threads, usable_cpus
 
 # Recomputing activations costs a third of the speed, so only where they would take most of the memory.
 CHECKPOINTING_SHARE = 0.5
+
+
+@dataclass(frozen=True)
+class Machine:
+    """Where a training computes: `device` is cuda or cpu; `is_bf16` whether it multiplies in bf16."""
+
+    device: str
+    threads: int
+    is_bf16: bool
+
+    @property
+    def name(self) -> str:
+        import torch
+
+        cpus = f"cpu ({self.threads} of {usable_cpus()} cores)"
+        return torch.cuda.get_device_name() if self.device == "cuda" else cpus
+
+    @property
+    def precision(self) -> str:
+        return "bf16" if self.is_bf16 else "fp32"
+
+
+def prepare_machine(config: TrainingConfig, facts: BaseModelFacts) -> Machine:
+    """Sets threads and seeds for a training of such a model; from here on a seed gives the same numbers."""
+    import torch
+    from transformers import set_seed
+
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    threads = training_threads(facts.parameters, usable_cpus())
+    torch.set_num_threads(threads)
+    # Numbers next to zero take a CPU many times as long, and change no result that is shown.
+    torch.set_flush_denormal(True)
+    set_seed(config.seed)
+    return Machine(device, threads, is_bf16(config, device))
 
 
 def is_bf16(config: TrainingConfig, device: str) -> bool:
@@ -33,6 +68,7 @@ def load_model(directory: Path, device: str, is_bf16: bool, quantization: str = 
     beside an adapter that is in fp32 anyway.
     """
     import torch
+    from safetensors import SafetensorError
     from transformers import AutoModelForCausalLM
 
     dtype = torch.bfloat16 if device == "cuda" and is_bf16 else torch.float32
@@ -45,8 +81,8 @@ def load_model(directory: Path, device: str, is_bf16: bool, quantization: str = 
             dtype=dtype,
             **(_in_four_bits(device, is_bf16) if quantization == "nf4" else {}),
         )
-    except (ValueError, KeyError, OSError, RuntimeError, TypeError, AttributeError) as error:
-        if "memory" in str(error).lower():
+    except (ValueError, KeyError, OSError, RuntimeError, TypeError, AttributeError, SafetensorError) as error:
+        if is_memory_error(error):
             raise
         raise EngineError(
             BAD_MODEL,
@@ -137,17 +173,41 @@ def trainer_tokenizer(directory: Path, renderer: Renderer):
     return tokenizer
 
 
-def needs_checkpointing(facts: BaseModelFacts, budget: int, is_bf16: bool) -> bool:
+def adapter_tensors(model) -> dict[str, Any]:
+    """The weights of the adapter that is trained, named as in PEFT's file; views, not copies."""
+    from peft import get_peft_model_state_dict
+
+    # The embeddings are never trained; "auto" would look for the base model on the hub.
+    return get_peft_model_state_dict(model, adapter_name="default", save_embedding_layers=False)
+
+
+def load_adapter_tensors(model, tensors: dict[str, Any]) -> None:
+    """Puts the weights of an adapter of the same shape into `model`.
+
+    Raises EngineError (bad_checkpoint) naming the first weight that one of the two lacks, or that is of another size.
+    """
+    from peft import set_peft_model_state_dict
+
+    own = {name: tuple(tensor.shape) for name, tensor in adapter_tensors(model).items()}
+    given = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
+    if own != given:
+        name = min(name for name in own.keys() | given.keys() if own.get(name) != given.get(name))
+        raise EngineError(
+            BAD_CHECKPOINT,
+            f"The adapter does not fit this training: {name} is {given.get(name)} instead of {own.get(name)}.",
+            "Use the same size of adapter and the same parts of the model as the training that wrote it.",
+        )
+    set_peft_model_state_dict(model, tensors, adapter_name="default")
+
+
+def needs_checkpointing(config: TrainingConfig, facts: BaseModelFacts, budget: int, is_bf16: bool) -> bool:
+    """Whether activations are computed again instead of kept; `budget` is in tokens per pass."""
+    if config.activation_checkpointing != "auto":
+        return config.activation_checkpointing == "on"
     hardware = read_hardware()
     gpu = hardware.gpus[0] if hardware.gpus else None
     free = gpu.memory_free_bytes if gpu else hardware.memory_free_bytes
     return activation_bytes(facts, budget, is_bf16) > CHECKPOINTING_SHARE * free
-
-
-def device_name(device: str, threads: int) -> str:
-    import torch
-
-    return torch.cuda.getdevice_name() if device == "cuda" else f"cpu ({threads} of {usable_cpus()} cores)"
 
 
 def peak_memory(device: str) -> int:

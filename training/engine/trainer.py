@@ -8,30 +8,27 @@ the entropy and accuracy of every token, which nobody reads, are not computed.
 import torch
 import torch.nn.functional as F
 from datasets import Dataset
-from torch.utils.data import DataLoader
-from trl import SFTConfig as TrlConfig
 from trl import SFTTrainer
 
-from training.engine.batches import Pass, Steps, make_passes
+from training.engine.batches import Pass, make_passes
 from training.engine.data import Example
+from training.engine.exact_trainer import ExactTrainer
 
 
-class StepTrainer(SFTTrainer):
-    """Trains on `steps`, one list of passes per optimiser step. `tokens_seen` counts tokens without padding."""
+class StepTrainer(ExactTrainer, SFTTrainer):
+    """Learns the trained tokens of `Example` rows."""
 
-    def __init__(self, *, steps: Steps, args: TrlConfig, **kwargs):
-        self.steps = steps
-        self.tokens_seen = 0
-        # The parent wants to see a dataset; the rows come from `steps`.
-        columns = [
-            {"input_ids": example.input_ids, "labels": example.labels} for example in steps.examples[:1]
-        ]
-        super().__init__(args=args, train_dataset=Dataset.from_list(columns), **kwargs)
+    def __init__(self, **kwargs):
+        super().__init__(**kwargs)
         self._positions: torch.Tensor | None = None
         # On CUDA the parent's own head scores in tiles, so that a vocabulary of 100,000 and more fits.
         self.is_compact = self.args.device.type != "cuda"
         if self.is_compact:
             self.model.get_output_embeddings().register_forward_pre_hook(self._keep_positions)
+
+    def placeholder(self) -> Dataset:
+        first = self.work.train[0]
+        return Dataset.from_list([{"input_ids": first.input_ids, "labels": first.labels}])
 
     def _keep_positions(self, _module, inputs):
         """Only hidden states that have something to learn go on to the vocabulary."""
@@ -39,9 +36,6 @@ class StepTrainer(SFTTrainer):
             return inputs
         hidden = inputs[0].flatten(0, 1).index_select(0, self._positions)
         return (hidden.unsqueeze(0), *inputs[1:])
-
-    def get_train_dataloader(self) -> DataLoader:
-        return DataLoader(_Epochs(self.steps), batch_size=None)
 
     def summed_loss(self, model: torch.nn.Module, part: Pass) -> torch.Tensor:
         """Sum over the pass's trained tokens of the negative log-likelihood, in nats; a scalar."""
@@ -60,41 +54,20 @@ class StepTrainer(SFTTrainer):
                 self._positions = None
         return F.cross_entropy(logits.float(), part.targets, reduction="sum")
 
-    def training_step(self, model, inputs: list[Pass], num_items_in_batch=None) -> torch.Tensor:
-        """One optimiser step's forward and backward; returns its mean loss per trained token."""
-        model.train()
-        trained = max(1, sum(part.targets.numel() for part in inputs))
+    def gradients(self, model, rows: list[Example]) -> torch.Tensor:
+        passes = make_passes(rows, self.tokens_per_pass)
+        trained = max(1, sum(part.targets.numel() for part in passes))
         total = torch.zeros((), device=self.args.device)
-        for part in inputs:
+        for part in passes:
             loss = self.summed_loss(model, part.to(self.args.device)) / trained
             self.accelerator.backward(loss)
             total += loss.detach()
             self.tokens_seen += part.tokens
         return total
 
-    def floating_point_ops(self, inputs) -> int:
-        return 0
-
-    @torch.no_grad()
-    def held_out_loss(self, examples: list[Example], budget: int) -> float:
-        """Mean loss per trained token over `examples`, in nats."""
-        self.model.eval()
+    def held_out_measures(self, rows: list[Example]) -> dict[str, float]:
         total, trained = 0.0, 0
-        for part in make_passes(examples, budget):
+        for part in make_passes(rows, self.tokens_per_pass):
             total += self.summed_loss(self.model, part.to(self.args.device)).item()
             trained += part.targets.numel()
-        self.model.train()
-        return total / max(1, trained)
-
-
-class _Epochs(torch.utils.data.IterableDataset):
-    """The steps as torch's DataLoader likes them."""
-
-    def __init__(self, steps: Steps):
-        self.steps = steps
-
-    def __len__(self) -> int:
-        return len(self.steps)
-
-    def __iter__(self):
-        return iter(self.steps)
+        return {"eval_loss": total / max(1, trained)}

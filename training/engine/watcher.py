@@ -43,7 +43,7 @@ class Learner(Protocol):
     def write_adapter(self, directory: Path) -> None:
         """Leaves adapter_model.safetensors and adapter_config.json in `directory`, and nothing else."""
 
-    def state(self) -> tuple[Tensors, dict[str, Any]]:
+    def saved_parts(self) -> tuple[Tensors, dict[str, Any]]:
         """(tensors, numbers) of everything else that the next step depends on, but for random generators."""
 
 
@@ -233,14 +233,14 @@ class Watcher:
             path=str(written.path),
             size_bytes=written.size_bytes,
             eval_loss=checked.get("eval_loss"),
-            is_best=bool(self.best) and self.best["step"] == self.step,
+            is_best=self.best is not None and self.best["step"] == self.step,
             reason=reason,
         )
 
     def _snapshot(self) -> Snapshot:
         import torch
 
-        tensors, numbers = self.learner.state()
+        tensors, numbers = self.learner.saved_parts()
         randomness = Randomness.now()
         own = {"is_done": self.is_done, "checks": self.checks, "best": self.best, "seconds": self.seconds}
         history = {name: torch.tensor(values, dtype=torch.float64) for name, values in self.history.items()}

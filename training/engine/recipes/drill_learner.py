@@ -125,7 +125,7 @@ class DrillLearner:
         text = json.dumps({"peft_type": "DRILL", "width": self.config.width, "r": 1})
         (directory / ADAPTER_CONFIG).write_text(text, encoding="utf-8")
 
-    def state(self) -> tuple[Tensors, dict[str, Any]]:
+    def saved_parts(self) -> tuple[Tensors, dict[str, Any]]:
         tensors, numbers = optimizer_state(self.optimizer)
         own = {"tokens_seen": self.tokens_seen, "tokens_per_pass": self.tokens_per_pass}
         return part("optimizer", tensors), {
@@ -135,7 +135,7 @@ class DrillLearner:
         }
 
     def restore(self, snapshot: Snapshot) -> None:
-        """Takes up everything that `state` gave, and the weights."""
+        """Takes up everything that `saved_parts` gave, and the weights."""
         self.load_adapter(snapshot.adapter)
         load_optimizer_state(
             self.optimizer, part_of("optimizer", snapshot.tensors), snapshot.numbers["optimizer"]

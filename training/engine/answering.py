@@ -1,0 +1,88 @@
+"""Questions to a model while it learns: greedy answers, with the probability of each token."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import torch
+
+    from rendering import Renderer
+    from training.engine.data import Row
+
+TEXT_PROMPT_TOKENS = 32
+
+
+@dataclass(frozen=True)
+class Question:
+    """A prompt as the model is given it, the words that a person reads of it, and the answer of the row."""
+
+    token_ids: list[int]
+    text: str
+    expected: str
+
+
+@dataclass(frozen=True)
+class Answer:
+    """Token ids without what ended it, and the natural logarithm of each one's probability."""
+
+    token_ids: list[int]
+    logprobs: list[float]
+    is_ended: bool
+
+
+def question_of(row: Row, renderer: Renderer) -> Question:
+    """The last question of a conversation, or the beginning of a text. Raises RenderError as rendering does."""
+    if row.text:
+        token_ids = renderer.render_plain(row.text).token_ids
+        cut = max(1, min(TEXT_PROMPT_TOKENS, len(token_ids) // 2))
+        return Question(token_ids[:cut], renderer.decode(token_ids[:cut]), renderer.decode(token_ids[cut:]))
+    *before, answer = row.messages
+    token_ids = renderer.render_prompt(before, tools=row.tools).token_ids
+    asked = [message for message in before if message.get("role") == "user"]
+    return Question(token_ids, words_of((asked or before or [{}])[-1]), words_of(answer))
+
+
+def words_of(message: dict[str, Any]) -> str:
+    """What a message says, or which calls it makes where it says nothing."""
+    calls = [call.get("function", {}) for call in message.get("tool_calls") or []]
+    shown = [f"{call.get('name')}({call.get('arguments')})" for call in calls]
+    return " ".join([str(message.get("content") or ""), *shown]).strip()
+
+
+def greedy_answer(
+    model: torch.nn.Module, token_ids: Sequence[int], limit: int, stop_token_ids: Sequence[int]
+) -> Answer:
+    """The most probable token after the other, at most `limit`, until one that stops. Draws no random number.
+
+    The model is asked as it is: in eval mode and without gradients if that is wanted.
+    """
+    import torch
+
+    device = next(model.parameters()).device
+    # Scores over the whole vocabulary are wanted of the last position only, where the architecture can say so.
+    last_only = {"logits_to_keep": 1} if _takes(model, "logits_to_keep") else {}
+    inputs = torch.tensor([list(token_ids)], device=device)
+    found: list[int] = []
+    logprobs: list[float] = []
+    cache = None
+    for _ in range(limit):
+        output = model(input_ids=inputs, past_key_values=cache, use_cache=True, **last_only)
+        cache = getattr(output, "past_key_values", None)
+        scores = output.logits[0, -1].float().log_softmax(-1)
+        best = int(scores.argmax())
+        if best in stop_token_ids:
+            return Answer(found, logprobs, is_ended=True)
+        found.append(best)
+        logprobs.append(scores[best].item())
+        after = [best] if cache is not None else [*token_ids, *found]
+        inputs = torch.tensor([after], device=device)
+    return Answer(found, logprobs, is_ended=False)
+
+
+def _takes(model: torch.nn.Module, name: str) -> bool:
+    base = model.get_base_model() if hasattr(model, "get_base_model") else model
+    return name in inspect.signature(type(base).forward).parameters

@@ -1,0 +1,270 @@
+"""The steps that every recipe with a LoRA adapter takes, in the order in which it takes them.
+
+Imports torch and the libraries when called, so that most mistakes show before they are loaded.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rendering import Renderer, RenderError
+from rendering.model_facts import BaseModelFacts, read_model_facts
+from training.engine.answering import Question, question_of
+from training.engine.config import TrainingConfig
+from training.engine.control import Control
+from training.engine.errors import BAD_CHECKPOINT, BAD_MODEL, EngineError
+from training.engine.plan import FittedPlan, tokens_per_pass
+from training.engine.progress import Reporter
+
+if TYPE_CHECKING:
+    from training.engine.data import Row
+    from training.engine.exact_trainer import ExactTrainer, Work
+    from training.engine.loading import Machine
+    from training.engine.watcher import Watcher
+
+
+@dataclass(frozen=True)
+class Base:
+    """A base model before it is loaded. `max_length` is in tokens, within its context; `name` as others know it."""
+
+    directory: Path
+    facts: BaseModelFacts
+    renderer: Renderer
+    max_length: int
+    name: str
+    revision: str | None
+
+    def trainer_tokenizer(self):
+        from training.engine.loading import trainer_tokenizer
+
+        return trainer_tokenizer(self.directory, self.renderer)
+
+
+def open_base(run: dict[str, Any], config: TrainingConfig) -> Base:
+    """Reads what stands about the base model; raises EngineError or BadModel if it cannot be trained."""
+    directory = Path(run["base_model_dir"])
+    facts = read_model_facts(directory)
+    try:
+        renderer = Renderer.from_directory(directory)
+    except RenderError as error:
+        raise EngineError(BAD_MODEL, str(error), "Choose a base model with a chat template.") from error
+    lineage = run.get("lineage") or {}
+    return Base(
+        directory,
+        facts,
+        renderer,
+        max_length=min(config.max_length, facts.context or config.max_length),
+        name=lineage.get("base_model") or directory.name,
+        revision=lineage.get("base_revision"),
+    )
+
+
+def load_with_adapter(base: Base, config: TrainingConfig, machine: Machine, start_adapter_dir: str | None):
+    """The base model with a LoRA adapter, new or with the weights of `start_adapter_dir`."""
+    from training.engine.loading import add_adapter, load_model
+
+    model = load_model(base.directory, machine.device, machine.is_bf16, config.quantization)
+    model = add_adapter(model, config, start_adapter_dir)
+    if machine.device == "cpu" and not machine.is_bf16:
+        from training.engine.cpu_lora import use_cpu_lora
+
+        use_cpu_lora(model)
+    return model
+
+
+def questions_of(rows: list[Row], base: Base, room: int = 64) -> list[Question]:
+    """The questions of `rows`, without those that leave less than `room` tokens for an answer."""
+    found = []
+    for row in rows:
+        question = question_of(row, base.renderer)
+        if len(question.token_ids) + room <= base.max_length:
+            found.append(question)
+    return found
+
+
+def work_of(
+    run: dict[str, Any],
+    config: TrainingConfig,
+    plan: FittedPlan,
+    reporter: Reporter,
+    *,
+    base: Base,
+    train: list,
+    held_out: list,
+    longest: int,
+    is_gpu: bool,
+) -> Work:
+    """What the trainer goes through; `longest` is the longest row in tokens."""
+    from training.engine.exact_trainer import Work
+    from training.engine.order import RowOrder
+
+    return Work(
+        train=train,
+        held_out=held_out,
+        order=RowOrder(len(train), plan.rows_per_step, config.seed),
+        tokens_per_pass=tokens_per_pass(plan, longest, is_gpu=is_gpu),
+        longest_row=longest,
+        renderer=base.renderer,
+        reporter=reporter,
+        base_name=base.name,
+        base_revision=base.revision,
+        sample_tokens=config.sample_tokens,
+        identity={
+            "method": run.get("method", "sft"),
+            "plan": dataclasses.asdict(plan),
+            "held_out_rows": len(held_out),
+            "seed": config.seed,
+        },
+    )
+
+
+def library_settings(
+    run: dict[str, Any], config: TrainingConfig, plan: FittedPlan, machine: Machine, base: Base, budget: int
+) -> dict[str, Any]:
+    """What the libraries' own settings classes are given, whichever trainer it is."""
+    from training.engine.loading import needs_checkpointing
+
+    return {
+        "output_dir": run["output_dir"],
+        "use_cpu": machine.device == "cpu",
+        "bf16": machine.is_bf16,
+        "fp16": False,
+        "max_steps": plan.total_steps,
+        # A step's rows come at once; passes are ours.
+        "per_device_train_batch_size": 1,
+        "gradient_accumulation_steps": 1,
+        "learning_rate": config.learning_rate,
+        "lr_scheduler_type": config.lr_scheduler_type,
+        "warmup_steps": math.ceil(config.warmup_ratio * plan.total_steps),
+        "weight_decay": config.weight_decay,
+        "max_grad_norm": config.max_grad_norm,
+        "seed": config.seed,
+        "logging_steps": 1,
+        "logging_nan_inf_filter": False,
+        "report_to": "none",
+        "disable_tqdm": True,
+        # Checkpoints and checks are the watcher's.
+        "save_strategy": "no",
+        "eval_strategy": "no",
+        "remove_unused_columns": False,
+        "gradient_checkpointing": needs_checkpointing(config, base.facts, budget, machine.is_bf16),
+        "dataloader_pin_memory": False,
+    }
+
+
+def watch(
+    run: dict[str, Any], config: TrainingConfig, plan: FittedPlan, trainer: ExactTrainer, control: Control
+) -> Watcher:
+    """A watcher around `trainer`; both go on from `resume_from` if the run names one."""
+    from training.engine.checkpoints import read_checkpoint
+    from training.engine.exact_trainer import WatchingCallback
+    from training.engine.watcher import Rhythm, Watcher
+
+    watcher = Watcher(
+        rhythm=Rhythm(
+            total_steps=plan.total_steps,
+            steps_per_epoch=plan.steps_per_epoch,
+            eval_steps=plan.eval_steps,
+            learning_rate=config.learning_rate,
+            checkpoint_steps=config.checkpoint_steps,
+            checkpoint_seconds=config.checkpoint_minutes * 60,
+            early_stopping_checks=config.early_stopping_checks,
+        ),
+        learner=trainer,
+        reporter=trainer.work.reporter,
+        control=control,
+        checkpoints_dir=run.get("checkpoints_dir"),
+    )
+    trainer.add_callback(WatchingCallback(watcher, trainer))
+    if run.get("resume_from"):
+        snapshot = read_checkpoint(run["resume_from"])
+        _refuse_other(snapshot.numbers["identity"], trainer.work.identity)
+        trainer.resume(snapshot)
+        watcher.restore(snapshot)
+    return watcher
+
+
+def plan_told(plan: FittedPlan) -> dict[str, int]:
+    names = ("total_steps", "epochs", "batch_size", "gradient_accumulation_steps")
+    return {name: getattr(plan, name) for name in names}
+
+
+def model_told(model, machine: Machine, config: TrainingConfig) -> dict[str, Any]:
+    trainable = sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad)
+    return {
+        "trainable_parameters": trainable,
+        "device": machine.name,
+        "processes": 1,
+        "quantization": config.quantization,
+    }
+
+
+def finish(
+    run: dict[str, Any],
+    config: TrainingConfig,
+    plan: FittedPlan,
+    trainer: ExactTrainer,
+    watcher: Watcher,
+    *,
+    base: Base,
+    machine: Machine,
+    asked: list[Question],
+    history: dict[str, Any],
+) -> None:
+    """Writes the adapter of the best step with all that is known of it, then reports `finished`."""
+    from training.engine.artifacts import library_versions, write_adapter
+    from training.engine.loading import load_adapter_tensors
+    from training.engine.parity import parity_record
+
+    method = run.get("method", "sft")
+    lineage = run.get("lineage") or {}
+    metrics = watcher.summary()
+    if watcher.best_step != watcher.step:
+        load_adapter_tensors(trainer.model, watcher.best_adapter)
+    versions = library_versions()
+    adapter_dir = write_adapter(
+        trainer.model,
+        output_dir=Path(run["output_dir"]),
+        base_model_dir=base.directory,
+        run={
+            "method": method,
+            "config": config.to_dict(method),
+            "plan": dataclasses.asdict(plan),
+            "lineage": lineage,
+            "precision": machine.precision,
+            "library_versions": versions,
+            **history,
+        },
+        metrics=metrics,
+        parity=parity_record(
+            trainer.model,
+            asked,
+            renderer=base.renderer,
+            base_model_dir=base.directory,
+            lineage=lineage,
+            quantization=config.quantization,
+        ),
+    )
+    trainer.work.reporter.report(
+        "finished",
+        adapter_dir=str(adapter_dir),
+        **{name: value for name, value in metrics.items() if name != "history"},
+        peak_memory_bytes=trainer.memory_bytes(),
+        library_versions=versions,
+    )
+
+
+def _refuse_other(found: dict[str, Any], wanted: dict[str, Any]) -> None:
+    """A checkpoint of other examples or another plan would go on to something that is neither."""
+    for name, value in wanted.items():
+        if found.get(name) != value:
+            raise EngineError(
+                BAD_CHECKPOINT,
+                f"The checkpoint is of another training: its {name.replace('_', ' ')} is {found.get(name)!r} "
+                f"instead of {value!r}.",
+                "Go on with the settings and the examples that it was begun with, or start again.",
+            )

@@ -6,7 +6,17 @@ from django.utils.translation import ngettext
 from unfold.admin import ModelAdmin, TabularInline
 
 from training import services
-from training.models import Adapter, Attempt, Device, HardwareOffer, JobEvent, Node, Plan, TrainingJob
+from training.models import (
+    Adapter,
+    Attempt,
+    Device,
+    HardwareOffer,
+    JobEvent,
+    Node,
+    Plan,
+    Priority,
+    TrainingJob,
+)
 
 
 class ReadOnlyInline(TabularInline):
@@ -59,7 +69,7 @@ class TrainingJobAdmin(ModelAdmin):
     search_fields = ["name", "owner__username", "id"]
     date_hierarchy = "created_at"
     list_select_related = ["owner", "base_model"]
-    actions = ["cancel"]
+    actions = ["cancel", "put_first", "put_in_turn"]
     inlines = [AttemptInline, JobEventInline]
 
     def has_add_permission(self, request):
@@ -75,6 +85,19 @@ class TrainingJobAdmin(ModelAdmin):
             "count": stopped
         }
         self.message_user(request, told, messages.SUCCESS if stopped else messages.INFO)
+
+    @admin.action(description=_("Put the chosen jobs before the others"))
+    def put_first(self, request, jobs):
+        self.give_priority(request, jobs, Priority.HIGH)
+
+    @admin.action(description=_("Let the chosen jobs wait in their turn"))
+    def put_in_turn(self, request, jobs):
+        self.give_priority(request, jobs, Priority.NORMAL)
+
+    def give_priority(self, request, jobs, priority) -> None:
+        for job in jobs.unfinished():
+            services.change_priority(job=job, priority=priority, by=request.user)
+        self.message_user(request, _("Their turns are changed; what has ended stays as it is."))
 
 
 @admin.register(Attempt)

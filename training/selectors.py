@@ -41,7 +41,8 @@ def home(user) -> dict:
         .first()
     )
     return {
-        "running": list(jobs.unfinished()[:3]),
+        "running": list(jobs.unfinished().exclude(status=Status.PAUSED)[:3]),
+        "resting": list(jobs.filter(status=Status.PAUSED)[:3]),
         "last_result": jobs.filter(status=Status.SUCCEEDED).order_by("-ended_at").first(),
         # Until something has worked since, or it is tried again.
         "stopped": last if last and last.status != Status.SUCCEEDED and not last.retries.exists() else None,

@@ -1,6 +1,6 @@
 from django.urls import path
 
-from training.views import checkpoints, curves, home, jobs, plans
+from training.views import checkpoints, curves, home, jobs, plans, queue
 
 app_name = "training"
 urlpatterns = [
@@ -14,10 +14,14 @@ urlpatterns = [
     path("teach/<uuid:plan_id>/review/", plans.plan_review, name="plan-review"),
     path("teach/<uuid:plan_id>/delete/", plans.delete_plan, name="plan-delete"),
     path("training/", jobs.job_list, name="job-list"),
+    path("training/queue/", queue.queue, name="queue"),
     path("training/<uuid:job_id>/", jobs.job_detail, name="job-detail"),
     path("training/<uuid:job_id>/status/", jobs.job_status, name="job-status"),
     path("training/<uuid:job_id>/points/", curves.job_points, name="job-points"),
     path("training/<uuid:job_id>/metrics/<slug:kind>/", curves.job_metrics_file, name="job-metrics-file"),
+    path("training/<uuid:job_id>/pause/", jobs.pause_job, name="job-pause"),
+    path("training/<uuid:job_id>/resume/", jobs.resume_job, name="job-resume"),
+    path("training/<uuid:job_id>/priority/", jobs.change_priority, name="job-priority"),
     path("training/<uuid:job_id>/cancel/", jobs.cancel_job, name="job-cancel"),
     path("training/<uuid:job_id>/retry/", jobs.retry_job, name="job-retry"),
     path("training/<uuid:job_id>/delete/", jobs.delete_job, name="job-delete"),

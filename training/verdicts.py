@@ -14,6 +14,10 @@ def verdict(job: TrainingJob, held: list[list]) -> str:
         return _("It waits for its turn.")
     if job.status == Status.SUCCEEDED:
         return final_words(job)
+    if job.status == Status.PAUSING:
+        return _("It pauses at the end of this step, as soon as its state is saved.")
+    if job.status == Status.PAUSED:
+        return paused_words(job)
     if job.status != Status.RUNNING:
         return job.message
     if not job.total_steps:
@@ -21,6 +25,15 @@ def verdict(job: TrainingJob, held: list[list]) -> str:
     if len(held) < 2:
         return _("It has begun. The first word on how it does comes with the next check.")
     return trend_words(held)
+
+
+def paused_words(job: TrainingJob) -> str:
+    saved = job.checkpoints.filter(is_damaged=False).first()
+    if saved is None:
+        return _("It rests. It has saved nothing yet, so it begins from the start when you let it go on.")
+    return _("It rests. Everything up to step %(step)s is saved, and it goes on from there.") % {
+        "step": saved.step
+    }
 
 
 def trend_words(held: list[list]) -> str:

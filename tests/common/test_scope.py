@@ -52,7 +52,7 @@ def house(alice, monkeypatch, tmp_path):
         "adapter_id": adapter.pk, "notice_id": notice.pk, "token_id": token.public_id, "public_id": token.public_id,
         "number": version.number, "model_id": adapter.model_id, "name": "tiny", "format": "json", "key": "x",
         "link_id": link.pk, "token": "no-such-token", "review_id": star.pk, "api-gold-star": star.pk,
-        "uidb36": "x", "path": "x", "file_path": "x", "index": 0, "make": "filter", "step": 3,
+        "uidb36": "x", "path": "x", "file_path": "x", "index": 0, "make": "filter", "step": 3, "kind": "csv",
         "api-job": job.pk, "api-adapter": adapter.pk, "api-dataset": version.dataset_id,
         "connection_id": connection.pk, "api-connection": connection.pk,
         "import_id": imported.pk, "api-import": imported.pk, "api-upload": imported.pk,

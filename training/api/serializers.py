@@ -5,7 +5,7 @@ from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
 from training import pricing
-from training.models import Adapter, Checkpoint, JobEvent, Sample, TrainingJob
+from training.models import Adapter, Checkpoint, JobEvent, Priority, Sample, TrainingJob
 
 
 class JobSerializer(serializers.ModelSerializer):
@@ -56,6 +56,11 @@ class JobSerializer(serializers.ModelSerializer):
             "eval_loss",
             "adapter",
             "device_count",
+            "priority",
+            "wanted_queue",
+            "queued_at",
+            "best_step",
+            "best_eval_loss",
             "cost_so_far",
             "cost_expected",
             "reason",
@@ -105,6 +110,18 @@ class JobCreateSerializer(serializers.Serializer):
     device_count = serializers.IntegerField(
         default=1, min_value=1, max_value=64, help_text="GPUs of one machine that it should have."
     )
+    priority = serializers.ChoiceField(
+        choices=Priority.choices,
+        default=Priority.NORMAL,
+        help_text="-1: when nothing else waits; 0: in its turn; 1: before the others, for superusers only.",
+    )
+    wanted_queue = serializers.CharField(
+        required=False, max_length=80, help_text="Only on the device with this queue, such as gpu0."
+    )
+
+
+class JobPatchSerializer(serializers.Serializer):
+    priority = serializers.ChoiceField(choices=Priority.choices, help_text="As when it was asked for.")
 
 
 class JobEventSerializer(serializers.ModelSerializer):

@@ -21,6 +21,7 @@ from training.api.serializers import (
     CheckpointSerializer,
     JobCreateSerializer,
     JobEventSerializer,
+    JobPatchSerializer,
     JobSerializer,
     MetricSerializer,
     SampleSerializer,
@@ -71,6 +72,8 @@ class JobViewSet(
                 start_adapter=find_adapter(request.user, asked.get("start_adapter")),
                 config=asked.get("config"),
                 device_count=asked["device_count"],
+                priority=asked["priority"],
+                wanted_queue=asked.get("wanted_queue", ""),
                 estimate=estimate_of(request.user, asked),
             )
         except services.StartRefused as problem:
@@ -80,6 +83,18 @@ class JobViewSet(
     def retrieve(self, request, *args, **kwargs):
         """One training: where it is, how far it has come, and what it learned."""
         return super().retrieve(request, *args, **kwargs)
+
+    @extend_schema(request=JobPatchSerializer, responses={200: JobSerializer})
+    def partial_update(self, request, pk=None):
+        """Changes how patiently a training waits that has not ended."""
+        job = self.get_object()
+        form = JobPatchSerializer(data=request.data)
+        form.is_valid(raise_exception=True)
+        try:
+            services.change_priority(job=job, priority=form.validated_data["priority"], by=request.user)
+        except services.StartRefused as problem:
+            raise Unacceptable(str(problem), field=problem.field) from problem
+        return Response(JobSerializer(self.get_object()).data)
 
     def destroy(self, request, *args, **kwargs):
         """Deletes a training that has ended, with what it learned. 409 while it waits or runs."""
@@ -93,6 +108,24 @@ class JobViewSet(
         if not services.cancel_job(job=job):
             job.refresh_from_db()
             raise Conflict(f"{job.name} has already ended: {job.status}.")
+        return Response(JobSerializer(self.get_object()).data)
+
+    @extend_schema(request=None, responses={200: JobSerializer})
+    @action(detail=True, methods=["post"])
+    def pause(self, request, pk=None):
+        """Lets a job rest that waits or runs; one that runs is `pausing` until its state is saved. Else 409."""
+        job = self.get_object()
+        if not services.pause_job(job=job):
+            raise Conflict(f"{job.name} does not wait or run: {self.get_object().status}.")
+        return Response(JobSerializer(self.get_object()).data)
+
+    @extend_schema(request=None, responses={200: JobSerializer})
+    @action(detail=True, methods=["post"])
+    def resume(self, request, pk=None):
+        """Lets a paused job go on: it waits for its turn again. 409 for any other."""
+        job = self.get_object()
+        if not services.resume_job(job=job):
+            raise Conflict(f"{job.name} is not paused: {self.get_object().status}.")
         return Response(JobSerializer(self.get_object()).data)
 
     @extend_schema(request=None, responses={201: JobSerializer})

@@ -5,6 +5,7 @@ from django.contrib.auth.decorators import login_required
 from django.core.paginator import Paginator
 from django.http import HttpResponse
 from django.shortcuts import redirect, render
+from django.urls import reverse
 from django.utils.text import slugify
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_POST
@@ -12,10 +13,11 @@ from django.views.decorators.http import require_POST
 from apex.common.access import owned_or_404
 from apex.common.downloads import stored_file_response
 from datasets_app.models import Dataset
-from training import job_details, selectors, services, verdicts
-from training.models import Adapter, Status, TrainingJob
+from training import job_details, selectors, services, turns, verdicts
+from training.models import Adapter, Priority, Status, TrainingJob
 
 PER_PAGE = 25
+PRIORITIES = [(Priority.NORMAL, Priority.NORMAL.label), (Priority.LOW, Priority.LOW.label)]  # to choose from
 SORTS = {"name": "name", "-name": "-name", "added": "created_at", "-added": "-created_at"}
 
 
@@ -63,11 +65,13 @@ def job_context(request, job_id) -> dict:
     held = selectors.checks(job)
     started = job.facts.get("started", {})
     adapter = job.adapter
+    turn = turns.turn_of(job) if job.status == Status.QUEUED else None
     return {
         "job": job,
         "adapter": adapter,
         "model_ids": ", ".join(each.model_id for each in job.adapters.all()),
-        "verdict": verdicts.verdict(job, held),
+        "verdict": turn.words if turn else verdicts.verdict(job, held),
+        "priorities": PRIORITIES,
         "started": started,
         "finished": job.facts.get("finished", {}),
         "events": job.events.all()[:200],
@@ -89,6 +93,50 @@ def cancel_job(request, job_id):
     else:
         messages.info(request, _("%(name)s had already ended.") % {"name": job.name})
     return redirect("training:job-detail", job_id=job.pk)
+
+
+@login_required
+@require_POST
+def pause_job(request, job_id):
+    job = owned_or_404(TrainingJob, request.user, pk=job_id)
+    if not services.pause_job(job=job):
+        messages.info(request, _("%(name)s does not run or wait any more.") % {"name": job.name})
+    elif job.status == Status.PAUSING:
+        messages.success(request, _("%(name)s pauses at the end of this step.") % {"name": job.name})
+    else:
+        messages.success(request, _("%(name)s is paused.") % {"name": job.name})
+    return redirect(back_to(request, job))
+
+
+@login_required
+@require_POST
+def resume_job(request, job_id):
+    job = owned_or_404(TrainingJob, request.user, pk=job_id)
+    if services.resume_job(job=job):
+        messages.success(request, _("%(name)s goes on as soon as it is its turn.") % {"name": job.name})
+    else:
+        messages.info(request, _("%(name)s was not paused.") % {"name": job.name})
+    return redirect(back_to(request, job))
+
+
+@login_required
+@require_POST
+def change_priority(request, job_id):
+    job = owned_or_404(TrainingJob, request.user, pk=job_id)
+    try:
+        services.change_priority(job=job, priority=int(request.POST.get("priority", "")), by=request.user)
+    except ValueError:
+        messages.error(request, _("Choose when it shall run: in its turn, or when nothing else waits."))
+    except services.StartRefused as problem:
+        messages.error(request, str(problem))
+    return redirect(back_to(request, job))
+
+
+def back_to(request, job: TrainingJob) -> str:
+    """The page that a button was on: the queue, or the job's own."""
+    if request.POST.get("back") == "queue":
+        return reverse("training:queue")
+    return reverse("training:job-detail", args=[job.pk])
 
 
 @login_required

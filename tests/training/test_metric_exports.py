@@ -77,6 +77,8 @@ def test_tensorboards_own_messages_read_the_event_file_without_loss(export):
     }
     assert len(events) == 2501
     for event in events[1:]:
+        tensors = [value.tensor for value in event.summary.value]
+        assert all(np.float32(tensor.double_val[0]) == tensor.float_val[0] for tensor in tensors)
         found = {names[value.tag]: value.tensor.double_val[0] for value in event.summary.value}
         known = {name: number for name, number in expected(event.step).items() if number is not None}
         assert found | {"time": event.wall_time, "step": event.step} == known

@@ -3,6 +3,7 @@
 from django import forms
 from django.utils.translation import gettext_lazy as _
 
+from training.comparing import AXES
 from training.engine.config import describe
 from training.metrics.curves import MOST_COLUMNS
 from training.metrics.store import LAST
@@ -101,4 +102,21 @@ class CurveForm(forms.Form):
             "columns": found.get("columns") or MOST_COLUMNS,
             "first": found.get("first") or 0,
             "last": found.get("last"),
+        }
+
+
+class CompareForm(forms.Form):
+    """Which numbers of several trainings are drawn, and along what."""
+
+    series = forms.RegexField(r"^\w+$", required=False, max_length=100)
+    by = forms.ChoiceField(choices=[(axis, axis) for axis in AXES], required=False)
+    columns = forms.IntegerField(required=False, min_value=1)
+
+    def clean(self) -> dict:
+        """Keywords of `comparing.lines`."""
+        found = super().clean() or {}
+        return {
+            "series": found.get("series") or "loss",
+            "by": found.get("by") or "step",
+            "columns": min(found.get("columns") or 400, MOST_COLUMNS),
         }

@@ -1,7 +1,8 @@
 // The loss curve of components/curve.html: takes its history from data-points-url, grows with "job-points", keeps its
-// axes still, reads out by pointer and arrow keys, smooths, turns logarithmic, and can be taken away as PNG or CSV.
+// axes still, reads out by pointer and arrow keys, zooms by dragging, buttons and + and -, smooths, turns logarithmic,
+// and can be taken away as PNG. A long history comes thinned to the columns that there are; zooming asks for the range.
 import { drawCurve } from "./curve_draw.js";
-import { curveCsv, curvePng, download } from "./curve_export.js";
+import { curvePng, download } from "./curve_export.js";
 import { fill, isStill } from "./page.js";
 
 const GROW_MS = 180;
@@ -15,17 +16,19 @@ function makeCurve(figure) {
   // Points by step: a later word about a step replaces the earlier one.
   const train = new Map();
   const held = new Map();
-  const view = { steps: 0, top: 0, isSmooth: false, isLog: false, isLive: figure.hasAttribute("data-grows"), pick: null, shown: 0 };
+  const view = { steps: 0, first: 0, top: 0, dragged: null, isSmooth: false, isLog: false, isLive: figure.hasAttribute("data-grows"), pick: null, shown: 0 };
+  const zoom = { range: null, loaded: null, lastRead: null, from: null };
   let scale = null;
   let growing = 0;
 
   const sorted = (map) => [...map].sort((a, b) => a[0] - b[0]);
-  const lastStep = () => Math.max(0, ...train.keys(), ...held.keys());
+  const lastStep = () => Math.max(0, sorted(train).at(-1)?.[0] ?? 0, sorted(held).at(-1)?.[0] ?? 0);
 
   function draw() {
     const { width, height } = plot.getBoundingClientRect();
     if (!width) return;
-    scale = drawCurve(svg, { width, height, train: sorted(train), held: sorted(held), words, ...view });
+    const axes = zoom.range ? { first: zoom.range[0], steps: zoom.range[1] } : {};
+    scale = drawCurve(svg, { width, height, train: sorted(train), held: sorted(held), words, ...view, ...axes });
     out.hidden = view.pick === null;
     if (view.pick !== null) {
       const near = sorted(train).findLast(([step]) => step <= view.pick);
@@ -67,22 +70,34 @@ function makeCurve(figure) {
 
   function add(points) {
     for (const [step, loss, unseen] of points) {
+      if (zoom.range && (step < zoom.range[0] || step > zoom.range[1])) continue;
       if (Number.isFinite(loss)) train.set(step, loss);
       if (Number.isFinite(unseen)) held.set(step, unseen);
     }
     view.steps = Math.max(view.steps, lastStep());
     // The top is set by the first points and only ever rises, in whole ticks, so that the axis stands still.
-    const highest = Math.max(0, ...train.values(), ...held.values());
+    const highest = [...train.values(), ...held.values()].reduce((a, b) => Math.max(a, b), 0);
     if (highest > view.top) view.top = highest <= 1 ? Math.ceil(highest * 1.05 * 10) / 10 : Math.ceil(highest * 1.05 * 2) / 2;
     describe();
   }
 
   async function load() {
-    const columns = Math.max(50, Math.round(plot.getBoundingClientRect().width));
-    const answer = await fetch(`${figure.dataset.pointsUrl}?series=loss,eval_loss&columns=${columns}`, { headers: { accept: "application/json" } });
+    const address = new URL(figure.dataset.pointsUrl, location.href);
+    address.searchParams.set("series", "loss,eval_loss");
+    address.searchParams.set("columns", Math.max(50, Math.round(plot.getBoundingClientRect().width)));
+    const asked = zoom.range;
+    if (asked) [["first", asked[0]], ["last", asked[1]]].forEach(([key, step]) => address.searchParams.set(key, step));
+    const answer = await fetch(address, { headers: { accept: "application/json" } });
     if (!answer.ok) throw new Error(`the points came with code ${answer.status}`);
     const data = await answer.json();
-    view.steps = data.steps ?? 0;
+    if (asked !== zoom.range) return; // a later question is under way
+    view.steps = Math.max(view.steps, data.steps ?? 0);
+    if (asked !== zoom.loaded) {
+      train.clear();
+      held.clear();
+      view.top = 0;
+      zoom.loaded = asked;
+    }
     add([...pairs(data.series.loss).map(([step, loss]) => [step, loss, null]), ...pairs(data.series.eval_loss).map(([step, loss]) => [step, null, loss])]);
     view.shown = lastStep();
     draw();
@@ -94,16 +109,54 @@ function makeCurve(figure) {
   });
 
   const read = (step) => {
-    view.pick = step === null || !train.size && !held.size ? null : Math.max(0, Math.min(lastStep(), Math.round(step)));
+    const [low, high] = zoom.range ?? [0, lastStep()];
+    view.pick = step === null || !train.size && !held.size ? null : Math.max(low, Math.min(high, Math.round(step)));
+    zoom.lastRead = view.pick ?? zoom.lastRead;
     draw();
   };
-  plot.addEventListener("pointermove", (event) => scale && read(scale.stepAt(event.clientX - plot.getBoundingClientRect().left)));
+
+  /** Shows the steps from `first` to `last`, or all of them. */
+  function zoomTo(range) {
+    const whole = [0, view.steps];
+    const [low, high] = range ? [Math.max(0, Math.round(range[0])), Math.min(view.steps, Math.round(range[1]))] : whole;
+    if (high - low < 5 && range) return;
+    zoom.range = high - low >= view.steps ? null : [low, high];
+    view.pick = null;
+    figure.querySelector("[data-curve-zoom=out]").hidden = !zoom.range;
+    reload();
+  }
+  const zoomBy = (factor) => {
+    const [low, high] = zoom.range ?? [0, view.steps];
+    const middle = Math.max(low, Math.min(high, zoom.lastRead ?? (low + high) / 2));
+    zoomTo([middle - (middle - low) * factor, middle + (high - middle) * factor]);
+  };
+  const stepUnder = (event) => scale.stepAt(event.clientX - plot.getBoundingClientRect().left);
+  plot.addEventListener("pointerdown", (event) => {
+    if (scale && event.pointerType === "mouse" && event.button === 0) zoom.from = stepUnder(event);
+  });
+  addEventListener("pointerup", (event) => {
+    if (zoom.from === null) return;
+    const range = [zoom.from, stepUnder(event)].sort((a, b) => a - b);
+    const isDrag = Math.abs(scale.x(range[1]) - scale.x(range[0])) > 8;
+    zoom.from = view.dragged = null;
+    if (isDrag) zoomTo(range);
+    else draw();
+  });
+  plot.addEventListener("pointermove", (event) => {
+    if (!scale) return;
+    view.dragged = zoom.from === null ? null : [zoom.from, stepUnder(event)];
+    read(stepUnder(event));
+  });
   plot.addEventListener("pointerleave", () => read(null));
   plot.addEventListener("blur", () => read(null));
   plot.addEventListener("keydown", (event) => {
-    const at = view.pick ?? lastStep();
-    const leap = Math.max(1, Math.round(view.steps / 10));
-    const to = { ArrowLeft: at - 1, ArrowRight: at + 1, PageDown: at - leap, PageUp: at + leap, Home: 0, End: lastStep(), Escape: null }[event.key];
+    if ("+-".includes(event.key)) return zoomBy(event.key === "+" ? 0.5 : 2);
+    if (event.key === "Escape" && view.pick === null && zoom.range) return zoomTo(null);
+    const [low, high] = zoom.range ?? [0, lastStep()];
+    const at = view.pick ?? high;
+    const leap = Math.max(1, Math.round((high - low) / 10));
+    const one = Math.max(1, Math.round((high - low) / 1000));
+    const to = { ArrowLeft: at - one, ArrowRight: at + one, PageDown: at - leap, PageUp: at + leap, Home: low, End: high, Escape: null }[event.key];
     if (to === undefined) return;
     event.preventDefault();
     read(to);
@@ -117,7 +170,8 @@ function makeCurve(figure) {
       button.setAttribute("aria-pressed", String(view[key]));
       draw();
     }
-    if (button?.dataset.curveSaves === "csv") download(curveCsv(sorted(train), sorted(held)), `${figure.dataset.name}.csv`);
+    if (button?.dataset.curveZoom === "in") zoomBy(0.5);
+    if (button?.dataset.curveZoom === "out") zoomTo(null);
     if (button?.dataset.curveSaves === "png") curvePng(svg, plot).then((image) => download(image, `${figure.dataset.name}.png`));
   });
 

@@ -7,12 +7,13 @@ let count = 0;
 /**
  * @param svg where to draw; emptied first
  * @param view width and height in pixels; train and held as sorted [[step, loss]…]; steps (end of the axis); top (its
- *   height, in loss); shown (draw up to this step, may be between two); isSmooth, isLog, isLive; pick (step being read
+ *   height, in loss); first (where the axis begins); shown (draw up to this step, may be between two); isSmooth, isLog, isLive; pick (step being read
  *   or null); words (dataset with wordPractice, wordUnseen, wordStep, wordWaiting)
  * @returns {x, stepAt}: from step to pixel and back
  */
 export function drawCurve(svg, view) {
   const { width, height, steps, top, words } = view;
+  const first = view.first ?? 0;
   const el = (name, attributes, text) => {
     const node = document.createElementNS(NAMESPACE, name);
     for (const key in attributes) node.setAttribute(key, attributes[key]);
@@ -25,7 +26,7 @@ export function drawCurve(svg, view) {
   const all = [...view.train, ...view.held].map(([, loss]) => loss).filter((loss) => loss > 0);
   const ceiling = top || 1;
   const floor = view.isLog && all.length ? logFloor(Math.min(...all)) : 0;
-  const x = (step) => box.x0 + (step / (steps || 1)) * (box.x1 - box.x0);
+  const x = (step) => box.x0 + ((step - first) / (steps - first || 1)) * (box.x1 - box.x0);
   const y = (loss) => {
     const part = view.isLog
       ? (Math.log(Math.max(loss, floor)) - Math.log(floor)) / (Math.log(ceiling) - Math.log(floor) || 1)
@@ -39,14 +40,12 @@ export function drawCurve(svg, view) {
   }
   if (!all.length) {
     el("text", { class: "empty-words", x: (box.x0 + box.x1) / 2, y: height / 2, "text-anchor": "middle" }, words.wordWaiting);
-    return { x, stepAt: () => 0 };
+    return { x, stepAt: () => first };
   }
-  for (const step of ticks(steps, width < 520 ? 4 : 8)) {
-    if (step !== 0 && step !== steps && x(steps) - x(step) < 44) continue;
-    el("text", { x: x(step), y: height - 6, "text-anchor": step === steps ? "end" : step ? "middle" : "start" }, step ? String(step) : `${words.wordStep} 0`);
-  }
-  if (!ticks(steps, width < 520 ? 4 : 8).includes(steps)) {
-    el("text", { x: x(steps), y: height - 6, "text-anchor": "end" }, String(steps));
+  const wide = 16 + String(steps).length * 8;
+  for (const step of ticksBetween(first, steps, width < 520 ? 3 : 8)) {
+    if (step !== first && step !== steps && (x(steps) - x(step) < wide || x(step) - x(first) < wide)) continue;
+    el("text", { x: x(step), y: height - 6, "text-anchor": step === steps ? "end" : step === first ? "start" : "middle" }, step === first ? `${words.wordStep} ${step}` : String(step));
   }
 
   const shown = view.shown ?? steps;
@@ -69,8 +68,12 @@ export function drawCurve(svg, view) {
     for (const [step, loss] of checks.slice(0, -1)) el("circle", { class: "dot", cx: x(step), cy: y(loss), r: 3.5 });
   }
   drawLabels(el, { x, y, box, train, check: checks.at(-1), isUnderWay, words });
+  if (view.dragged) {
+    const [from, to] = view.dragged.map((step) => Math.max(box.x0, Math.min(box.x1, x(step)))).sort((a, b) => a - b);
+    el("rect", { class: "zoomed", x: from, y: box.y0, width: to - from, height: box.y1 - box.y0 });
+  }
   if (view.pick !== null) el("line", { class: "now", x1: x(view.pick), x2: x(view.pick), y1: box.y0, y2: box.y1 });
-  return { x, stepAt: (px) => ((px - box.x0) / (box.x1 - box.x0)) * steps };
+  return { x, stepAt: (px) => first + ((px - box.x0) / (box.x1 - box.x0)) * (steps - first) };
 }
 
 /** The newest value of each line stands at its end, the two never over each other. */
@@ -140,6 +143,14 @@ export function ticks(end, wanted) {
   return found;
 }
 
+/** Both ends, and the multiples of a round number between them. */
+function ticksBetween(first, last, wanted) {
+  const size = ticks(last - first, wanted)[1] ?? 1;
+  const found = [first];
+  for (let n = Math.floor(first / size) + 1; n * size < last; n += 1) found.push(n * size);
+  return last > first ? [...found, last] : found;
+}
+
 function logFloor(lowest) {
   const power = 10 ** Math.floor(Math.log10(lowest));
   return [5, 2, 1].map((n) => n * power).find((n) => n <= lowest * 1.0001);
@@ -153,6 +164,6 @@ function logTicks(floor, ceiling) {
   return found;
 }
 
-function tidy(value) {
+export function tidy(value) {
   return value >= 10 ? String(value) : String(Number(value.toFixed(3)));
 }

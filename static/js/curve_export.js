@@ -1,13 +1,4 @@
-// Takes a curve away: its numbers as CSV, its picture as PNG.
-
-/** One line a step: step, practice loss, loss on unseen examples (empty where it was not checked). */
-export function curveCsv(train, held) {
-  const rows = new Map();
-  for (const [step, loss] of train) rows.set(step, [loss, ""]);
-  for (const [step, loss] of held) rows.set(step, [rows.get(step)?.[0] ?? "", loss]);
-  const lines = [...rows].sort((a, b) => a[0] - b[0]).map(([step, [loss, unseen]]) => `${step},${loss},${unseen}`);
-  return new Blob([["step,loss,eval_loss", ...lines, ""].join("\n")], { type: "text/csv" });
-}
+// Takes a curve away as a picture. Its numbers come from the server, every step of them.
 
 /**
  * The picture as it stands, at twice its size, on the colour of its card. Drawn shape by shape onto a canvas, because

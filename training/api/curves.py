@@ -1,5 +1,8 @@
 """Curves and files of what a job measured: actions of `JobViewSet`."""
 
+import uuid
+
+from django.http import Http404
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiParameter, extend_schema
 from rest_framework.decorators import action
@@ -7,9 +10,9 @@ from rest_framework.negotiation import DefaultContentNegotiation
 from rest_framework.response import Response
 
 from apex.common.api_errors import Unacceptable
-from training import selectors
-from training.api.serializers import CurvesSerializer
-from training.forms import CurveForm
+from training import comparing, selectors
+from training.api.serializers import CurvesSerializer, JobComparisonSerializer
+from training.forms import CompareForm, CurveForm
 from training.metrics.exports import FORMATS
 from training.models import TrainingJob
 from training.views.curves import metrics_file_response
@@ -59,3 +62,34 @@ class CurveActions:
         if kind not in FORMATS:
             raise Unacceptable(f"format is {kind!r}; there are {', '.join(FORMATS)}.", field="format")
         return metrics_file_response(job, kind)
+
+    @extend_schema(
+        parameters=[
+            OpenApiParameter("jobs", required=True, description="UUIDs of your trainings, comma-separated."),
+            OpenApiParameter(
+                "series", description="One series to draw; loss, with the held-out loss, if left out."
+            ),
+            OpenApiParameter("by", enum=list(comparing.AXES), description="Along what; step if left out."),
+            PLACES[0],
+        ],
+        responses=JobComparisonSerializer,
+    )
+    @action(detail=False, **UNPAGED)
+    def compare(self, request):
+        """Several trainings on one chart, and what differs between them. 404 if one of them is not yours."""
+        asked = checked(CompareForm(request.query_params))
+        try:
+            ids = [uuid.UUID(key) for key in request.query_params.get("jobs", "").split(",") if key]
+        except ValueError as problem:
+            raise Unacceptable(f"jobs: {problem}", field="jobs") from problem
+        if not ids:
+            raise Unacceptable("jobs names no training.", field="jobs")
+        jobs = comparing.compared_jobs(request.user, ids)
+        if jobs is None:
+            raise Http404
+        rows = [
+            {"field": row.field, "values": row.values, "is_same": row.is_same}
+            for row in comparing.table(jobs)
+        ]
+        listed = [{"id": job.pk, "name": job.name} for job in jobs]
+        return Response({"jobs": listed, "rows": rows, "chart": comparing.lines(jobs, **asked)})

@@ -146,6 +146,19 @@ def series_names(job) -> list[str]:
     return ordered(names)
 
 
+def names_at_its_ends(job) -> set[str]:
+    """Names of the series that its first and its newest block know: quick, however long the training is."""
+    rows = MetricBlock.objects.filter(job=job).values_list("data", flat=True)
+    found = [unpack(data) for data in [*rows.order_by("first_step")[:1], *rows.order_by("-first_step")[:2]]]
+    return {name for block in found for name in block.series}
+
+
+def names_at_the_start(jobs) -> set[str]:
+    """Names of the series that the first block of any of these jobs knows, in one query."""
+    rows = MetricBlock.objects.filter(job__in=jobs, first_step=0).values_list("data", flat=True)
+    return {name for data in rows for name in unpack(data).series}
+
+
 def outlines(
     job_id, first: int, last: int, names: Sequence[str] | None = None
 ) -> Iterator[dict[str, tuple[np.ndarray, np.ndarray]]]:

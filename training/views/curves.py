@@ -1,17 +1,21 @@
-"""What a training measured: as curves, and as files to take away."""
+"""What trainings measured: as curves, as files to take away, and several beside each other."""
 
 import time
+import uuid
 
 from django.contrib.auth.decorators import login_required
 from django.http import Http404, JsonResponse, StreamingHttpResponse
+from django.shortcuts import render
 from django.utils.text import slugify
 
 from apex.common.access import owned_or_404
 from apex.common.downloads import made_file_response
-from training import selectors
-from training.forms import CurveForm
+from training import charting, comparing, selectors
+from training.forms import CompareForm, CurveForm
 from training.metrics.exports import FORMATS
 from training.models import TrainingJob
+
+OFFERED = 50  # jobs to choose from on the page that compares
 
 
 @login_required
@@ -42,3 +46,51 @@ def metrics_file_response(job: TrainingJob, kind: str) -> StreamingHttpResponse:
         else f"{name}-metrics.{file_format.EXTENSION}"
     )
     return made_file_response(selectors.exported_metrics(job, kind), name, file_format.CONTENT_TYPE)
+
+
+@login_required
+def compare_jobs(request):
+    """`?job=…&job=…`: one chart and a table of what differs; with fewer than two, which to compare."""
+    jobs = jobs_or_404(request)
+    form = CompareForm(request.GET)
+    chosen = form.cleaned_data if form.is_valid() else CompareForm({}).clean()
+    points = request.GET.copy()
+    points.setlist("job", [str(job.pk) for job in jobs])
+    series = comparing.names_of_all(jobs) if jobs else []
+    entry = next((e for e in charting.chart_list() if chosen["series"] in e["series"]), None)
+    context = {
+        "jobs": jobs,
+        "rows": comparing.table(jobs) if jobs else [],
+        "series": series,
+        "chosen": chosen,
+        "unit": entry["unit"] if entry else "",
+        "axes": comparing.AXES.items(),
+        "axis": comparing.AXES[chosen["by"]],
+        "points_query": points.urlencode(),
+        "ids": ",".join(str(job.pk) for job in jobs),
+        "others": selectors.jobs_for_list(request.user).exclude(pk__in=[job.pk for job in jobs])[:OFFERED],
+        "site": request.build_absolute_uri("/").rstrip("/"),
+    }
+    return render(request, "training/compare.html", context)
+
+
+@login_required
+def compare_points(request):
+    """The lines of the chart as JSON."""
+    jobs = jobs_or_404(request)
+    form = CompareForm(request.GET)
+    if not form.is_valid():
+        return JsonResponse({"errors": form.errors}, status=400)
+    return JsonResponse(comparing.lines(jobs, **form.cleaned_data) if jobs else {"lines": []})
+
+
+def jobs_or_404(request) -> list[TrainingJob]:
+    """The jobs that the address names, all of them the user's own."""
+    try:
+        ids = [uuid.UUID(asked) for asked in request.GET.getlist("job")]
+    except ValueError as problem:
+        raise Http404 from problem
+    jobs = comparing.compared_jobs(request.user, ids)
+    if jobs is None:
+        raise Http404
+    return jobs

@@ -13,7 +13,7 @@ from django.views.decorators.http import require_POST
 from apex.common.access import owned_or_404
 from apex.common.downloads import stored_file_response
 from datasets_app.models import Dataset
-from training import job_details, selectors, services, turns, verdicts
+from training import charting, job_details, selectors, services, turns, verdicts
 from training.models import Adapter, Priority, Status, TrainingJob
 
 PER_PAGE = 25
@@ -43,6 +43,7 @@ def job_detail(request, job_id):
     context = job_context(request, job_id)
     job = context["job"]
     context |= {
+        "charts": charting.charts(job),
         "stops": job_details.stops(job),
         "questions": job_details.questions(job),
         "show_checkpoints": request.GET.get("show") == "checkpoints",

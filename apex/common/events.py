@@ -1,11 +1,11 @@
 """Tells open pages that something changed, after the change is committed."""
 
 import logging
-from functools import partial
 
 from asgiref.sync import async_to_sync
 from channels.layers import get_channel_layer
 from django.db import transaction
+from redis import RedisError
 
 logger = logging.getLogger(__name__)
 
@@ -19,11 +19,15 @@ def announce(group: str, payload: dict) -> None:
 
     A page that misses it heals when it next reads its fragment, so a broker that is away is logged, not raised.
     """
-    transaction.on_commit(partial(send_now, group, payload), robust=True)
+
+    def send() -> None:  # has a name: Django asks for it when it tells of what went wrong in a robust hook
+        send_now(group, payload)
+
+    transaction.on_commit(send, robust=True)
 
 
 def send_now(group: str, payload: dict) -> None:
     try:
         async_to_sync(get_channel_layer().group_send)(group, {"type": "page.event", "payload": payload})
-    except OSError as problem:
+    except (OSError, RedisError) as problem:
         logger.warning("could not announce %s to %s: %s", payload.get("type"), group, problem)

@@ -9,6 +9,9 @@ from training import services
 from training.models import (
     Adapter,
     Attempt,
+    Chain,
+    ChainStage,
+    Checkpoint,
     Device,
     HardwareOffer,
     JobEvent,
@@ -52,6 +55,12 @@ class JobEventInline(ReadOnlyInline):
     readonly_fields = fields
 
 
+class CheckpointInline(ReadOnlyInline):
+    model = Checkpoint
+    fields = ["step", "eval_loss", "size_bytes", "is_best", "is_damaged", "reason", "created_at"]
+    readonly_fields = fields
+
+
 @admin.register(TrainingJob)
 class TrainingJobAdmin(ModelAdmin):
     list_display = [
@@ -70,7 +79,7 @@ class TrainingJobAdmin(ModelAdmin):
     date_hierarchy = "created_at"
     list_select_related = ["owner", "base_model"]
     actions = ["cancel", "put_first", "put_in_turn"]
-    inlines = [AttemptInline, JobEventInline]
+    inlines = [AttemptInline, CheckpointInline, JobEventInline]
 
     def has_add_permission(self, request):
         return False
@@ -131,6 +140,7 @@ class AdapterAdmin(ModelAdmin):
         "name",
         "owner",
         "model_id",
+        "step",
         "base_model",
         "eval_loss_base",
         "eval_loss",
@@ -198,9 +208,6 @@ class NodeAdmin(ModelAdmin):
     def shown_name(self, node: Node) -> str:
         return node.name or node.hostname
 
-    def has_add_permission(self, request):
-        return False
-
 
 @admin.register(Device)
 class DeviceAdmin(ModelAdmin):
@@ -214,3 +221,24 @@ class DeviceAdmin(ModelAdmin):
 
     def has_add_permission(self, request):
         return False
+
+
+class ChainStageInline(ReadOnlyInline):
+    model = ChainStage
+    fields = ["position", "method", "dataset_version", "gate", "job", "has_passed", "verdict"]
+    readonly_fields = fields
+
+
+@admin.register(Chain)
+class ChainAdmin(ModelAdmin):
+    list_display = ["name", "owner", "status", "base_model", "created_at", "ended_at"]
+    list_filter = ["status", "base_model"]
+    search_fields = ["name", "owner__username", "id"]
+    list_select_related = ["owner", "base_model"]
+    inlines = [ChainStageInline]
+
+    def has_add_permission(self, request):
+        return False
+
+    def get_readonly_fields(self, request, obj=None):
+        return [field.name for field in self.model._meta.fields]

@@ -1,7 +1,7 @@
 """Names and payloads of what training tells the pages."""
 
 from apex.common.events import announce, user_group
-from training.models import TrainingJob
+from training.models import Chain, TrainingJob
 
 
 def job_group(job_id) -> str:
@@ -12,6 +12,11 @@ def job_changed(job: TrainingJob) -> None:
     """The job's pages read their fragments again; so do the owner's lists."""
     announce(job_group(job.pk), {"type": "job.changed", "id": str(job.pk)})
     announce(user_group(job.owner_id), {"type": "job.changed", "id": str(job.pk)})
+
+
+def chain_changed(chain: Chain) -> None:
+    """The owner's pages of chains read their fragments again."""
+    announce(user_group(chain.owner_id), {"type": "chain.changed", "id": str(chain.pk)})
 
 
 def points_recorded(job: TrainingJob, points: list[list]) -> None:

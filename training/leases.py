@@ -19,7 +19,7 @@ from django.utils.translation import gettext_lazy
 
 from accounts.notices import notify
 from apex.common.states import move
-from training import events
+from training import chain_nudges, events
 from training.models import HELD, MOVES, Attempt, Checkpoint, Device, JobEvent, Status, TrainingJob
 
 logger = logging.getLogger(__name__)
@@ -173,6 +173,7 @@ def finish(attempt: Attempt, status: str, *, message: str, **changes) -> None:
         if not won:
             raise LeaseLost(f"attempt {attempt.token} no longer holds job {attempt.job_id}")
         release(attempt, status)
+        chain_nudges.job_ended(job)
         JobEvent.objects.create(job=job, kind=f"job.{status}", message=message)
         notify(
             owner=job.owner,

@@ -16,7 +16,9 @@ LATEST = 6
 
 def jobs_for_list(user):
     """The user's jobs, newest first, with all that a row shows in three queries."""
-    jobs = TrainingJob.objects.for_user(user).select_related("base_model", "dataset_version__dataset")
+    jobs = TrainingJob.objects.for_user(user).select_related(
+        "base_model", "dataset_version__dataset", "chain_stage__chain"
+    )
     return jobs.prefetch_related("adapters", "attempts")
 
 
@@ -64,14 +66,14 @@ def unfinished_plans(user):
     )
 
 
-def usable_versions(user):
-    """Latest versions that can be trained on, newest dataset first."""
+def usable_versions(user, method: str = "sft"):
+    """Latest versions that can be trained on by `method`, newest dataset first."""
     newest_first = Prefetch(
         "versions", DatasetVersion.objects.present().order_by("-number"), to_attr="newest_versions"
     )
     datasets = Dataset.objects.for_user(user).prefetch_related(newest_first)
     newest = [dataset.newest_versions[0] for dataset in datasets if dataset.newest_versions]
-    return [version for version in newest if version.kind in LEARNED["sft"]]
+    return [version for version in newest if version.kind in LEARNED[method]]
 
 
 def base_model_choices() -> list[dict]:

@@ -12,11 +12,21 @@ from datasets_app.reference_rows import check_unchanged
 from datasets_app.services import delete_mark
 from datasets_app.sources import SourceError
 from datasets_app.template_check import TemplateRefused, check_template
-from training import continuing, events
+from training import chain_nudges, continuing, events
 from training.engine.methods import METHODS
 from training.engine.setting import ConfigError
 from training.kinds import refusal_of
-from training.models import MOVES, Adapter, JobEvent, Plan, Priority, Status, TrainingJob
+from training.models import (
+    MOVES,
+    Adapter,
+    ChainStage,
+    ChainStatus,
+    JobEvent,
+    Plan,
+    Priority,
+    Status,
+    TrainingJob,
+)
 from training.queueing import choose_queue, nudge_workers
 
 # Settings of which the best value depends on what is learned, not on the model alone.
@@ -39,6 +49,10 @@ class StartRefused(Exception):
     def __init__(self, message: str, field: str | None = None):
         super().__init__(message)
         self.field = field
+
+
+class StageTaken(Exception):
+    """The stage has its job already, or its chain is not under way: the job just made is undone."""
 
 
 class DeleteRefused(Exception):
@@ -99,11 +113,13 @@ def start_job(
     device_count: int = 1,
     memory_bytes: int | None = None,
     wanted_queue: str = "",
+    stage: ChainStage | None = None,
 ) -> TrainingJob:
     """Queues one training, which begins with the base model or goes on from `start_adapter`.
 
     A plan becomes one job: a second call with the same plan returns the first's job. It waits for `device_count`
     devices of one machine with `memory_bytes` each (else what was reckoned in `estimate`), `wanted_queue` among them.
+    So does a `stage` of a chain; `StartRefused` if its chain has been stopped.
     """
     refuse_priority(owner, priority)
     refuse_early(dataset_version, base_model, method)
@@ -141,6 +157,8 @@ def start_job(
                 queue=choose_queue(wanted_queue),
                 queued_at=timezone.now(),
             )
+            if stage is not None and not stage.take_job(job):
+                raise StageTaken
             JobEvent.objects.create(job=job, kind="job.queued", message=_("Waiting for its turn."))
             events.job_changed(job)
             transaction.on_commit(nudge_workers)
@@ -148,6 +166,10 @@ def start_job(
         if plan is None:
             raise
         return TrainingJob.objects.get(plan=plan)
+    except StageTaken as taken:
+        if found := TrainingJob.objects.filter(chain_stage=stage).first():
+            return found
+        raise StartRefused(_("Its chain has been stopped, so this stage does not begin.")) from taken
     return job
 
 
@@ -198,6 +220,7 @@ def cancel_job(*, job: TrainingJob) -> bool:
         won = move(job, Status.CANCELLED, moves=MOVES, ended_at=timezone.now(), eta_seconds=None)
         if won:
             JobEvent.objects.create(job=job, kind="job.cancelled", message=_("Stopped by its owner."))
+            chain_nudges.job_ended(job)
             events.job_changed(job)
     return won
 
@@ -284,11 +307,24 @@ def delete_job(*, job: TrainingJob) -> None:
         job = TrainingJob.objects.select_for_update().get(pk=job.pk)
         if not job.has_ended:
             raise DeleteRefused(_("%(name)s is still at work; stop it first.") % {"name": job.name})
+        refuse_in_chain(job)
         refuse_continued(job.adapters.all())
         Adapter.objects.filter(job=job).delete()
         version = job.dataset_version
         job.delete()
         delete_mark(version=version)
+
+
+def refuse_in_chain(job: TrainingJob) -> None:
+    """Raises `DeleteRefused` while a chain is under way that the job is a stage of."""
+    stage = (
+        ChainStage.objects.filter(job=job, chain__status=ChainStatus.RUNNING).select_related("chain").first()
+    )
+    if stage:
+        raise DeleteRefused(
+            _("%(name)s is a stage of %(chain)s, which is under way; stop that first.")
+            % {"name": job.name, "chain": stage.chain.name}
+        )
 
 
 def refuse_continued(adapters) -> None:

@@ -13,7 +13,7 @@ from django.db import transaction
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
-from training import checkpoints, leases
+from training import chain_nudges, checkpoints, leases
 from training.models import HELD, Attempt, Device, Node
 from training.queueing import nudge_workers
 
@@ -23,6 +23,7 @@ logger = logging.getLogger(__name__)
 def sweep() -> None:
     keep_order()
     nudge_workers()
+    chain_nudges.nudge_waiting()
 
 
 def keep_order() -> None:

@@ -2,7 +2,7 @@
 
 from celery import shared_task
 
-from training import sweeping, working
+from training import chains, sweeping, working
 
 
 @shared_task
@@ -13,3 +13,8 @@ def work_on_queue(*, queue: str, **extra) -> None:
 @shared_task
 def sweep_jobs(**extra) -> None:
     sweeping.sweep()
+
+
+@shared_task
+def advance_chain(*, chain_id: str, **extra) -> None:
+    chains.advance_chain(chain_id)

@@ -1,6 +1,6 @@
 from django.urls import path
 
-from training.views import checkpoints, curves, home, jobs, plans, queue
+from training.views import chains, checkpoints, curves, home, jobs, plans, queue
 
 app_name = "training"
 urlpatterns = [
@@ -17,6 +17,13 @@ urlpatterns = [
     path("training/queue/", queue.queue, name="queue"),
     path("training/compare/", curves.compare_jobs, name="job-compare"),
     path("training/compare/points/", curves.compare_points, name="job-compare-points"),
+    path("training/chains/", chains.chain_list, name="chain-list"),
+    path("training/chains/new/", chains.chain_add, name="chain-add"),
+    path("training/chains/<uuid:chain_id>/", chains.chain_detail, name="chain-detail"),
+    path("training/chains/<uuid:chain_id>/stages/", chains.chain_stages, name="chain-stages"),
+    path("training/chains/<uuid:chain_id>/cancel/", chains.cancel_chain, name="chain-cancel"),
+    path("training/chains/<uuid:chain_id>/go-on/", chains.go_on, name="chain-go-on"),
+    path("training/chains/<uuid:chain_id>/delete/", chains.delete_chain, name="chain-delete"),
     path("training/<uuid:job_id>/", jobs.job_detail, name="job-detail"),
     path("training/<uuid:job_id>/status/", jobs.job_status, name="job-status"),
     path("training/<uuid:job_id>/points/", curves.job_points, name="job-points"),

@@ -294,6 +294,7 @@ SPECTACULAR_SETTINGS = {
     "SCHEMA_PATH_PREFIX": "/api/v1/",
     "COMPONENT_SPLIT_REQUEST": True,
     "ENUM_NAME_OVERRIDES": {
+        "MethodEnum": "training.models.METHODS",
         "ConnectionKindEnum": "datasets_app.models.ConnectionKind",
         "RowKindEnum": "datasets_app.models.Kind",
         "VerdictEnum": "datasets_app.models.Verdict",

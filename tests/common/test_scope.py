@@ -16,7 +16,7 @@ from datasets_app.services import begin_upload, create_connection, make_share_li
 from tests.common.routes import Route, routes
 from tests.training.factories import make_adapter, make_version
 from training import queueing, services
-from training.models import Checkpoint, Plan
+from training.models import Chain, Checkpoint, Plan
 
 pytestmark = pytest.mark.django_db(transaction=True)
 SECRET = "Alices-very-own-thing"
@@ -38,6 +38,7 @@ def house(alice, monkeypatch, tmp_path):
     job = services.start_job(owner=alice, name=SECRET, dataset_version=version, base_model=base_model)
     adapter = make_adapter(job, tmp_path)
     Checkpoint.objects.create(job=job, token=1, step=3, directory_sha256="0" * 64, reason="interval")
+    chain = Chain.objects.create(owner=alice, name=SECRET, base_model=base_model)
     notice = Notice.objects.create(owner=alice, text=SECRET, url="/")
     connection = create_connection(owner=alice, name=SECRET, kind="hf", credentials={"token": SECRET})
     imported = begin_upload(owner=alice, length=10, file_name=SECRET)
@@ -56,7 +57,7 @@ def house(alice, monkeypatch, tmp_path):
         "api-job": job.pk, "api-adapter": adapter.pk, "api-dataset": version.dataset_id,
         "connection_id": connection.pk, "api-connection": connection.pk,
         "import_id": imported.pk, "api-import": imported.pk, "api-upload": imported.pk,
-        "api-base-model": "tiny", "api-version": version.pk,
+        "api-base-model": "tiny", "chain_id": chain.pk, "api-chain": chain.pk, "api-version": version.pk,
     }  # fmt: skip
 
 

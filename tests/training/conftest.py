@@ -6,8 +6,8 @@ import pytest
 
 from base_models.models import BaseModel
 from base_models.services import BUILT_IN
-from tests.training.factories import make_device, make_version
-from training import child, queueing, services
+from tests.training.factories import LEARN, PREFER, make_comparisons, make_device, make_version
+from training import chains, child, queueing, services
 
 
 @pytest.fixture
@@ -42,6 +42,31 @@ def device(db):
 @pytest.fixture
 def job(alice, version, base_model, sent):
     return services.start_job(owner=alice, name="Coach", dataset_version=version, base_model=base_model)
+
+
+@pytest.fixture
+def nudged(monkeypatch):
+    """Chains that were told to go on; None for whatever else would have been sent."""
+    told = []
+    monkeypatch.setattr(
+        queueing.current_app, "send_task", lambda name, kwargs, queue: told.append(kwargs.get("chain_id"))
+    )
+    return told
+
+
+@pytest.fixture
+def comparisons(alice):
+    return make_comparisons(alice)
+
+
+@pytest.fixture
+def chain(alice, version, comparisons, base_model, nudged):
+    """Alice's chain of two stages, of which the first waits for a worker."""
+    wishes = [
+        chains.StageWish("sft", version, gate=LEARN),
+        chains.StageWish("dpo", comparisons, gate=PREFER),
+    ]
+    return chains.start_chain(owner=alice, name="Coach", base_model=base_model, stages=wishes)
 
 
 SAYS = """

@@ -6,7 +6,20 @@ from apex.common import files
 from datasets_app.models import Dataset, DatasetVersion, MadeBy
 from training.metrics.packing import gather
 from training.metrics.store import MetricWriter
-from training.models import Adapter, Checkpoint, Device, Node, Status, TrainingJob, new_model_id
+from training.models import (
+    Adapter,
+    Chain,
+    ChainStage,
+    Checkpoint,
+    Device,
+    Node,
+    Status,
+    TrainingJob,
+    new_model_id,
+)
+
+LEARN = {"kind": "eval_loss", "percent": 5}
+PREFER = {"kind": "rewards_accuracy", "percent": 60}
 
 
 def make_version(owner, name="Letters", rows=10, held_out=2) -> DatasetVersion:
@@ -37,6 +50,30 @@ def make_version(owner, name="Letters", rows=10, held_out=2) -> DatasetVersion:
         held_out_count=held_out,
         conversation_count=rows,
     )
+
+
+def make_comparisons(owner, name="Tastes", rows=10, held_out=2) -> DatasetVersion:
+    """A version of `rows` comparisons of two answers, the first `held_out` of them kept aside."""
+    lines = [
+        json.dumps(
+            {
+                "prompt": [{"role": "user", "content": f"q{i}"}],
+                "chosen": [{"role": "assistant", "content": f"good {i}"}],
+                "rejected": [{"role": "assistant", "content": f"bad {i}"}],
+                "conversation": str(i),
+                "line": i + 1,
+                "split": "held_out" if i < held_out else "train",
+            }
+        )
+        for i in range(rows)
+    ]
+    stored = files.put_bytes("\n".join(lines).encode())
+    return DatasetVersion.objects.create(
+        owner=owner, dataset=Dataset.objects.create(owner=owner, name=name), number=1, made_by=MadeBy.UPLOAD,
+        kind="preference", format="preference", file_name="tastes.jsonl", source_sha256=stored.sha256,
+        rows_sha256=stored.sha256, row_count=rows, train_count=rows - held_out, held_out_count=held_out,
+        conversation_count=rows,
+    )  # fmt: skip
 
 
 def make_adapter(job: TrainingJob, tmp_path) -> Adapter:
@@ -90,3 +127,16 @@ def make_device(queue="cpu", *, kind="gpu", node="", index=0, memory=0, cpus=4, 
     return Device.objects.create(
         node=machine, kind=kind, index=index, queue=queue, memory_bytes=memory, **changes
     )
+
+
+def stages(chain: Chain) -> list[ChainStage]:
+    return list(chain.stages.select_related("job"))
+
+
+def finish(job: TrainingJob, tmp_path, **values) -> Adapter:
+    """The job ends well, with an adapter, and with the values that a gate asks for."""
+    folder = tmp_path / str(job.pk)
+    folder.mkdir()
+    adapter = make_adapter(job, folder)
+    TrainingJob.objects.filter(pk=job.pk).update(**values)
+    return adapter

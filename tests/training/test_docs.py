@@ -35,6 +35,8 @@ def test_every_kind_of_a_jobs_history_is_in_the_api_guide():
         "training.checkpoint_damaged",
         "training.batch_halved",
         "training.early_stopped",
+        "chain.passed",
+        "chain.stopped",
     ]
     assert "`training.pausing`, `training.paused`" in text
     assert [kind for kind in kinds if f"| `{kind}` |" not in text] == []

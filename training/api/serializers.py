@@ -30,6 +30,12 @@ class JobSerializer(serializers.ModelSerializer):
     cost_expected = serializers.SerializerMethodField(
         help_text="US dollars at its end; null where nobody has said."
     )
+    chain = serializers.UUIDField(
+        source="chain_stage.chain_id",
+        read_only=True,
+        default=None,
+        help_text="That it is a stage of, or null.",
+    )
 
     class Meta:
         model = TrainingJob
@@ -63,6 +69,7 @@ class JobSerializer(serializers.ModelSerializer):
             "best_eval_loss",
             "cost_so_far",
             "cost_expected",
+            "chain",
             "reason",
             "message",
             "advice",

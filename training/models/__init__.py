@@ -1,6 +1,6 @@
 """Plans, jobs and their attempts; what is recorded of them; the machines they run on; chains of several."""
 
-from training.models.chains import Chain, ChainStage, ChainStatus
+from training.models.chains import CHAIN_MOVES, Chain, ChainStage, ChainStatus
 from training.models.hardware import Device, DeviceKind, HardwareOffer, Node
 from training.models.jobs import (
     ENDED,
@@ -22,6 +22,7 @@ from training.models.jobs import (
 from training.models.records import Checkpoint, MetricBlock, Sample
 
 __all__ = [
+    "CHAIN_MOVES",
     "ENDED",
     "HELD",
     "METHODS",

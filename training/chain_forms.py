@@ -8,6 +8,7 @@ from base_models.models import BaseModel
 from training import selectors
 from training.chains import StageWish
 from training.gates import GATES
+from training.kinds import LEARNED
 
 
 class ChainForm(forms.Form):
@@ -52,7 +53,7 @@ class ChainForm(forms.Form):
         self.fields["better_by"].help_text = GATES["eval_loss"].help
         self.fields["prefers"].help_text = GATES["rewards_accuracy"].help
         for name, method in (("examples", "sft"), ("comparisons", "dpo")):
-            found = selectors.usable_versions(user, method)
+            found = selectors.usable_versions(user, LEARNED[method])
             self.versions |= {str(version.pk): version for version in found}
             self.fields[name].choices = [(str(version.pk), version_words(version)) for version in found]
 

@@ -59,6 +59,7 @@ class Asked:
         self.lengths, self.rows = self.measured(self.max_length)
 
     def _settle(self, config: dict | None) -> None:
+        self.given = config or {}
         settled = settled_config(self.base_model, config, self.method, self.start_adapter)
         self.config = TrainingConfig.from_dict(settled, self.method)
 
@@ -67,6 +68,12 @@ class Asked:
         other = copy.copy(self)
         other._settle(config)
         other.lengths, other.rows = other.measured(other.max_length)
+        return other
+
+    def split_over(self, devices: int) -> "Asked":
+        """The same on several devices that share the base model."""
+        other = self.again({**self.given, "spread": "fsdp"})
+        other.devices, other._places = devices, None
         return other
 
     @property
@@ -109,7 +116,7 @@ class Asked:
         )
 
     def own(self) -> list[tuple[Place, Estimate]]:
-        """Places of ours, the one where it would run first: the fastest of those that it fits, else the largest.
+        """Places of ours, the one where it would run first: the fastest that it fits, else where least is missing.
 
         Raises `StartRefused` where no machine has as many devices as it asks for.
         """
@@ -142,4 +149,5 @@ class Asked:
 
 def _preference(found: tuple[Place, Estimate]) -> tuple[bool, float]:
     place, estimate = found
-    return not estimate.fits, estimate.seconds if estimate.fits else -place.target.free_bytes
+    free = max(1, place.target.free_bytes)
+    return not estimate.fits, estimate.seconds if estimate.fits else estimate.memory.total / free

@@ -1,16 +1,17 @@
-"""Forms of the wizard. The advanced one is built from the engine's own settings, so that they cannot differ."""
+"""Forms of the wizard. The settings are the engine's own (`training/engine/config.py`), so that they cannot differ."""
 
 from django import forms
 from django.utils.translation import gettext_lazy as _
 
 from training.comparing import AXES
+from training.continuing import KEPT_SETTINGS
 from training.engine.config import describe
+from training.kinds import methods_for
 from training.metrics.curves import MOST_COLUMNS
 from training.metrics.store import LAST
-from training.models import Plan, Purpose
+from training.models import METHODS, Plan, Purpose
 
-SHOWN = {"lora_r", "lora_alpha", "lora_dropout", "learning_rate", "epochs", "batch_size",
-         "gradient_accumulation_steps", "max_length", "min_steps", "eval_steps", "seed"}  # fmt: skip
+MOST_DEVICES = 64
 
 
 class GoalForm(forms.ModelForm):
@@ -21,6 +22,10 @@ class GoalForm(forms.ModelForm):
         choices=Purpose.choices,
         widget=forms.RadioSelect,
         initial=Purpose.STYLE,
+        help_text=_(
+            "A style or a task is learned from examples to imitate. A taste is learned from two answers to the same "
+            "question, of which one is better, or from answers marked as good or bad."
+        ),
     )
 
     class Meta:
@@ -47,31 +52,78 @@ class TypedExamplesForm(forms.Form):
     )
 
 
-class AdvancedForm(forms.Form):
-    """Settings that differ from what suits the base model are kept in the plan; the engine checks them."""
+class SettingsForm(forms.Form):
+    """Every setting of the plan's method. `proposed` is what the base model and the preset propose.
 
-    def __init__(self, *args, recommended: dict, **kwargs):
+    Only what differs from it is kept in the plan; the engine checks the values once more.
+    """
+
+    device_count = forms.IntegerField(
+        label=_("GPUs"),
+        min_value=1,
+        max_value=MOST_DEVICES,
+        initial=1,
+        help_text=_("How many of one machine it should have together."),
+    )
+
+    def __init__(self, *args, plan: Plan, proposed: dict, **kwargs):
         super().__init__(*args, **kwargs)
-        self.terms = {}
-        for setting in describe():
-            if setting["name"] not in SHOWN:
+        self.terms, self.basic, self.settings = {"device_count": _("devices")}, [], []
+        self.fields["device_count"].initial = plan.device_count
+        self._offer_methods(plan)
+        kept = KEPT_SETTINGS if plan.start_adapter_id else ()
+        for setting in describe(plan.method):
+            name = setting["name"]
+            if name in kept:
                 continue
             field = field_for(setting)
-            field.initial = recommended.get(setting["name"], setting["default"])
-            self.fields[setting["name"]] = field
-            self.terms[setting["name"]] = setting["term"]
+            field.initial = shown(proposed.get(name, setting["default"]))
+            self.initial[name] = shown(plan.config.get(name, proposed.get(name, setting["default"])))
+            self.fields[name] = field
+            self.settings.append(name)
+            self.terms[name] = setting["term"]
+            if setting["basic"]:
+                self.basic.append(name)
 
-    def rows(self):
-        """Bound fields with the field's own word for each."""
-        return [{"field": self[name], "term": self.terms[name]} for name in self.fields]
+    def _offer_methods(self, plan: Plan) -> None:
+        """Where more than one way learns from these examples, it can be chosen."""
+        names = methods_for(plan.dataset_version.kind)
+        if len(names) > 1:
+            choices = [(name, label) for name, label in METHODS if name in names]
+            self.fields["method"] = forms.ChoiceField(
+                label=_("Way of learning"), choices=choices, initial=plan.method, required=False
+            )
+            self.terms["method"] = _("method")
+
+    def basic_rows(self):
+        return [self._row(name) for name in self.basic]
+
+    def expert_rows(self):
+        return [self._row(name) for name in self.fields if name not in self.basic]
+
+    def _row(self, name: str) -> dict:
+        return {"field": self[name], "term": self.terms[name]}
+
+    def has_expert_errors(self) -> bool:
+        return any(name not in self.basic for name in self.errors)
 
     def changed_settings(self) -> dict:
         """Only what was changed by hand."""
-        return {
-            name: value
-            for name, value in self.cleaned_data.items()
-            if value is not None and value != self.fields[name].initial
-        }
+        changed = {}
+        for name in self.settings:
+            value = self.cleaned_data.get(name)
+            if value != self.fields[name].initial:
+                changed[name] = listed(value) if name == "target_modules" else value
+        return changed
+
+
+def shown(value):
+    """A setting's value as a field shows it."""
+    return ", ".join(value) if isinstance(value, (list, tuple)) else value
+
+
+def listed(value: str) -> list[str]:
+    return [name.strip() for name in value.split(",") if name.strip()]
 
 
 def field_for(setting: dict) -> forms.Field:
@@ -80,6 +132,8 @@ def field_for(setting: dict) -> forms.Field:
     bounds = {"min_value": setting["minimum"], "max_value": setting["maximum"]}
     if setting["kind"] == "choice":
         return forms.ChoiceField(choices=[(choice, choice) for choice in setting["choices"]], **shared)
+    if setting["kind"] == "list":
+        return forms.CharField(**shared)
     if setting["kind"] == "integer":
         return forms.IntegerField(**shared, **bounds)
     return forms.FloatField(**shared, **bounds, widget=forms.NumberInput(attrs={"step": "any"}))

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, replace
 
 from training.continuing import KEPT_SETTINGS
+from training.engine.config import describe
 from training.estimating import Asked
 from training.models import Plan
 from training.presets import Preset, presets_for
@@ -40,9 +41,10 @@ def settle(plan: Plan) -> Settled:
 
 
 def free_settings(plan: Plan) -> dict:
-    """What was changed by hand, without what an adapter to go on from brings along."""
+    """What was changed by hand, as far as the method has it and an adapter to go on from does not bring it along."""
     kept = KEPT_SETTINGS if plan.start_adapter_id else ()
-    return {name: value for name, value in plan.config.items() if name not in kept}
+    known = {setting["name"] for setting in describe(plan.method)} - set(kept)
+    return {name: value for name, value in plan.config.items() if name in known}
 
 
 def fitted_presets(plain: Asked):

@@ -2,11 +2,10 @@
 
 from collections.abc import Iterator
 
-from django.db.models import Count, Prefetch, Q
+from django.db.models import Count, F, Prefetch, Q
 
 from base_models.models import BaseModel
 from datasets_app.models import Dataset, DatasetVersion
-from training.kinds import LEARNED
 from training.metrics import curves, store
 from training.metrics.exports import FORMATS
 from training.models import Adapter, Plan, Status, TrainingJob
@@ -66,14 +65,21 @@ def unfinished_plans(user):
     )
 
 
-def usable_versions(user, method: str = "sft"):
-    """Latest versions that can be trained on by `method`, newest dataset first."""
+def usable_versions(user, kinds):
+    """Latest versions whose rows are of these kinds, newest dataset first."""
     newest_first = Prefetch(
         "versions", DatasetVersion.objects.present().order_by("-number"), to_attr="newest_versions"
     )
     datasets = Dataset.objects.for_user(user).prefetch_related(newest_first)
     newest = [dataset.newest_versions[0] for dataset in datasets if dataset.newest_versions]
-    return [version for version in newest if version.kind in LEARNED[method]]
+    return [version for version in newest if version.kind in kinds]
+
+
+def adapters_to_go_on_from(user, limit: int = 24):
+    """The user's adapters whose base model is on this machine as it was then, newest first."""
+    return adapters_for_list(user).filter(
+        base_model__is_on_this_machine=True, base_revision=F("base_model__revision")
+    )[:limit]
 
 
 def base_model_choices() -> list[dict]:

@@ -1,6 +1,7 @@
 """Sentences for what to change when a training is too big."""
 
 from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
 
 from training.engine.memory_parts import gb
 from training.engine.suggestions import Change
@@ -8,7 +9,8 @@ from training.engine.suggestions import Change
 
 def sentence(change: Change) -> str:
     """What it does, what it saves, and what it costs."""
-    return " ".join([*_words(change.code, change.changes), _saved(change)])
+    words = [word for name in change.changes if (word := _setting_words(name, change.changes))]
+    return " ".join([*words, _saved(change)])
 
 
 def button(change: Change) -> str:
@@ -31,12 +33,6 @@ def _saved(change: Change) -> str:
     return _("Saves %(saved)s: then it needs %(needed)s, still too much.") % needed
 
 
-def _words(code: str, changes: dict) -> list[str]:
-    if code == "together":
-        return [word for name in changes if (word := _setting_words(name, changes))]
-    return [word for name in changes if (word := _setting_words(name, changes))]
-
-
 def _setting_words(name: str, changes: dict) -> str:
     """One sentence for each setting that is named by itself; those that only follow from another have none."""
     value = changes[name]
@@ -44,7 +40,12 @@ def _setting_words(name: str, changes: dict) -> str:
         "quantization": lambda: _("Keep the base model in 4 bits while it learns (QLoRA): a bit slower."),
         "activation_checkpointing": lambda: _("Recompute in place of keeping: about a third slower."),
         "batch_size": lambda: (
-            _("Only %(count)s examples at once, as many in each step as before.") % {"count": value}
+            ngettext(
+                "Only %(count)s example at once, as many in each step as before.",
+                "Only %(count)s examples at once, as many in each step as before.",
+                value,
+            )
+            % {"count": value}
         ),
         "max_length": lambda: (
             _("Examples of at most %(count)s tokens: longer ones lose their oldest turns.") % {"count": value}
@@ -66,3 +67,17 @@ def model_sentence(model, now, after) -> str:
 
 def model_button(model) -> str:
     return _("Take %(name)s") % {"name": model.display_name}
+
+
+def gpus_sentence(count: int, place: str, after) -> str:
+    return _(
+        "Split the base model over %(count)s GPUs of %(place)s (FSDP): each holds %(needed)s, and it fits."
+    ) % {
+        "count": count,
+        "place": place,
+        "needed": gb(after.memory.total),
+    }
+
+
+def gpus_button(count: int) -> str:
+    return _("Use %(count)s GPUs") % {"count": count}

@@ -2,7 +2,6 @@
 
 from base_models.models import BaseModel
 from training import suggesting
-from training.engine.config import TrainingConfig
 from training.engine.estimate import Estimate
 from training.estimating import Asked
 from training.places import Place
@@ -86,56 +85,65 @@ def places_told(asked: Asked) -> list[dict]:
 
 
 def suggestions_told(asked: Asked) -> list[dict]:
-    """What to change where it does not fit, each with the settings that do it: the mildest that is enough first."""
+    """What to change where it does not fit, each with the settings that do it; what is enough comes first."""
+    place, now = asked.own()[0]
+    if now.fits:
+        return []
     found = [
-        {
-            "code": change.code,
-            "text": suggesting.sentence(change),
-            "button": suggesting.button(change),
-            "config": change.changes,
-            "base_model": None,
-            "memory_bytes": change.after.memory.total,
-            "saves_bytes": change.saves_bytes,
-            "seconds": round(change.after.seconds, 1),
-            "fits": change.fits,
-        }
+        _suggested(change.code, suggesting.sentence(change), suggesting.button(change), now, change.after)
+        | {"config": change.changes}
         for change in asked.changes()
     ]
-    if asked.own()[0][1].fits:
-        return found
-    smaller = _smaller_model(asked)
-    return [*found, smaller] if smaller else found
+    others = [one for one in (_more_gpus(asked, now), _smaller_model(asked, place, now)) if one]
+    return sorted([*found, *others], key=lambda one: not one["fits"])
 
 
-def _smaller_model(asked: Asked) -> dict | None:
+def _suggested(code: str, text: str, button: str, now: Estimate, after: Estimate) -> dict:
+    return {
+        "code": code,
+        "text": text,
+        "button": button,
+        "config": {},
+        "base_model": None,
+        "device_count": None,
+        "memory_bytes": after.memory.total,
+        "saves_bytes": now.memory.total - after.memory.total,
+        "seconds": round(after.seconds, 1),
+        "fits": after.fits,
+    }
+
+
+def _more_gpus(asked: Asked, now: Estimate) -> dict | None:
+    """The fewest GPUs of one of our machines that hold it together."""
+    if asked.devices > 1:
+        return None
+    for count in (2, 4, 8):
+        try:
+            place, after = asked.split_over(count).own()[0]
+        except StartRefused:  # no machine has so many
+            return None
+        if after.fits:
+            words = suggesting.gpus_sentence(count, place.name, after)
+            told = _suggested("gpus", words, suggesting.gpus_button(count), now, after)
+            return told | {"config": {"spread": "fsdp"}, "device_count": count}
+    return None
+
+
+def _smaller_model(asked: Asked, place: Place, now: Estimate) -> dict | None:
     """The largest base model on this machine that is smaller and fits with the same settings."""
     if asked.start_adapter:
         return None
     models = BaseModel.objects.on_this_machine().filter(parameters__lt=asked.base_model.parameters)
-    place, now = asked.own()[0]
-    changed = {
-        name: value
-        for name, value in asked.config.to_dict(asked.method).items()
-        if value != getattr(TrainingConfig(), name)
-    }
     for model in models.order_by("-parameters"):
         try:
-            other = Asked(asked.version, model, changed, method=asked.method, devices=asked.devices)
+            other = Asked(asked.version, model, asked.given, method=asked.method, devices=asked.devices)
         except StartRefused:  # it cannot read these examples
             continue
         after = other.on(place)
         if after.fits:
-            return {
-                "code": "model",
-                "text": suggesting.model_sentence(model, now, after),
-                "button": suggesting.model_button(model),
-                "config": {},
-                "base_model": model.name,
-                "memory_bytes": after.memory.total,
-                "saves_bytes": now.memory.total - after.memory.total,
-                "seconds": round(after.seconds, 1),
-                "fits": True,
-            }
+            words = suggesting.model_sentence(model, now, after)
+            told = _suggested("model", words, suggesting.model_button(model), now, after)
+            return told | {"base_model": model.name}
     return None
 
 

@@ -1,6 +1,6 @@
 from django.urls import path
 
-from training.views import chains, checkpoints, curves, home, jobs, plans, queue
+from training.views import chains, checkpoints, curves, home, jobs, plans, queue, review
 
 app_name = "training"
 urlpatterns = [
@@ -11,7 +11,7 @@ urlpatterns = [
     path("teach/<uuid:plan_id>/", plans.plan_goal, name="plan-goal"),
     path("teach/<uuid:plan_id>/examples/", plans.plan_examples, name="plan-examples"),
     path("teach/<uuid:plan_id>/model/", plans.plan_model, name="plan-model"),
-    path("teach/<uuid:plan_id>/review/", plans.plan_review, name="plan-review"),
+    path("teach/<uuid:plan_id>/review/", review.plan_review, name="plan-review"),
     path("teach/<uuid:plan_id>/delete/", plans.delete_plan, name="plan-delete"),
     path("training/", jobs.job_list, name="job-list"),
     path("training/queue/", queue.queue, name="queue"),

@@ -55,6 +55,22 @@ def gigabytes(size) -> str:
 
 
 @register.filter
+def dollars(amount) -> str:
+    """`0.004` → "under $0.01", `12.5` → "$12.50", `1234.5` → "$1,234"; nothing for None."""
+    if amount is None:
+        return ""
+    if 0 < amount < 0.01:
+        return _("under $0.01")
+    return f"${amount:,.2f}" if amount < 1000 else f"${amount:,.0f}"
+
+
+@register.filter
+def percent(part) -> str:
+    """`0.123` → "12 %"."""
+    return "" if part is None else f"{100 * part:.0f} %"
+
+
+@register.filter
 def parameters(count) -> str:
     """`2533696` → "2.5 million"."""
     if count >= 1e9:

@@ -65,9 +65,10 @@ def test_from_sign_up_to_side_by_side(page, tmp_path):
 
     # 4. What it needs, in plain words; fewer examples at once keep the test short
     page.get_by_role("heading", name="It fits").wait_for()
-    page.get_by_text("Advanced").click()
-    page.get_by_label("Examples at once").fill("1")
+    page.locator("summary", has_text="Advanced").click()
     page.get_by_label("Passes over the examples").fill("1")
+    page.locator("summary", has_text="Expert").click()
+    page.get_by_label("Examples at once").fill("1")
     page.get_by_label("Steps between checks").fill("24")
     page.get_by_role("button", name="Save and estimate again").click()
     page.get_by_role("heading", name="It fits").wait_for()

@@ -65,6 +65,7 @@ class SuggestionSerializer(serializers.Serializer):
     base_model = serializers.CharField(
         allow_null=True, help_text="Another base model to begin with, or null."
     )
+    device_count = serializers.IntegerField(allow_null=True, help_text="GPUs to ask for, or null.")
     memory_bytes = serializers.IntegerField()
     saves_bytes = serializers.IntegerField()
     seconds = serializers.FloatField()

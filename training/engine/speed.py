@@ -108,11 +108,11 @@ def speed_of(
     if devices > 1:
         formula *= devices * SPREAD_EFFICIENCY[config.spread]
         how += f" × {devices} GPUs × {SPREAD_EFFICIENCY[config.spread]:.0%}"
-    told = f"{operations / 1e9:,.1f} GFLOP a token at {how}"
+    told = f"{count(operations)} operations a token at {how}"
     if factor is not None:
         told += f", × {factor:.2f} as measured here"
     reached = formula * (factor or 1.0)
-    return Speed(reached, formula, f"{told} = {reached:,.0f} tokens a second")
+    return Speed(reached, formula, f"{told} = {reached:,.{0 if reached >= 10 else 1}f} tokens a second")
 
 
 def writing_seconds(facts: BaseModelFacts, config: TrainingConfig, checks: int) -> float:

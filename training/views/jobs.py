@@ -13,7 +13,7 @@ from django.views.decorators.http import require_POST
 from apex.common.access import owned_or_404
 from apex.common.downloads import stored_file_response
 from datasets_app.models import Dataset
-from training import charting, job_details, selectors, services, turns, verdicts
+from training import charting, job_details, pricing, selectors, services, turns, verdicts
 from training.models import Adapter, Priority, Status, TrainingJob
 
 PER_PAGE = 25
@@ -74,6 +74,8 @@ def job_context(request, job_id) -> dict:
         "verdict": turn.words if turn else verdicts.verdict(job, held),
         "priorities": PRIORITIES,
         "started": started,
+        "cost_so_far": pricing.cost_so_far(job),
+        "cost_expected": pricing.cost_expected(job),
         "finished": job.facts.get("finished", {}),
         "events": job.events.all()[:200],
         "last_check": held[-1] if held else None,

@@ -13,17 +13,18 @@ from base_models.models import BaseModel
 from datasets_app import selectors as dataset_selectors
 from datasets_app import services as dataset_services
 from datasets_app.models import Dataset, DatasetImport
-from training import plan_settings, selectors, services, telling
-from training.forms import AdvancedForm, GoalForm, TypedExamplesForm
-from training.kinds import refusal_of
-from training.models import Plan
+from training import selectors, services
+from training.forms import GoalForm, TypedExamplesForm
+from training.kinds import kinds_for, method_for, mismatch, purpose_for
+from training.models import Adapter, Plan, Purpose
 
+ADAPTER = "adapter:"
 SOURCES = ["file", "mine", "typed", "demo"]
 
 
 def open_plan(request, plan_id) -> Plan:
     """The user's plan; one that has become a job is no longer open to change."""
-    plans = Plan.objects.select_related("dataset_version__dataset", "base_model")
+    plans = Plan.objects.select_related("dataset_version__dataset", "base_model", "start_adapter__job")
     return owned_or_404(plans, request.user, pk=plan_id)
 
 
@@ -33,20 +34,30 @@ def started(plan: Plan):
     return redirect("training:job-detail", job_id=job.pk) if job else None
 
 
+def method_of(plan: Plan) -> str:
+    """How the plan learns: by what it is shown, else by what is usual for its purpose."""
+    kinds = kinds_for(plan.purpose)
+    shown = plan.dataset_version.kind if plan.dataset_version else ""
+    return method_for(shown if shown in kinds else kinds[0], plan.method)
+
+
 @login_required
 def teach(request):
     """Step 1 for a new plan; `?dataset=` names examples that it begins with."""
     key = request.GET.get("dataset")
     dataset = owned_or_404(Dataset, request.user, pk=key) if key else None
-    form = GoalForm(request.POST or None)
+    version = dataset.latest if dataset else None
+    begun = {"purpose": purpose_for(version.kind)} if version else None
+    form = GoalForm(request.POST or None, initial=begun)
     if request.method == "POST" and form.is_valid():
         form.instance.owner = request.user
-        version = dataset.latest if dataset else None
-        if version and (refusal := refusal_of(version)):
+        if version and (refusal := mismatch(version, form.cleaned_data["purpose"])):
             messages.error(request, refusal)
             version = None
         form.instance.dataset_version = version
-        plan = form.save()
+        plan = form.save(commit=False)
+        plan.method = method_of(plan)
+        plan.save()
         return redirect("training:plan-examples", plan_id=plan.pk)
     return render(
         request, "training/plan_goal.html", {"form": form, "step": 1}, status=422 if form.errors else 200
@@ -75,7 +86,9 @@ def plan_goal(request, plan_id):
         return gone
     form = GoalForm(request.POST or None, instance=plan)
     if request.method == "POST" and form.is_valid():
-        form.save()
+        plan = form.save(commit=False)
+        plan.method = method_of(plan)
+        plan.save()
         return redirect("training:plan-examples", plan_id=plan.pk)
     context = {"plan": plan, "form": form, "step": 1}
     return render(request, "training/plan_goal.html", context, status=422 if form.errors else 200)
@@ -113,8 +126,12 @@ def plan_examples(request, plan_id):
         status = 422
     if plan.dataset_version:
         context |= preview_context(request, plan)
+        if "refused" not in context and (refusal := mismatch(plan.dataset_version, plan.purpose)):
+            other = Purpose(purpose_for(plan.dataset_version.kind))
+            context |= {"refused": refusal, "other_purpose": other, "misfit": plan.dataset_version}
+    context["is_fitting"] = plan.dataset_version and not mismatch(plan.dataset_version, plan.purpose)
     if context["source"] == "mine":
-        context["versions"] = selectors.usable_versions(request.user)
+        context["versions"] = selectors.usable_versions(request.user, kinds_for(plan.purpose))
     return render(request, "training/plan_examples.html", context, status=status)
 
 
@@ -169,11 +186,18 @@ def take_examples(request, plan: Plan, context: dict) -> bool:
         version = dataset_services.demo_dataset(owner=request.user)
     else:
         raise Http404
-    if version and (refusal := refusal_of(version)):
-        context["refused"] = refusal
+    if request.POST.get("purpose") == "other" and version:
+        plan.purpose = purpose_for(version.kind)
+    if version and (refusal := mismatch(version, plan.purpose)):
+        context |= {
+            "refused": refusal,
+            "other_purpose": Purpose(purpose_for(version.kind)),
+            "misfit": version,
+        }
         return False
     plan.dataset_version = version
-    plan.save(update_fields=["dataset_version", "changed_at"])
+    plan.method = method_of(plan)
+    plan.save(update_fields=["dataset_version", "purpose", "method", "changed_at"])
     return True
 
 
@@ -191,69 +215,30 @@ def plan_model(request, plan_id):
     if gone := started(plan):
         return gone
     if request.method == "POST":
-        model = BaseModel.objects.on_this_machine().filter(name=request.POST.get("base_model")).first()
-        if model is None:
+        if not choose_start(request, plan):
             messages.error(request, _("Choose one of the starting points."))
             return redirect("training:plan-model", plan_id=plan.pk)
-        plan.base_model = model
-        plan.save(update_fields=["base_model", "changed_at"])
+        plan.save(update_fields=["base_model", "start_adapter", "changed_at"])
         return redirect("training:plan-review", plan_id=plan.pk)
     if plan.dataset_version is None:
         messages.info(request, _("Show it examples first."))
         return redirect("training:plan-examples", plan_id=plan.pk)
-    context = {"plan": plan, "step": 3, "cards": selectors.base_model_choices()}
+    adapters = selectors.adapters_to_go_on_from(request.user)
+    context = {"plan": plan, "step": 3, "cards": selectors.base_model_choices(), "adapters": adapters}
     return render(request, "training/plan_model.html", context)
 
 
-@login_required
-def plan_review(request, plan_id):
-    plan = open_plan(request, plan_id)
-    if gone := started(plan):
-        return gone
-    if plan.dataset_version is None:
-        messages.info(request, _("Show it examples first."))
-        return redirect("training:plan-examples", plan_id=plan.pk)
-    if plan.base_model is None or not plan.base_model.is_on_this_machine:
-        messages.info(request, _("Pick a starting point first."))
-        return redirect("training:plan-model", plan_id=plan.pk)
-    form = AdvancedForm(
-        request.POST or None, recommended=plan.base_model.recommended_config, initial=plan.config
-    )
-    if request.method == "POST" and form.is_valid():
-        plan.config = form.changed_settings()
-        plan.save(update_fields=["config", "changed_at"])
-        if "start" in request.POST:
-            return start(request, plan)
-        return redirect("training:plan-review", plan_id=plan.pk)
-    context = {"plan": plan, "step": 4, "form": form, "site": request.build_absolute_uri("/").rstrip("/")}
-    try:
-        context["estimate"] = telling.told(plan_settings.settle(plan).asked)
-    except services.StartRefused as problem:
-        form.is_bound and form.add_error(
-            problem.field if problem.field in form.fields else None, str(problem)
-        )
-        context["refused"] = str(problem)
-    return render(request, "training/plan_review.html", context, status=422 if form.errors else 200)
-
-
-def start(request, plan: Plan):
-    """One plan, one job: pressing twice leads to the same page."""
-    try:
-        settled = plan_settings.settle(plan)
-        job = services.start_job(
-            owner=request.user,
-            name=plan.name,
-            dataset_version=plan.dataset_version,
-            base_model=plan.base_model,
-            config=settled.config,
-            plan=plan,
-            estimate=telling.told(settled.asked),
-            device_count=plan.device_count,
-        )
-    except services.StartRefused as problem:
-        messages.error(request, str(problem))
-        return redirect("training:plan-review", plan_id=plan.pk)
-    return redirect("training:job-detail", job_id=job.pk)
+def choose_start(request, plan: Plan) -> bool:
+    """Puts the chosen base model, or the adapter to go on from with its base model, into the plan."""
+    chosen = request.POST.get("base_model", "")
+    if chosen.startswith(ADAPTER):
+        adapters = Adapter.objects.select_related("base_model")
+        adapter = owned_or_404(adapters, request.user, pk=chosen.removeprefix(ADAPTER))
+        plan.base_model, plan.start_adapter = adapter.base_model, adapter
+        return adapter.base_model.is_on_this_machine
+    plan.base_model = BaseModel.objects.on_this_machine().filter(name=chosen).first()
+    plan.start_adapter = None
+    return plan.base_model is not None
 
 
 @login_required

@@ -10,7 +10,7 @@ from safetensors.torch import save_file
 
 from training.engine import checkpoints
 from training.engine.checkpoints import Snapshot, read_checkpoint, whole_directory, write_checkpoint
-from training.engine.errors import EngineError, explain
+from training.engine.errors import EngineError
 from training.engine.manifests import verify
 
 
@@ -104,12 +104,12 @@ def test_on_a_full_disk_nothing_half_written_is_left(tmp_path):
         adapter(directory)
         raise OSError(28, "No space left on device")
 
-    with pytest.raises(OSError) as caught:
+    with pytest.raises(EngineError, match="the checkpoint of step 7 could not be written") as caught:
         write_checkpoint(tmp_path, snapshot(), fill)
-    assert explain(caught.value).reason == "disk_full" and os.listdir(tmp_path) == []
+    assert caught.value.reason == "disk_full" and os.listdir(tmp_path) == []
     (tmp_path / "adapter").mkdir()
     (tmp_path / "adapter" / "kept").touch()
-    with pytest.raises(OSError), whole_directory(tmp_path / "adapter") as draft:
+    with pytest.raises(EngineError, match="the adapter"), whole_directory(tmp_path / "adapter") as draft:
         fill(draft)
     assert os.listdir(tmp_path) == ["adapter"] and os.listdir(tmp_path / "adapter") == ["kept"]
 

@@ -186,3 +186,26 @@ def test_from_a_shell_words_are_taken_and_the_end_of_standard_input_is_not(tmp_p
     assert done.returncode == 0 and events[-1]["event"] == "finished"
     assert [e["step"] for e in events if e["event"] == "checkpoint" and e["reason"] == "asked"] == [1]
     assert b"'hello' on standard input is not one of checkpoint, pause" in done.stderr
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+    """A file system of 400 kB."""
+    place = tmp_path / "small"
+    place.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=400k", "tmpfs", str(place)]
+    if os.geteuid() or subprocess.run(mount, capture_output=True).returncode:
+        pytest.skip("a file system can only be mounted here by root")
+    yield place
+    subprocess.run(["umount", str(place)], check=True)
+
+
+@pytest.mark.parametrize("place", ["checkpoints_dir", "output_dir"])
+def test_on_a_disk_that_is_really_full_it_says_so_and_leaves_nothing(place, small_disk, tmp_path):
+    run = tmp_path / "RUN.json"
+    run.write_text(json.dumps(description(tmp_path, config={"width": 500}) | {place: str(small_disk / "x")}))
+    status, events, _ = run_engine(run)
+    assert (status, events[-1]["event"], events[-1]["reason"]) == (1, "failed", "disk_full")
+    what = "the checkpoint of step 10" if place == "checkpoints_dir" else "the adapter"
+    assert what in events[-1]["message"] and events[-1]["advice"]
+    assert os.listdir(small_disk / "x") == []

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -213,3 +214,25 @@ def test_the_engine_brings_neither_django_nor_torch_before_it_trains():
     )
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
     assert out.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize(
+    ("gone", "words"),
+    [
+        ("everything", "does not exist"),
+        ("model.safetensors", "safetensors"),
+        ("tokenizer.json", "tokenizer.json"),
+        ("half of the weights", "model.safetensors"),
+    ],
+)
+def test_a_base_model_that_is_gone_or_not_whole_is_named(gone, words, tiny_model, tmp_path):
+    copy = tmp_path / "model"
+    if gone != "everything":
+        shutil.copytree(tiny_model, copy)
+    if gone.startswith("half"):
+        weights = (copy / "model.safetensors").read_bytes()
+        (copy / "model.safetensors").write_bytes(weights[: len(weights) // 2])
+    elif gone != "everything":
+        (copy / gone).unlink()
+    told = failure(write_run(tmp_path / "run", copy, chat_rows()))
+    assert told["reason"] == "bad_model" and words in told["message"] and told["advice"]

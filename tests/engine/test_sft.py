@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from rendering.model_facts import read_model_facts
 from tests.engine.tiny import chat_rows, write_run
 from training.engine import loading, plan
 from training.engine.config import TrainingConfig
@@ -80,6 +81,20 @@ def test_recomputing_activations_changes_nothing(tiny_model, tmp_path, monkeypat
     monkeypatch.setattr(loading, "CHECKPOINTING_SHARE", 0.0)
     recomputed = train(tmp_path / "recomputed", tiny_model, **settings)
     assert recomputed.losses() == pytest.approx(kept.losses(), abs=1e-4)
+
+
+@pytest.mark.parametrize(("asked", "given"), [("on", True), ("off", False), ("auto", False)])
+def test_recomputing_is_done_where_it_is_asked_for(asked, given, tiny_model):
+    config = TrainingConfig(activation_checkpointing=asked)
+    assert loading.needs_checkpointing(config, read_model_facts(tiny_model), 1024, False) is given
+
+
+def test_a_shorter_longest_step_shortens_the_steps(short_run, tiny_model, tmp_path):
+    settings = {"learning_rate": 0.01, "min_steps": 30, "batch_size": 2, "max_steps": 3, "sample_count": 0}
+    kept = train(tmp_path, tiny_model, max_grad_norm=0.01, **settings)
+    norms = [[e["grad_norm"] for e in run.events if e["event"] == "step"][:1] for run in (kept, short_run)]
+    assert norms[0] == norms[1] and norms[0][0] > 0.01
+    assert kept.losses()[0] == short_run.losses()[0] and kept.losses()[1:] != short_run.losses()[1:3]
 
 
 def test_bf16_learns_nearly_the_same(short_run, tiny_model, tmp_path):

@@ -83,6 +83,41 @@ def greedy_answer(
     return Answer(found, logprobs, is_ended=False)
 
 
+def greedy_answers(
+    model: torch.nn.Module, prompts: Sequence[Sequence[int]], limit: int, stop_token_ids: Sequence[int]
+) -> list[list[int]]:
+    """`greedy_answer` to several prompts at once, for reading: padding may turn a near tie."""
+    import torch
+
+    if not all(_takes(model, name) for name in ("attention_mask", "position_ids", "past_key_values")):
+        return [greedy_answer(model, prompt, limit, stop_token_ids).token_ids for prompt in prompts]
+    device = next(model.parameters()).device
+    longest = max((len(prompt) for prompt in prompts), default=0)
+    inputs = torch.tensor([[0] * (longest - len(p)) + list(p) for p in prompts], device=device)
+    mask = torch.tensor([[0] * (longest - len(p)) + [1] * len(p) for p in prompts], device=device)
+    places = (mask.cumsum(-1) - 1).clamp(min=0)
+    found: list[list[int]] = [[] for _ in prompts]
+    going, cache = set(range(len(prompts))), None
+    last_only = {"logits_to_keep": 1} if _takes(model, "logits_to_keep") else {}
+    for _ in range(limit):
+        output = model(
+            input_ids=inputs, attention_mask=mask, position_ids=places, past_key_values=cache, use_cache=True,
+            **last_only,
+        )  # fmt: skip
+        cache = output.past_key_values
+        best = output.logits[:, -1].argmax(-1)
+        for index, token in enumerate(best.tolist()):
+            if token in stop_token_ids:
+                going.discard(index)
+            if index in going:
+                found[index].append(token)
+        if not going:
+            break
+        inputs, places = best[:, None], places[:, -1:] + 1
+        mask = torch.cat([mask, torch.ones_like(inputs)], dim=1)
+    return found
+
+
 def _takes(model: torch.nn.Module, name: str) -> bool:
     base = model.get_base_model() if hasattr(model, "get_base_model") else model
     return name in inspect.signature(type(base).forward).parameters

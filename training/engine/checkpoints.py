@@ -19,6 +19,7 @@ import math
 import os
 import shutil
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -27,7 +28,7 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
-from training.engine.errors import BAD_CHECKPOINT, EngineError
+from training.engine.errors import BAD_CHECKPOINT, EngineError, disk_full, is_disk_error
 from training.engine.manifests import ADVICE, flush_to_disk, verify, write_manifest
 
 ADAPTER_FILE, ADAPTER_CONFIG = "adapter_model.safetensors", "adapter_config.json"
@@ -62,13 +63,13 @@ def checkpoint_name(step: int) -> str:
 def write_checkpoint(directory: Path, snapshot: Snapshot, write_adapter: Callable[[Path], None]) -> Written:
     """Writes `snapshot` below `directory`, flushed to disk before it takes its name.
 
-    `write_adapter(path)` leaves the adapter's two files in `path`. If anything goes wrong, a full disk say, nothing
-    is left behind and the error goes on.
+    `write_adapter(path)` leaves the adapter's two files in `path`. If anything goes wrong nothing is left behind and
+    the error goes on; of a full disk it is an EngineError (disk_full).
     """
     directory.mkdir(parents=True, exist_ok=True)
     target = directory / checkpoint_name(snapshot.step)
     draft = directory / f".{target.name}.{os.getpid()}"
-    with _gone_on_error(draft):
+    with _gone_on_error(draft, f"the checkpoint of step {snapshot.step}"):
         draft.mkdir()
         write_adapter(draft)
         save_file(_kept(snapshot.tensors), draft / TRAINING_FILE)
@@ -78,8 +79,7 @@ def write_checkpoint(directory: Path, snapshot: Snapshot, write_adapter: Callabl
         text = json.dumps({"step": snapshot.step, **snapshot.numbers}, allow_nan=False)
         (draft / STATE_FILE).write_text(text, encoding="utf-8")
         size = write_manifest(draft, snapshot.step)
-        for path in [*draft.iterdir(), draft]:
-            flush_to_disk(path)
+        _flush_all(draft)
         _take_name(draft, target)
     flush_to_disk(directory)
     return Written(target, size)
@@ -111,11 +111,10 @@ def whole_directory(target: Path) -> Iterator[Path]:
     """
     target.parent.mkdir(parents=True, exist_ok=True)
     draft = target.parent / f".{target.name}.{os.getpid()}"
-    with _gone_on_error(draft):
+    with _gone_on_error(draft, f"the {target.name}"):
         draft.mkdir()
         yield draft
-        for path in [*draft.iterdir(), draft]:
-            flush_to_disk(path)
+        _flush_all(draft)
         _take_name(draft, target)
     flush_to_disk(target.parent)
 
@@ -172,13 +171,22 @@ def _kept(tensors: Tensors) -> Tensors:
 
 
 @contextlib.contextmanager
-def _gone_on_error(draft: Path) -> Iterator[None]:
+def _gone_on_error(draft: Path, what: str) -> Iterator[None]:
     shutil.rmtree(draft, ignore_errors=True)
     try:
         yield
-    except BaseException:
+    except BaseException as error:
         shutil.rmtree(draft, ignore_errors=True)
+        if is_disk_error(error):
+            raise disk_full(error, what) from error
         raise
+
+
+def _flush_all(directory: Path) -> None:
+    """Flushes the files of `directory` together, which costs the disk about as much as one, then its names."""
+    with ThreadPoolExecutor(max_workers=8) as pool:
+        list(pool.map(flush_to_disk, directory.iterdir()))
+    flush_to_disk(directory)
 
 
 def _take_name(draft: Path, target: Path) -> None:

@@ -30,19 +30,14 @@ def explain(error: BaseException) -> EngineError:
     if isinstance(error, BadModel):
         advice = "Choose a causal language model that is kept as safetensors and needs no code of its own."
         return EngineError(BAD_MODEL, str(error), advice)
-    words = str(error).lower()
     if is_memory_error(error):
         return EngineError(
             OUT_OF_MEMORY,
             f"The memory of this machine is not enough: {_first_line(error)}",
             "Lower the batch size or the longest example, choose a smaller base model, or free some memory.",
         )
-    if (isinstance(error, OSError) and error.errno in NO_SPACE) or any(part in words for part in DISK_WORDS):
-        return EngineError(
-            DISK_FULL,
-            f"The disk is full: {_first_line(error)}",
-            "Free some space below the data directory, then try again.",
-        )
+    if is_disk_error(error):
+        return disk_full(error)
     return EngineError(
         UNEXPECTED,
         f"Something unexpected happened: {type(error).__name__}: {_first_line(error)}",
@@ -53,6 +48,21 @@ def explain(error: BaseException) -> EngineError:
 def is_memory_error(error: BaseException) -> bool:
     """True for Python's, CUDA's and the CPU allocator's ways of saying that memory ran out."""
     return isinstance(error, MemoryError) or any(part in str(error).lower() for part in MEMORY_WORDS)
+
+
+def is_disk_error(error: BaseException) -> bool:
+    """True for the system's and the libraries' ways of saying that a disk, or somebody's share of it, is full."""
+    if isinstance(error, OSError) and error.errno in NO_SPACE:
+        return True
+    return any(part in str(error).lower() for part in DISK_WORDS)
+
+
+def disk_full(error: BaseException, what: str = "something") -> EngineError:
+    return EngineError(
+        DISK_FULL,
+        f"The disk is full: {what} could not be written ({_first_line(error)}).",
+        "Free some space below the data directory, then let it go on.",
+    )
 
 
 def _first_line(error: BaseException) -> str:

@@ -14,7 +14,7 @@ import torch
 from transformers import PrinterCallback, TrainerCallback
 
 from rendering import Renderer
-from training.engine.answering import Question, greedy_answer
+from training.engine.answering import Question, greedy_answers
 from training.engine.artifacts import write_adapter_files
 from training.engine.checkpoints import (
     Snapshot,
@@ -150,22 +150,16 @@ class ExactTrainer:
         return {**found, "eval_rows": len(rows)}
 
     def sample(self) -> list[dict[str, str]]:
+        questions, renderer = self.work.questions, self.work.renderer
+        if not questions:
+            return []
+        prompts = [question.token_ids for question in questions]
         with evaluating(self.model):
-            return [
-                {
-                    "question": question.text,
-                    "answer": self.work.renderer.decode(
-                        greedy_answer(
-                            self.model,
-                            question.token_ids,
-                            self.work.sample_tokens,
-                            self.work.renderer.stop_token_ids,
-                        ).token_ids
-                    ),
-                    "expected": question.expected,
-                }
-                for question in self.work.questions
-            ]
+            answers = greedy_answers(self.model, prompts, self.work.sample_tokens, renderer.stop_token_ids)
+        return [
+            {"question": question.text, "answer": renderer.decode(answer), "expected": question.expected}
+            for question, answer in zip(questions, answers, strict=True)
+        ]
 
     def memory_bytes(self) -> int:
         return peak_memory(self.args.device.type)

@@ -7,4 +7,4 @@ class TrainingConfig(AppConfig):
     verbose_name = _("training")
 
     def ready(self) -> None:
-        from training import signals  # noqa: F401  the models have to be there first
+        from training import signals, system_checks  # noqa: F401  the models have to be there first

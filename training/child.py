@@ -71,6 +71,8 @@ class EngineChild:
             "APEX_SECRET_KEYS",
             "APEX_ADMIN_PASSWORD",
             "APEX_REDIS_URL",
+            "MLFLOW_TRACKING_TOKEN",
+            "MLFLOW_TRACKING_PASSWORD",
         ):
             environment.pop(name, None)
         environment |= {"HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false"}

@@ -27,6 +27,7 @@ from training.keeping import DiskFull, Keeper
 from training.leftovers import clear_leftovers
 from training.models import Adapter, Attempt, Checkpoint, Status, TrainingJob, model_id_of
 from training.recording import Recorder
+from training.trackers.forwarding import forwarding
 
 logger = logging.getLogger(__name__)
 shutting_down = threading.Event()
@@ -56,6 +57,11 @@ def execute_job(job_id: str) -> None:
 
 def execute(attempt: Attempt) -> None:
     """Runs a claimed job to its end, or until it is given back. Whatever happens, its devices are free afterwards."""
+    with forwarding(attempt.job):
+        execute_here(attempt)
+
+
+def execute_here(attempt: Attempt) -> None:
     try:
         with leases.beating(attempt):
             run(attempt)

@@ -214,6 +214,9 @@ EMBEDDED_URL = os.environ.get("APEX_EMBEDDED_URL") or broker.socket_url(DATA_DIR
 # Who says what learned from a version of a dataset; datasets_app imports no app above it.
 DATASET_LEARNERS = ["training.lineage"]
 
+TRACKER = os.environ.get(
+    "APEX_TRACKER", ""
+).lower()  # who else is told what trainings measure: training/trackers
 HUB_ENDPOINT = os.environ.get("HF_ENDPOINT")  # None: the hub itself
 
 # --- Ways out, and other people's credentials ----------------------------------------------------------------

@@ -56,9 +56,9 @@ def past_of(hardware: str, base_model, finished: list[TrainingJob]) -> Past | No
 
 
 def ran_on(job: TrainingJob) -> str:
-    """The kind of hardware that a job ran on at last, or nothing."""
+    """The kind of hardware that a job ran on at last, or nothing. The engine names a CPU's cores, its node does not."""
     attempt = _last_attempt(job)
-    name = (attempt.hardware if attempt else "") or (job.facts.get("started") or {}).get("device", "")
+    name = (job.facts.get("started") or {}).get("device", "") or (attempt.hardware if attempt else "")
     return hardware_key(name) if name else ""
 
 

@@ -1,6 +1,6 @@
 """Where a training could run: this machine, the nodes that announced themselves, kinds of rented machines."""
 
-import platform
+import socket
 from dataclasses import dataclass, replace
 from datetime import date
 from decimal import Decimal
@@ -58,9 +58,8 @@ def own_places(base_model, devices: int, past: list[TrainingJob]) -> list[Place]
     """This machine first, then other nodes that are online, each with at least so many devices of a kind."""
     hardware = read_hardware()
     found = _announced(devices, hardware)
-    if not any(place.kind == HERE for place in found) and devices <= max(1, len(hardware.gpus)):
-        here = replace(target_of(hardware), devices=devices)
-        found.insert(0, Place(HERE, _("This machine"), here, Prices(on_demand=Decimal(0))))
+    if not any(place.kind == HERE for place in found):
+        found += _unannounced(devices, hardware)
     found.sort(key=lambda place: (place.kind != HERE, not place.target.is_gpu))
     return [_calibrated(place, base_model, past) for place in found]
 
@@ -93,22 +92,46 @@ def _announced(devices: int, hardware: Hardware) -> list[Place]:
         groups.setdefault((device.node_id, device.kind, device.name), []).append(device)
     found = []
     for members in groups.values():
-        first = members[0]
-        if len(members) < devices:
-            continue
-        is_here = first.node.hostname == platform.node()
+        first, node = members[0], members[0].node
+        is_here = node.hostname == socket.gethostname()[:200]
         if first.kind == DeviceKind.GPU:
+            if len(members) < devices:
+                continue
             free = {gpu.index: gpu.memory_free_bytes for gpu in hardware.gpus} if is_here else {}
             target = gpu_target(first.name, first.memory_bytes, free.get(first.index), devices=devices)
-        elif is_here:
-            target = target_of(replace(hardware, gpus=()))
         else:
-            name = f"cpu ({first.node.cpus} cores)"
-            target = Target(name, first.memory_bytes, first.memory_bytes, cpus=first.node.cpus)
-        name = _("This machine") if is_here else first.node.name
-        prices = Prices(on_demand=sum((device.price_per_hour for device in members[:devices]), Decimal(0)))
+            if node.cpus < devices:
+                continue
+            free_bytes = hardware.memory_free_bytes if is_here else first.memory_bytes
+            target = processor(node.cpus, first.memory_bytes, free_bytes, devices)
+        name = _("This machine") if is_here else node.name
+        priced = members[:devices] if target.is_gpu else members[:1]
+        prices = Prices(on_demand=sum((device.price_per_hour for device in priced), Decimal(0)))
         found.append(Place(HERE if is_here else NODE, name, target, prices))
     return found
+
+
+def _unannounced(devices: int, hardware: Hardware) -> list[Place]:
+    """This machine before any worker has spoken for it."""
+    if hardware.gpus and devices <= len(hardware.gpus):
+        target = replace(target_of(hardware), devices=devices)
+    elif not hardware.gpus and devices <= hardware.cpus:
+        total, free = hardware.memory_total_bytes, hardware.memory_free_bytes
+        target = processor(hardware.cpus, total, free, devices)
+    else:
+        return []
+    return [Place(HERE, _("This machine"), target, Prices(on_demand=Decimal(0)))]
+
+
+def processor(cpus: int, memory_bytes: int, free_bytes: int, processes: int) -> Target:
+    """A processor whose cores and memory so many processes share."""
+    return Target(
+        f"cpu ({cpus} cores)",
+        memory_bytes // processes,
+        free_bytes // processes,
+        cpus=max(1, cpus // processes),
+        devices=processes,
+    )
 
 
 def _calibrated(place: Place, base_model, jobs: list[TrainingJob]) -> Place:

@@ -8,11 +8,11 @@ from training.models import ENDED, Attempt, TrainingJob
 
 
 def cost_of(attempt: Attempt) -> Decimal:
-    """Of one attempt until it ended, or until now. A device without a price costs nothing."""
+    """Of one attempt until it ended, or until now, by the price of all its devices. Without a price: nothing."""
     if not attempt.price_per_hour:
         return Decimal(0)
     seconds = ((attempt.ended_at or timezone.now()) - attempt.started_at).total_seconds()
-    return Decimal(max(0.0, seconds)) / 3600 * attempt.device_count * attempt.price_per_hour
+    return Decimal(max(0.0, seconds)) / 3600 * attempt.price_per_hour
 
 
 def cost_so_far(job: TrainingJob) -> float:
@@ -32,5 +32,4 @@ def cost_expected(job: TrainingJob) -> float | None:
     if running is None or job.eta_seconds is None:
         expected = (job.estimate.get("cost") or {}).get("on_demand")
         return None if expected is None else max(so_far, expected)
-    price = (running.price_per_hour or Decimal(0)) * running.device_count
-    return round(so_far + float(price) * job.eta_seconds / 3600, 4)
+    return round(so_far + float(running.price_per_hour or 0) * job.eta_seconds / 3600, 4)

@@ -29,6 +29,8 @@ def told(asked: Asked) -> dict:
         "gradient_accumulation_steps": found.plan.gradient_accumulation_steps,
         "trainable_parameters": found.trainable_parameters,
         "device_count": asked.devices,
+        # What does not fit anywhere may be tried all the same, where most is.
+        "asks_bytes": min(found.memory.total, max(each.target.memory_bytes for each, _one in asked.own())),
         **on_place(place, found),
         "is_measured": place.past is not None,
         "memory_parts": {part.name: part.size for part in found.memory.parts},
@@ -122,7 +124,7 @@ def _more_gpus(asked: Asked, now: Estimate) -> dict | None:
             place, after = asked.split_over(count).own()[0]
         except StartRefused:  # no machine has so many
             return None
-        if after.fits:
+        if after.fits and place.target.is_gpu:
             words = suggesting.gpus_sentence(count, place.name, after)
             told = _suggested("gpus", words, suggesting.gpus_button(count), now, after)
             return told | {"config": {"spread": "fsdp"}, "device_count": count}

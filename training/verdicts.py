@@ -41,12 +41,56 @@ def trend_words(held: list[list]) -> str:
     best_step, best = min(held, key=lambda point: point[1])
     before = held[max(0, len(held) - 1 - WINDOW)][1]
     if last > best * 1.03 and held[-1][0] > best_step:
-        return _("Getting worse on examples that it has never seen. It was best at step %(step)s.") % {
-            "step": best_step
-        }
+        if best_step == 0:
+            return _(
+                "Getting worse on examples that it has never seen, and never better than before it learned. Stop it: "
+                "slower learning or clearer examples will help."
+            )
+        return _(
+            "Getting worse on examples that it has never seen: it learns yours by heart. We keep the best point, step "
+            "%(step)s."
+        ) % {"step": best_step}
     if before - last < 0.02 * first:
-        return _("Levelling off: more steps change little now.")
+        return _("Levelling off: more steps change little now. Stopping soon is fine.")
     return _("Learning fast: its answers come closer to yours.")
+
+
+def notes(job: TrainingJob) -> list[str]:
+    """What else is worth knowing of how it went: early stop, best point, interruptions, smaller passes."""
+    return [words for words in (_best_words(job), *_event_words(job), _resumed_words(job)) if words]
+
+
+def _best_words(job: TrainingJob) -> str:
+    """Only once it has ended: that the adapter is not that of the last step."""
+    if job.status != Status.SUCCEEDED or not job.best_step or job.best_step >= job.step:
+        return ""
+    return _("It was best at step %(best)s of %(steps)s, and that is what is kept.") % {
+        "best": job.best_step,
+        "steps": job.step,
+    }
+
+
+def _event_words(job: TrainingJob) -> list[str]:
+    """The engine's own sentences: that it stopped early; of halved passes the last one, as the page is about now."""
+    kinds = ("training.early_stopped", "training.batch_halved")
+    said = dict(job.events.filter(kind__in=kinds).order_by("id").values_list("kind", "message"))
+    return [said[kind] for kind in kinds if kind in said]
+
+
+def _resumed_words(job: TrainingJob) -> str:
+    """How often it went on after a break, and from which step the last time."""
+    later = [attempt for attempt in job.attempts.all() if attempt.token > 1]
+    went_on = [attempt for attempt in later if attempt.resumed_step]
+    if not went_on:
+        return ""
+    last = max(went_on, key=lambda attempt: attempt.token)
+    words = ngettext(
+        "It went on once after a break, from step %(step)s; nothing is missing from the curve.",
+        "It went on %(count)s times after a break, the last time from step %(step)s; nothing is missing from the "
+        "curve.",
+        len(went_on),
+    )
+    return words % {"count": len(went_on), "step": last.resumed_step}
 
 
 def final_words(job: TrainingJob) -> str:

@@ -20,7 +20,7 @@ def attempt(job, token, hours, price, devices=1, is_over=True):
 
 def test_every_attempt_is_paid_for_by_its_own_devices(job):
     attempt(job, 1, hours=2, price=Decimal("2.49"))
-    attempt(job, 2, hours=1, price=Decimal("4.00"), devices=2)
+    attempt(job, 2, hours=1, price=Decimal("8.00"), devices=2)  # of both devices together
     assert pricing.cost_so_far(job) == pytest.approx(4.98 + 8.00, abs=0.01)
     job.status = Status.SUCCEEDED
     assert pricing.cost_expected(job) == pricing.cost_so_far(job)

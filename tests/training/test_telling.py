@@ -82,11 +82,13 @@ def test_nodes_that_announced_themselves_are_places_with_their_prices(version, b
     add_node(gpus=2)
     add_node("off", online=False)
     found = telling.places_told(Asked(version, base_model, devices=2))
-    own = [place for place in found if place["kind"] != "offer"]
-    assert [(place["place"], place["hardware"], place["devices"]) for place in own] == [
-        ("rack", "NVIDIA H100 80GB HBM3", 2)
-    ]
-    assert own[0]["price"]["on_demand"] == 5.0 and own[0]["cost"]["on_demand"] > 0
+    own = {place["place"]: place for place in found if place["kind"] != "offer"}
+    assert {name: (place["hardware"], place["devices"]) for name, place in own.items()} == {
+        "rack": ("NVIDIA H100 80GB HBM3", 2),
+        "This machine": ("cpu (2 cores)", 2),  # two processes, each with half of the memory
+    }
+    assert own["rack"]["price"]["on_demand"] == 5.0 and own["rack"]["cost"]["on_demand"] > 0
+    assert own["This machine"]["memory_free_bytes"] == 3 * GIB
 
 
 def test_more_devices_than_any_machine_has_are_refused_with_the_number(version, base_model):
@@ -96,7 +98,7 @@ def test_more_devices_than_any_machine_has_are_refused_with_the_number(version, 
 
 
 def test_this_machine_is_not_named_twice_once_it_has_announced_itself(version, base_model, monkeypatch):
-    add_node(hostname=places.platform.node(), gpus=1)
+    add_node(hostname=places.socket.gethostname(), gpus=1)
     gpu = Gpu(0, "NVIDIA H100 80GB HBM3", 80 * GIB, 30 * GIB)
     monkeypatch.setattr(places, "read_hardware", lambda: Hardware(2, 8 * GIB, 6 * GIB, (gpu,)))
     found = [place for place in telling.places_told(Asked(version, base_model)) if place["kind"] != "offer"]
@@ -211,6 +213,12 @@ def test_too_big_says_what_to_change_and_what_that_saves(version, base_model, mo
     assert found and found[0]["fits"] and "Saves" in found[0]["text"] and found[0]["button"]
     better = telling.estimate_job(version, base_model, found[0]["config"])
     assert better["fits"] and better["memory_bytes"] == found[0]["memory_bytes"]
+
+
+def test_what_fits_nowhere_asks_for_no_more_than_there_is(version, base_model, monkeypatch):
+    monkeypatch.setattr(places, "read_hardware", lambda: Hardware(2, 800 * 1024**2, 700 * 1024**2))
+    told = telling.estimate_job(version, base_model)
+    assert not told["fits"] and told["memory_bytes"] > told["asks_bytes"] == 800 * 1024**2
 
 
 def test_where_it_fits_nothing_is_suggested(version, base_model):

@@ -63,6 +63,7 @@ class JobViewSet(
         version = find_version(request.user, asked)
         base_model = find_base_model(asked["base_model"])
         try:
+            estimate = estimate_of(request.user, asked)
             job = services.start_job(
                 owner=request.user,
                 name=asked["name"],
@@ -74,7 +75,8 @@ class JobViewSet(
                 device_count=asked["device_count"],
                 priority=asked["priority"],
                 wanted_queue=asked.get("wanted_queue", ""),
-                estimate=estimate_of(request.user, asked),
+                estimate=estimate,
+                memory_bytes=estimate.get("asks_bytes"),
             )
         except services.StartRefused as problem:
             raise Unacceptable(str(problem), field=problem.field) from problem

@@ -72,6 +72,7 @@ def job_context(request, job_id) -> dict:
         "adapter": adapter,
         "model_ids": ", ".join(each.model_id for each in job.adapters.all()),
         "verdict": turn.words if turn else verdicts.verdict(job, held),
+        "notes": verdicts.notes(job),
         "priorities": PRIORITIES,
         "started": started,
         "cost_so_far": pricing.cost_so_far(job),

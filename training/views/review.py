@@ -148,6 +148,7 @@ def start(request, plan: Plan):
     """One plan, one job: pressing twice leads to the same page."""
     try:
         settled = plan_settings.settle(plan)
+        estimate = telling.told(settled.asked)
         job = services.start_job(
             owner=request.user,
             name=plan.name,
@@ -157,8 +158,9 @@ def start(request, plan: Plan):
             start_adapter=plan.start_adapter,
             config=settled.config,
             plan=plan,
-            estimate=telling.told(settled.asked),
+            estimate=estimate,
             device_count=plan.device_count,
+            memory_bytes=estimate["asks_bytes"],
         )
     except services.StartRefused as problem:
         messages.error(request, str(problem))

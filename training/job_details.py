@@ -2,7 +2,9 @@
 
 from dataclasses import dataclass, field
 
-from training.models import Adapter, Checkpoint, Sample, TrainingJob
+from django.utils.translation import gettext_lazy as _
+
+from training.models import Adapter, Attempt, Checkpoint, Sample, TrainingJob
 
 CHECKS_SHOWN = 12
 ATTEMPTS_SHOWN = 50
@@ -58,6 +60,32 @@ def questions(job: TrainingJob) -> list[Question]:
     return list(found.values())
 
 
-def attempts(job: TrainingJob):
-    """Newest first."""
-    return job.attempts.all()[:ATTEMPTS_SHOWN]
+ENDINGS = {
+    "": _("at work"),
+    "succeeded": _("finished"),
+    "failed": _("the training said no"),
+    "crashed": _("broke off"),
+    "cancelled": _("stopped by its owner"),
+    "paused": _("paused; what it had was saved"),
+    "requeued": _("lost; another one went on"),
+}
+
+
+@dataclass(frozen=True)
+class AttemptShown:
+    row: Attempt
+    ending: str
+    seconds: float | None  # None while it goes on
+
+
+def attempts(job: TrainingJob) -> list[AttemptShown]:
+    """Latest first."""
+    rows = sorted(job.attempts.all(), key=lambda row: row.token, reverse=True)[:ATTEMPTS_SHOWN]
+    return [
+        AttemptShown(
+            row,
+            str(ENDINGS.get(row.outcome, row.outcome)),
+            (row.ended_at - row.started_at).total_seconds() if row.ended_at else None,
+        )
+        for row in rows
+    ]

@@ -16,7 +16,7 @@ LATEST = 6
 def jobs_for_list(user):
     """The user's jobs, newest first, with all that a row shows in three queries."""
     jobs = TrainingJob.objects.for_user(user).select_related(
-        "base_model", "dataset_version__dataset", "chain_stage__chain"
+        "base_model", "dataset_version__dataset", "chain_stage__chain", "start_adapter"
     )
     return jobs.prefetch_related("adapters", "attempts")
 

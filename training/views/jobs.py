@@ -13,7 +13,7 @@ from django.views.decorators.http import require_POST
 from apex.common.access import owned_or_404
 from apex.common.downloads import stored_file_response
 from datasets_app.models import Dataset
-from training import charting, job_details, pricing, selectors, services, turns, verdicts
+from training import charting, config_words, job_details, pricing, selectors, services, turns, verdicts
 from training.models import Adapter, Priority, Status, TrainingJob
 
 PER_PAGE = 25
@@ -47,6 +47,9 @@ def job_detail(request, job_id):
         "stops": job_details.stops(job),
         "questions": job_details.questions(job),
         "show_checkpoints": request.GET.get("show") == "checkpoints",
+        "setting_groups": config_words.grouped(job),
+        "attempts": job_details.attempts(job),
+        "continued": TrainingJob.objects.filter(start_adapter__job=job)[:20],
     }
     return render(request, "training/job_detail.html", context)
 

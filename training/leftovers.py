@@ -1,14 +1,49 @@
-"""What killed workers left behind on this machine's disk."""
+"""What killed or stopped workers left behind on this machine: folders, and engines that nobody listens to."""
 
+import logging
+import os
+import platform
 import shutil
 from pathlib import Path
 
+import psutil
+
 from training.models import Attempt
+
+logger = logging.getLogger(__name__)
 
 
 def clear_leftovers(work: Path) -> None:
-    """Removes the folders of attempts that have ended; a folder is named `JOB-TOKEN-…`."""
+    """Ends the engines and removes the folders of attempts that have ended; a folder is named `JOB-TOKEN-…`."""
     at_work = {f"{job}-{token}" for job, token in Attempt.objects.open().values_list("job_id", "token")}
+    for process, folder in engines(work):
+        if attempt_of(folder) not in at_work:
+            logger.warning("engine %s still runs for an attempt that has ended; killed", process.pid)
+            process.kill()
     for folder in work.iterdir():
-        if folder.name.rpartition("-")[0] not in at_work:
+        if attempt_of(folder.name) not in at_work:
             shutil.rmtree(folder, ignore_errors=True)
+
+
+def attempt_of(folder: str) -> str:
+    return folder.rpartition("-")[0]
+
+
+def engines(work: Path) -> list[tuple[psutil.Process, str]]:
+    """Processes of this machine that run an engine in a folder of `work`, with the folder's name.
+
+    A worker that was only stopped for longer than its lease has one: it would share the device with the next.
+    """
+    found = []
+    for process in psutil.process_iter(["cmdline"]):
+        command = process.info["cmdline"] or []
+        run = Path(command[-1]) if command else Path()
+        if "training.engine" in command and run.name == "run.json" and run.parent.parent == work:
+            found.append((process, run.parent.name))
+    return found
+
+
+def is_gone(worker: str) -> bool:
+    """Whether `HOST:PID` names a process of this machine that has ended; of other machines nothing is known."""
+    host, _, pid = worker.rpartition(":")
+    return host == platform.node() and (int(pid) == os.getpid() or not psutil.pid_exists(int(pid)))

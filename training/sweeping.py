@@ -14,6 +14,7 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from training import chain_nudges, checkpoints, leases
+from training.leftovers import is_gone
 from training.models import HELD, Attempt, Device, Node
 from training.queueing import nudge_workers
 
@@ -54,6 +55,22 @@ def take_back_lost_jobs() -> int:
         if seconds_still(attempt) < settings.TRAINING_LEASE_SECONDS:
             continue
         taken += take_back(attempt)
+    return taken
+
+
+def left_by_dead_workers(queues: list[str]) -> list[Attempt]:
+    """Attempts that have a device of these queues though their worker, on this machine, is gone: what a worker that
+    was killed left to the one that takes its place. Whoever asks looks again before it believes it."""
+    holders = Attempt.objects.open().filter(devices__queue__in=queues).distinct()
+    return [attempt for attempt in holders if is_gone(attempt.worker)]
+
+
+def take_back_if_still(attempts: list[Attempt]) -> int:
+    """Takes back those whose beats are as they were when they were read. Returns how many jobs wait again."""
+    taken = 0
+    for seen in attempts:
+        now = Attempt.objects.open().select_related("job__owner").filter(pk=seen.pk, beats=seen.beats).first()
+        taken += take_back(now) if now else 0
     return taken
 
 

@@ -13,9 +13,11 @@ from django.conf import settings
 from django.db import close_old_connections, connection
 
 from training import execution, leases, nodes, sweeping, waiting
+from training.models import Attempt
 
 logger = logging.getLogger(__name__)
 JOIN_SECONDS = 9  # `manage.py up` kills what has not ended after 10
+BEATS = 2.5  # without one for so long, what a worker that is gone had is taken back
 MISSES = 3  # how often in a row others may be faster, before the next look waits
 hands: dict[str, "Hand"] = {}  # of this process, by queue
 
@@ -48,13 +50,13 @@ class Hand(threading.Thread):
 
     def run(self) -> None:
         while not execution.shutting_down.is_set():
+            self.nudged.wait(settings.TRAINING_LOOK_SECONDS)  # at first for the announcer
             self.nudged.clear()
             try:
                 work(self.queue)
             except Exception:
                 logger.exception("the worker of %s broke; it goes on", self.queue)
             close_old_connections()
-            self.nudged.wait(settings.TRAINING_LOOK_SECONDS)
         connection.close()
 
 
@@ -65,7 +67,8 @@ class Announcer(threading.Thread):
         super().__init__(name="announcer", daemon=True)
         self.queues = queues
         self.node_id: int | None = None
-        self.swept_at = time.monotonic()
+        self.swept_at = self.suspected_at = time.monotonic()
+        self.suspects: list[Attempt] = []  # left by a worker that was here before
 
     def run(self) -> None:
         while not execution.shutting_down.is_set():
@@ -80,9 +83,19 @@ class Announcer(threading.Thread):
         connection.close()
 
     def turn(self) -> None:
+        if self.node_id is None:
+            self.suspects, self.suspected_at = sweeping.left_by_dead_workers(self.queues), time.monotonic()
         if self.node_id is None or not nodes.beat(self.node_id):
             for queue in self.queues:
                 self.node_id = nodes.announce(queue).node_id
+                nudge(queue)
+        if (
+            self.suspects
+            and time.monotonic() - self.suspected_at > BEATS * settings.TRAINING_HEARTBEAT_SECONDS
+        ):
+            sweeping.take_back_if_still(self.suspects)
+            self.suspects = []
+            for queue in self.queues:
                 nudge(queue)
         if time.monotonic() - self.swept_at > settings.TRAINING_LOOK_SECONDS:
             self.swept_at = time.monotonic()

@@ -1,5 +1,9 @@
 """Jobs are pulled: what a worker announces, takes, and how nudges reach it."""
 
+import os
+import platform
+import subprocess
+import sys
 import threading
 
 import pytest
@@ -7,7 +11,7 @@ import pytest
 from apex.settings.queues import device_of, node_name, training_queues
 from tests.training.factories import make_device
 from tests.training.test_execution import WHOLE, wait_for
-from training import execution, nodes, services, waiting, working
+from training import execution, leases, leftovers, nodes, services, sweeping, waiting, working
 from training.child import engine_command, visible_devices
 from training.engine import hardware
 from training.models import Attempt, Device, Node, Status, TrainingJob
@@ -142,3 +146,55 @@ def test_the_announcer_beats_and_announces_anew_what_was_forgotten(db):
     Node.objects.all().delete()
     announcer.turn()
     assert Device.objects.get().queue == "cpu"
+
+
+def test_what_a_killed_worker_had_is_taken_back_by_the_one_in_its_place(start, device, monkeypatch):
+    monkeypatch.setattr(working, "BEATS", 0)
+    job = start()
+    attempt = leases.claim(str(job.pk), f"{platform.node()}:{dead_process()}", ["cpu"])
+    working.Announcer(["cpu"]).turn()
+    job.refresh_from_db()
+    device.refresh_from_db()
+    attempt.refresh_from_db()
+    assert job.status == Status.QUEUED and device.holder is None and attempt.outcome == "requeued"
+
+
+@pytest.mark.parametrize("worker", [f"{platform.node()}:{os.getppid()}", "elsewhere:1"])
+def test_what_a_living_worker_or_one_elsewhere_has_is_left_to_it(start, device, worker):
+    assert leases.claim(str(start().pk), worker, ["cpu"])
+    assert sweeping.left_by_dead_workers(["cpu"]) == []
+
+
+def test_one_that_still_beats_is_not_taken_back(start, device):
+    attempt = leases.claim(str(start().pk), f"{platform.node()}:{dead_process()}", ["cpu"])
+    suspects = sweeping.left_by_dead_workers(["cpu"])
+    leases.beat(attempt)
+    assert suspects == [attempt] and sweeping.take_back_if_still(suspects) == 0
+
+
+def test_an_engine_of_an_attempt_that_has_ended_is_ended(start, device, tmp_path):
+    job = start()
+    running = {}
+    for token in (1, 2):
+        folder = tmp_path / f"{job.pk}-{token}-abc"
+        folder.mkdir()
+        words = ["-c", "import time; time.sleep(60)", "training.engine", str(folder / "run.json")]
+        running[token] = subprocess.Popen([sys.executable, *words])
+    TrainingJob.objects.filter(pk=job.pk).update(fence=1)
+    assert leases.claim(str(job.pk), "w", ["cpu"]).token == 2
+    try:
+        wait_for(lambda: len(leftovers.engines(tmp_path)) == 2)
+        leftovers.clear_leftovers(tmp_path)
+        assert running[1].wait(5) == -9 and running[2].poll() is None
+        assert [folder.name for folder in tmp_path.iterdir()] == [f"{job.pk}-2-abc"]
+    finally:
+        for process in running.values():
+            process.kill()
+            process.wait()
+
+
+def dead_process() -> int:
+    """The number of a process that has ended."""
+    process = subprocess.Popen([sys.executable, "-c", ""])
+    process.wait()
+    return process.pid

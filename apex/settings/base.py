@@ -190,18 +190,24 @@ CELERY_BROKER_TRANSPORT_OPTIONS = {"socket_connect_timeout": 3, "max_connections
 CELERY_TASK_SEND_SENT_EVENT = False
 CELERY_TIMEZONE = "UTC"
 CELERY_WORKER_HIJACK_ROOT_LOGGER = False
+TRAINING_HEARTBEAT_SECONDS = float(os.environ.get("APEX_HEARTBEAT_SECONDS", "3"))
+TRAINING_LEASE_SECONDS = float(os.environ.get("APEX_LEASE_SECONDS", "20"))
+TRAINING_SWEEP_SECONDS = float(os.environ.get("APEX_SWEEP_SECONDS", "10"))
+# How often an idle worker looks for work by itself, whatever the broker does.
+TRAINING_LOOK_SECONDS = float(os.environ.get("APEX_LOOK_SECONDS", "15"))
 CELERY_BEAT_SCHEDULE = {
-    "sweep-jobs": {"task": "training.tasks.sweep_jobs", "schedule": 10.0, "options": {"expires": 10}},
+    "sweep-jobs": {
+        "task": "training.tasks.sweep_jobs",
+        "schedule": TRAINING_SWEEP_SECONDS,
+        "options": {"expires": max(10.0, TRAINING_SWEEP_SECONDS)},
+    },
     "sweep-imports": {
         "task": "datasets_app.tasks.sweep_imports",
         "schedule": 15.0,
         "options": {"expires": 15},
     },
 }
-TRAINING_HEARTBEAT_SECONDS = 3
-TRAINING_LEASE_SECONDS = 20
 TRAINING_DRILLS = os.environ.get("APEX_DRILLS", "") == "1"
-TRAINING_LOOK_SECONDS = 15  # how often an idle worker looks for work by itself, whatever the broker does
 TRAINING_TRIES = int(os.environ.get("APEX_TRAINING_TRIES", "5"))  # attempts in a row that saved nothing new
 IMPORTS_AT_ONCE = 2  # worker-default has one hand more, so that the sweeps go on
 IMPORT_SECONDS = 3600

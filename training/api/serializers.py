@@ -1,5 +1,6 @@
 """What the API says of jobs and adapters."""
 
+from django.conf import settings
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
@@ -101,7 +102,7 @@ class JobCreateSerializer(serializers.Serializer):
     )
     base_model = serializers.CharField(help_text="UUID or name of a base model on this machine.")
     method = serializers.ChoiceField(
-        choices=["sft"],
+        choices=["sft", *(["drill"] if settings.TRAINING_DRILLS else [])],
         default="sft",
         help_text="sft learns from conversations and texts, dpo and orpo from preferences, kto from marked answers.",
     )

@@ -17,13 +17,15 @@ ERRORS_COUNTED = 5
 
 @dataclass(frozen=True)
 class Past:
-    """Of trainings on one kind of hardware. `factor`: reached speed by the formula's; `error`: mean share by which
-    estimates of the time missed, of `estimates` trainings, None without any. `is_same_model`: of this base model alone.
+    """Of trainings on one kind of hardware. `factor`: reached speed by the formula's; `beside`: the same of the time
+    beside learning, None where it cannot be told. `error`: mean share by which estimates of the time missed, of
+    `estimates` trainings, None without any. `is_same_model`: of this base model alone.
     """
 
     factor: float
     runs: int
     is_same_model: bool
+    beside: float | None = None
     error: float | None = None
     estimates: int = 0
 
@@ -32,6 +34,7 @@ class Past:
             "factor": round(self.factor, 4),
             "runs": self.runs,
             "is_same_model": self.is_same_model,
+            "beside": None if self.beside is None else round(self.beside, 4),
             "error": None if self.error is None else round(self.error, 4),
             "estimates": self.estimates,
         }
@@ -39,19 +42,20 @@ class Past:
 
 def past_of(hardware: str, base_model, finished: list[TrainingJob]) -> Past | None:
     """What `finished` trainings on this hardware teach: those of the same base model if there are any, else all."""
-    jobs = [job for job in finished if ran_on(job) == hardware]
-    ratios = [(job.base_model_id, ratio) for job in jobs if (ratio := _ratio(job, hardware))]
-    same = [ratio for model, ratio in ratios if model == base_model.pk][:COUNTED]
-    used = same or [ratio for _model, ratio in ratios][:COUNTED]
+    jobs = [job for job in finished if ran_on(job) == hardware and _ratio(job, hardware)]
+    same = [job for job in jobs if job.base_model_id == base_model.pk]
+    used = (same or jobs)[:COUNTED]
     if not used:
         return None
+    beside = [ratio for job in used if (ratio := _beside_ratio(job, hardware)) is not None]
     errors = [error for job in jobs if (error := error_of(job)) is not None][:ERRORS_COUNTED]
     return Past(
-        statistics.median(used),
-        len(used),
-        bool(same),
-        statistics.fmean(errors) if errors else None,
-        len(errors),
+        factor=statistics.median(_ratio(job, hardware) for job in used),
+        runs=len(used),
+        is_same_model=bool(same),
+        beside=statistics.median(beside) if beside else None,
+        error=statistics.fmean(errors) if errors else None,
+        estimates=len(errors),
     )
 
 
@@ -68,20 +72,17 @@ def error_of(job: TrainingJob) -> float | None:
     Only trainings in one piece count: what an interruption costs was never estimated. A training that ended early
     is compared with that part of the estimate.
     """
-    attempts = list(job.attempts.all())
-    told = (job.estimate.get("by_hardware") or {}).get(ran_on(job), {}).get("seconds")
-    if len(attempts) != 1 or attempts[0].ended_at is None or not told or not job.total_steps:
+    told, seconds = _told(job, ran_on(job)).get("seconds"), _seconds_in_one_piece(job)
+    if not told or not seconds or not job.total_steps:
         return None
-    seconds = (attempts[0].ended_at - attempts[0].started_at).total_seconds()
-    expected = told * min(1.0, job.step / job.total_steps)
-    return abs(seconds - expected) / seconds if seconds > 0 else None
+    return abs(seconds - told * min(1.0, job.step / job.total_steps)) / seconds
 
 
 def finished_trainings() -> list[TrainingJob]:
     """The newest of everybody that ended well, with their attempts: only numbers of them are ever shown."""
     jobs = TrainingJob.objects.filter(status=Status.SUCCEEDED, tokens_per_second__gt=0).order_by("-ended_at")
     wanted = jobs.only(
-        "estimate", "facts", "tokens_per_second", "step", "total_steps", "base_model", "ended_at"
+        "estimate", "facts", "tokens_per_second", "tokens", "step", "total_steps", "base_model", "ended_at"
     )
     return list(wanted.prefetch_related("attempts")[:LOOKED_AT])
 
@@ -90,6 +91,28 @@ def _last_attempt(job: TrainingJob):
     return max(job.attempts.all(), key=lambda attempt: attempt.token, default=None)
 
 
-def _ratio(job: TrainingJob, hardware: str) -> float | None:
-    formula = (job.estimate.get("by_hardware") or {}).get(hardware, {}).get("formula_tokens_per_second")
-    return job.tokens_per_second / formula if formula and job.tokens_per_second else None
+def _told(job: TrainingJob, hardware: str) -> dict:
+    """What was estimated of it for this hardware."""
+    return (job.estimate.get("by_hardware") or {}).get(hardware, {})
+
+
+def _seconds_in_one_piece(job: TrainingJob) -> float | None:
+    """How long it took from its start to its end; None if it was interrupted."""
+    attempts = list(job.attempts.all())
+    if len(attempts) != 1 or attempts[0].ended_at is None:
+        return None
+    return (attempts[0].ended_at - attempts[0].started_at).total_seconds()
+
+
+def _ratio(job: TrainingJob, hardware: str) -> float:
+    """Reached speed by that of the formula; 0 where it cannot be told."""
+    formula = _told(job, hardware).get("formula_tokens_per_second")
+    return (job.tokens_per_second or 0.0) / formula if formula else 0.0
+
+
+def _beside_ratio(job: TrainingJob, hardware: str) -> float | None:
+    """Time that was not spent on steps, by what the formula said of it."""
+    formula, seconds = _told(job, hardware).get("beside_seconds"), _seconds_in_one_piece(job)
+    if not formula or not seconds or not job.tokens_per_second:
+        return None
+    return max(0.0, seconds - job.tokens / job.tokens_per_second) / formula

@@ -136,4 +136,7 @@ def processor(cpus: int, memory_bytes: int, free_bytes: int, processes: int) -> 
 
 def _calibrated(place: Place, base_model, jobs: list[TrainingJob]) -> Place:
     past = calibration.past_of(place.hardware, base_model, jobs)
-    return replace(place, past=past, target=replace(place.target, factor=past.factor if past else None))
+    if past is None:
+        return place
+    target = replace(place.target, factor=past.factor, beside_factor=past.beside)
+    return replace(place, past=past, target=target)

@@ -40,6 +40,7 @@ def told(asked: Asked) -> dict:
         "by_hardware": {
             each.hardware: {
                 "formula_tokens_per_second": round(one.speed.formula, 3),
+                "beside_seconds": round(one.beside_seconds, 2),
                 "seconds": round(one.seconds, 1),
             }
             for each, one in reversed([*asked.own(), *asked.rented()])

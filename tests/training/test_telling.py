@@ -175,8 +175,8 @@ def test_another_base_model_on_this_hardware_counts_until_there_is_one_of_its_ow
     )
     told = telling.estimate_job(version, base_model)
     finished_job(alice, version, other, told, speed=3.0)
-    assert telling.estimate_job(version, base_model)["past"] | {"error": 0} == {
-        "factor": 3.0, "runs": 1, "is_same_model": False, "error": 0, "estimates": 1,
+    assert telling.estimate_job(version, base_model)["past"] | {"error": 0, "beside": 0} == {
+        "factor": 3.0, "runs": 1, "is_same_model": False, "error": 0, "estimates": 1, "beside": 0,
     }  # fmt: skip
     finished_job(alice, version, base_model, told, speed=1.25)
     assert telling.estimate_job(version, base_model)["past"]["factor"] == pytest.approx(1.25, rel=0.01)
@@ -188,6 +188,18 @@ def test_how_far_off_past_estimates_were_is_told(alice, version, base_model):
         finished_job(alice, version, base_model, told, seconds=seconds)
     past = telling.estimate_job(version, base_model)["past"]
     assert past["estimates"] == 2 and past["error"] == pytest.approx(0.225, abs=0.005)
+
+
+def test_the_time_beside_learning_is_learned_too(alice, version, base_model):
+    first = telling.estimate_job(version, base_model)
+    told = first["by_hardware"]["cpu 2"]
+    learning = first["tokens"] / told["formula_tokens_per_second"]
+    # It took twice the time beside learning, which went as fast as the formula says.
+    seconds = (learning + 2 * told["beside_seconds"]) / told["seconds"]
+    finished_job(alice, version, base_model, first, speed=1.0, seconds=seconds, tokens=first["tokens"])
+    now = telling.estimate_job(version, base_model)
+    assert now["past"]["beside"] == pytest.approx(2, abs=0.01)
+    assert now["seconds"] == pytest.approx(learning + 2 * told["beside_seconds"], rel=0.02)
 
 
 def test_an_estimate_is_compared_only_with_what_it_was_for(alice, version, base_model):

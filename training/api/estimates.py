@@ -34,6 +34,10 @@ class PastSerializer(serializers.Serializer):
     factor = serializers.FloatField(help_text="Reached speed, by that of the formula alone.")
     runs = serializers.IntegerField(help_text="Trainings that it was measured in.")
     is_same_model = serializers.BooleanField(help_text="All of them of this base model.")
+    beside = serializers.FloatField(
+        allow_null=True,
+        help_text="Time beside learning (start, checks, saving), by that of the formula alone.",
+    )
     error = serializers.FloatField(
         allow_null=True, help_text="Mean share by which estimates of the time missed; null: none to compare."
     )

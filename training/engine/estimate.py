@@ -41,7 +41,8 @@ SIDES = {"dpo": 2, "orpo": 2}
 class Target:
     """Where a training could run. `memory_bytes` of one device, and what is free of it; `teraflops` None: a CPU.
 
-    `factor` is what past trainings there reached, measured against the formula; None where there was none.
+    `factor` is the speed that past trainings there reached, measured against the formula, `beside_factor` the same of
+    the time beside learning (start, checks, answers, saving); None where there was none.
     """
 
     name: str
@@ -52,6 +53,7 @@ class Target:
     devices: int = 1
     is_bf16: bool = True
     factor: float | None = None
+    beside_factor: float | None = None
 
     @property
     def is_gpu(self) -> bool:
@@ -89,7 +91,8 @@ class RowLengths:
 
 @dataclass(frozen=True)
 class Estimate:
-    """What the review page shows. `tokens` counts every token as often as it is processed.
+    """What the review page shows. `tokens` counts every token as often as it is processed. `beside_seconds` is what the
+    formula alone says of the time beside learning.
 
     `advice` names, in codes, what is worth saying: `does_not_fit`, `tight`, `few_rows`, `slow`, `too_long_rows`,
     `no_held_out_rows`.
@@ -101,6 +104,7 @@ class Estimate:
     trainable_parameters: int
     plan: FittedPlan
     seconds: float
+    beside_seconds: float
     speed: Speed
     memory: Memory
     target: Target
@@ -213,8 +217,9 @@ def estimate_rows(
     )
     checks = min(CHECKS_PER_RUN, plan.total_steps // plan.eval_steps) + 1 if rows.held_out_rows else 0
     # A check goes forward only: a third of the work of learning.
-    work = tokens + checks * rows.held_out_tokens / 3
-    seconds = START_SECONDS + work / speed.tokens_per_second + writing_seconds(facts, config, checks)
+    checking = checks * rows.held_out_tokens / 3 / speed.formula
+    beside = START_SECONDS + checking + writing_seconds(facts, config, checks)
+    seconds = tokens / speed.tokens_per_second + beside * (target.beside_factor or 1.0)
     return Estimate(
         rows=rows.rows,
         held_out_rows=rows.held_out_rows,
@@ -222,6 +227,7 @@ def estimate_rows(
         trainable_parameters=adapter_parameters(facts, config),
         plan=plan,
         seconds=seconds,
+        beside_seconds=beside,
         speed=speed,
         memory=memory,
         target=target,

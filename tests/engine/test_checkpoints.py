@@ -47,6 +47,14 @@ def test_the_same_step_written_again_replaces_the_first(written):
     assert os.listdir(written.path.parent) == [written.path.name]
 
 
+def test_what_a_killed_writer_left_behind_goes(written):
+    torn = written.path.parent / ".step-00000009.123"
+    torn.mkdir()
+    (torn / "adapter_model.safetensors").write_bytes(b"half")
+    write_checkpoint(written.path.parent, snapshot(8), adapter)
+    assert sorted(os.listdir(written.path.parent)) == ["step-00000007", "step-00000008"]
+
+
 def test_every_truncation_of_every_file_is_found(written):
     for path in list(written.path.iterdir()):
         whole = path.read_bytes()

@@ -185,7 +185,16 @@ def test_from_a_shell_words_are_taken_and_the_end_of_standard_input_is_not(tmp_p
     events = [json.loads(line) for line in done.stdout.splitlines()]
     assert done.returncode == 0 and events[-1]["event"] == "finished"
     assert [e["step"] for e in events if e["event"] == "checkpoint" and e["reason"] == "asked"] == [1]
-    assert b"'hello' on standard input is not one of checkpoint, pause" in done.stderr
+    assert b"'hello' on standard input is left alone: it is not one of checkpoint, pause" in done.stderr
+
+
+def test_without_a_place_for_checkpoints_a_pause_would_lose_everything_so_it_is_left_alone(tmp_path):
+    run = tmp_path / "RUN.json"
+    run.write_text(json.dumps(description(tmp_path, config={"steps": 5}, checkpoints_dir=None)))
+    words = [sys.executable, "-m", "training.engine", str(run), "--keep-running"]
+    done = subprocess.run(words, input=b"pause\n", capture_output=True, cwd=ROOT, env=os.environ)
+    assert json.loads(done.stdout.splitlines()[-1])["event"] == "finished"
+    assert b"'pause' on standard input is left alone" in done.stderr and b"no checkpoints_dir" in done.stderr
 
 
 @pytest.fixture

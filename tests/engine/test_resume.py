@@ -6,7 +6,7 @@ import shutil
 import pytest
 
 from tests.engine.test_drill import CURVE, Kept, adapter_sha256
-from tests.engine.tiny import chat_rows, write_run
+from tests.engine.tiny import chat_rows, run_engine, start_engine, write_run
 from training.engine.config import TrainingConfig
 from training.engine.control import Control, Paused
 from training.engine.errors import EngineError
@@ -88,6 +88,28 @@ def test_killed_anywhere_it_goes_on_from_the_last_checkpoint(
     assert last["step"] == goes_on_from
     after = train({**run, "resume_from": last["path"]})
     assert joined(before, after, goes_on_from) == list(undisturbed[0].curve())
+    assert adapter_sha256(tmp_path) == undisturbed[1]
+
+
+def test_a_process_killed_by_the_system_goes_on_in_another(undisturbed, tiny_model, tmp_path):
+    run = describe(tmp_path, tiny_model)
+    path = tmp_path / "RUN.json"
+    path.write_text(json.dumps(run))
+    process = start_engine(path)
+    before = Kept()
+    for line in process.stdout:
+        before.events.append(json.loads(line))
+        if before.events[-1]["event"] == "step" and before.events[-1]["step"] == 9:
+            process.kill()
+    process.communicate()
+    assert process.returncode == -9 and before.events[-1]["event"] != "finished"
+    last = before.named("checkpoint")[-1]
+    path.write_text(json.dumps({**run, "resume_from": last["path"]}))
+    status, events, log = run_engine(path)
+    assert status == 0, log
+    after = Kept()
+    after.events = events
+    assert joined(before, after, last["step"]) == list(undisturbed[0].curve())
     assert adapter_sha256(tmp_path) == undisturbed[1]
 
 

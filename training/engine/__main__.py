@@ -42,6 +42,8 @@ def main(arguments: list[str] | None = None) -> int:
     os.environ.update(ENVIRONMENT)
     try:
         run = _read_run(options.run)
+        if not run.get("checkpoints_dir"):
+            control.obstacle = f"{options.run} names no checkpoints_dir to write to"
         method = _read_method(run)
         config = _read_config(run, method)
         importlib.import_module(method.recipe).run(run, config, reporter, control)

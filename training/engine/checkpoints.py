@@ -67,6 +67,8 @@ def write_checkpoint(directory: Path, snapshot: Snapshot, write_adapter: Callabl
     the error goes on; of a full disk it is an EngineError (disk_full).
     """
     directory.mkdir(parents=True, exist_ok=True)
+    for left in directory.glob(".step-*"):  # by one that was killed while it wrote
+        shutil.rmtree(left)
     target = directory / checkpoint_name(snapshot.step)
     draft = directory / f".{target.name}.{os.getpid()}"
     with _gone_on_error(draft, f"the checkpoint of step {snapshot.step}"):

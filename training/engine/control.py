@@ -22,13 +22,15 @@ class Control:
     """The words that have come and were not acted on yet. Any thread may add one."""
 
     def __init__(self) -> None:
+        # Why no word can be acted on, where that is so.
+        self.obstacle = ""
         self._waiting: set[str] = set()
         self._lock = threading.Lock()
 
     def add(self, word: str) -> None:
         """Keeps `word` until it is taken; one that has no meaning is told on standard error."""
         if word not in WORDS:
-            print(f"{word!r} on standard input is not one of {', '.join(WORDS)}", file=sys.stderr)
+            _leave_alone(word, f"it is not one of {', '.join(WORDS)}")
             return
         with self._lock:
             self._waiting.add(word)
@@ -37,7 +39,15 @@ class Control:
         """What was asked since the last time; to be called once at the end of a step."""
         with self._lock:
             taken, self._waiting = self._waiting, set()
-        return taken
+        if not self.obstacle:
+            return taken
+        for word in taken:
+            _leave_alone(word, self.obstacle)
+        return set()
+
+
+def _leave_alone(word: str, why: str) -> None:
+    print(f"{word!r} on standard input is left alone: {why}", file=sys.stderr)
 
 
 def listen(control: Control, *, keep_running: bool = False) -> None:

@@ -209,7 +209,8 @@ def test_a_missing_or_unreadable_order_is_told(tmp_path):
 
 def test_the_engine_brings_neither_django_nor_torch_before_it_trains():
     code = (
-        "import sys, training.engine.__main__, training.engine.estimate, training.engine.recipes.sft; "
+        "import sys, training.engine.__main__, training.engine.estimate, training.engine.recipes.sft, "
+        "training.engine.recipes.preferences; "
         "print([name for name in ('django', 'celery', 'torch', 'transformers', 'trl') if name in sys.modules])"
     )
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)

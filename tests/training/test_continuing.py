@@ -143,3 +143,26 @@ def test_the_api_names_a_strangers_adapter_as_one_that_is_not_there(mallory, ada
     asked = {"name": "x", "dataset": "Hers", "base_model": "tiny", "start_adapter": str(adapter.pk)}
     answer = api(mallory).post(JOBS, asked, format="json")
     assert (answer.status_code, answer.data["error"]["field"]) == (400, "start_adapter")
+
+
+def test_the_api_takes_method_and_adapter_by_uuid_or_model_id(alice, comparisons, adapter):
+    asked = {"name": "x", "dataset": "Taste", "base_model": "tiny", "method": "dpo"}
+    for key in (str(adapter.pk), adapter.model_id):
+        answer = api(alice).post(JOBS, asked | {"start_adapter": key, "config": {"beta": 0.2}}, format="json")
+        assert answer.status_code == 201, answer.data
+        assert (answer.data["method"], answer.data["start_adapter"]) == ("dpo", str(adapter.pk))
+    assert api(alice).get(f"/api/v1/adapters/{adapter.pk}/").data["method"] == "sft"
+
+
+@pytest.mark.parametrize(
+    ("change", "field"),
+    [
+        ({"method": "kto"}, "dataset"),
+        ({"method": "drill"}, "method"),
+        ({"config": {"desirable_weight": 2}}, "desirable_weight"),
+    ],
+)  # fmt: skip
+def test_the_api_names_what_does_not_go_together(alice, comparisons, base_model, change, field):
+    asked = {"name": "x", "dataset": "Taste", "base_model": "tiny", "method": "dpo"} | change
+    answer = api(alice).post(JOBS, asked, format="json")
+    assert (answer.status_code, answer.data["error"]["field"]) == (400, field), answer.data

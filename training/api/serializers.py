@@ -6,7 +6,10 @@ from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
 from training import pricing
+from training.engine.methods import METHODS
 from training.models import Adapter, Checkpoint, JobEvent, Priority, Sample, TrainingJob
+
+OFFERED = [name for name, method in METHODS.items() if method.is_offered]
 
 
 class JobSerializer(serializers.ModelSerializer):
@@ -102,7 +105,7 @@ class JobCreateSerializer(serializers.Serializer):
     )
     base_model = serializers.CharField(help_text="UUID or name of a base model on this machine.")
     method = serializers.ChoiceField(
-        choices=["sft", *(["drill"] if settings.TRAINING_DRILLS else [])],
+        choices=[*OFFERED, *(["drill"] if settings.TRAINING_DRILLS else [])],
         default="sft",
         help_text="sft learns from conversations and texts, dpo and orpo from preferences, kto from marked answers.",
     )

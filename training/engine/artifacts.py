@@ -70,26 +70,40 @@ def write_adapter(
     return target
 
 
+# How each method learns, in the words of a model card.
+HOW = {
+    "sft": "LoRA fine-tuning, with loss on the assistant's tokens only",
+    "dpo": "LoRA on comparisons (DPO): better answers against worse ones",
+    "orpo": "LoRA on comparisons (ORPO): better answers imitated, and preferred to worse ones",
+    "kto": "LoRA on answers marked as good or bad (KTO)",
+}
+
+
 def model_card(run: dict[str, Any], metrics: dict, base_name: str) -> str:
     """The README of an adapter, with where it comes from; `base_name` as in adapter_config.json."""
+    method, lineage = run["method"], run["lineage"]
+    base = "4 bits (nf4)" if run["config"].get("quantization") == "nf4" else ""
+    start = lineage.get("start_adapter")
     lines = [
         "---",
         "library_name: peft",
         "pipeline_tag: text-generation",
         "tags:",
         "- lora",
-        "- sft",
+        f"- {method}",
         "---",
         "",
         f"# An adapter for {base_name}",
         "",
-        "Trained with Apex by LoRA fine-tuning, with loss on the assistant's tokens only.",
+        f"Trained with Apex by {HOW[method]}."
+        + (f" The base model was kept in {base} meanwhile." if base else "")
+        + (f" It went on from the adapter {_cell(start)}." if start else ""),
         "",
         "## How well it learned",
         "",
-        "| | loss per token (nats) |",
+        f"| | {'loss per token (nats)' if method == 'sft' else 'loss'} |",
         "|---|---|",
-        f"| held-out examples, base model | {_number(metrics['eval_loss_base'])} |",
+        f"| held-out examples, at the beginning | {_number(metrics['eval_loss_base'])} |",
         f"| held-out examples, with this adapter | {_number(metrics['eval_loss'])} |",
         f"| training examples, last steps | {_number(metrics['train_loss'])} |",
         "",
@@ -97,7 +111,13 @@ def model_card(run: dict[str, Any], metrics: dict, base_name: str) -> str:
         "",
     ]
     for title, values in (
-        ("Where it comes from", {"base_model": base_name, **run["lineage"]}),
+        (
+            "Where it comes from",
+            {
+                "base_model": base_name,
+                **{name: value for name, value in lineage.items() if value is not None},
+            },
+        ),
         ("Examples", run["examples"]),
         ("Settings", run["config"]),
         ("Steps", run["plan"]),
@@ -107,6 +127,10 @@ def model_card(run: dict[str, Any], metrics: dict, base_name: str) -> str:
         lines += [f"| {_cell(name)} | {_cell(value)} |" for name, value in values.items()]
         lines.append("")
     return "\n".join(lines)
+
+
+def _known(values: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in values.items() if value is not None}
 
 
 def _number(value: float | None) -> str:

@@ -2,7 +2,7 @@
 
 import dataclasses
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 from rendering.lengths import DEFAULT_MAX_LENGTH, LONGEST_MAX_LENGTH, SHORTEST_MAX_LENGTH
 from training.engine.setting import ConfigError, Settings, kind_of, setting
@@ -17,11 +17,14 @@ SPREADS = ("ddp", "fsdp")
 # What each method starts from where it differs from learning by imitation.
 METHOD_DEFAULTS: dict[str, dict[str, Any]] = {
     "sft": {},
-    # Preferences need small steps: a large one wins the comparison by ruining both answers.
-    "dpo": {"epochs": 1, "learning_rate": 2e-5, "beta": 0.1},
-    "orpo": {"epochs": 1, "learning_rate": 5e-5, "beta": 0.1},
-    "kto": {"epochs": 1, "learning_rate": 2e-5, "beta": 0.1},
+    # Preferences need small steps: a large one wins the comparison by ruining both answers. Dropout would blur the
+    # comparison with the reference, which has none.
+    "dpo": {"epochs": 1, "learning_rate": 2e-5, "lora_dropout": 0.0, "beta": 0.1},
+    "orpo": {"epochs": 1, "learning_rate": 5e-5, "lora_dropout": 0.0, "beta": 0.1},
+    "kto": {"epochs": 1, "learning_rate": 2e-5, "lora_dropout": 0.0, "beta": 0.1},
 }
+# KTO measures how far the model has moved by answers to other rows' questions.
+KTO_ROWS = 2
 
 
 @dataclass(frozen=True)
@@ -275,6 +278,18 @@ class TrainingConfig(Settings):
         maximum=100.0,
         methods=("kto",),
     )
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any] | None, method: str = "sft") -> Self:
+        config = super().from_dict(values, method)
+        if method == "kto" and config.batch_size < KTO_ROWS:
+            raise ConfigError(
+                "batch_size",
+                config.batch_size,
+                f"batch_size is {config.batch_size}; learning from good and bad answers (KTO) needs at least "
+                f"{KTO_ROWS}, to tell how far the model has moved.",
+            )
+        return config
 
 
 def describe(method: str | None = None) -> list[dict[str, Any]]:

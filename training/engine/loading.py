@@ -154,7 +154,7 @@ def _go_on_from(directory: Path, model, lora):
         its.lora_dropout = lora.lora_dropout
         return PeftModel.from_pretrained(model, str(directory), config=its, is_trainable=True)
     except (ValueError, KeyError, OSError, RuntimeError, TypeError, SafetensorError) as error:
-        if "memory" in str(error).lower():
+        if is_memory_error(error):
             raise
         raise EngineError(
             BAD_MODEL, f"The adapter to go on from cannot be loaded: {error}", advice

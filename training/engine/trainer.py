@@ -18,8 +18,12 @@ from training.engine.exact_trainer import ExactTrainer
 class StepTrainer(ExactTrainer, SFTTrainer):
     """Learns the trained tokens of `Example` rows."""
 
-    def __init__(self, **kwargs):
-        super().__init__(**kwargs)
+    def __init__(self, *, model, **kwargs):
+        adapter = [(parameter, parameter.data) for parameter in model.parameters() if parameter.requires_grad]
+        super().__init__(model=model, **kwargs)
+        # On a base model in 4 bits TRL rounds the adapter to bf16, in which small steps are lost.
+        for parameter, data in adapter:
+            parameter.data = data
         self._positions: torch.Tensor | None = None
         # On CUDA the parent's own head scores in tiles, so that a vocabulary of 100,000 and more fits.
         self.is_compact = self.args.device.type != "cuda"
@@ -27,8 +31,11 @@ class StepTrainer(ExactTrainer, SFTTrainer):
             self.model.get_output_embeddings().register_forward_pre_hook(self._keep_positions)
 
     def placeholder(self) -> Dataset:
-        first = self.work.train[0]
+        first = self.first_example()
         return Dataset.from_list([{"input_ids": first.input_ids, "labels": first.labels}])
+
+    def first_example(self) -> Example:
+        return self.work.train[0]
 
     def _keep_positions(self, _module, inputs):
         """Only hidden states that have something to learn go on to the vocabulary."""

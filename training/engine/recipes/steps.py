@@ -21,10 +21,12 @@ from training.engine.plan import FittedPlan, tokens_per_pass
 from training.engine.progress import Reporter
 
 if TYPE_CHECKING:
-    from training.engine.data import Row
+    from training.engine.data import Examples, Row
     from training.engine.exact_trainer import ExactTrainer, Work
     from training.engine.loading import Machine
     from training.engine.watcher import Watcher
+
+PLACES_NAMED = 10
 
 
 @dataclass(frozen=True)
@@ -64,7 +66,7 @@ def open_base(run: dict[str, Any], config: TrainingConfig) -> Base:
 
 
 def load_with_adapter(base: Base, config: TrainingConfig, machine: Machine, start_adapter_dir: str | None):
-    """The base model with a LoRA adapter, new or with the weights of `start_adapter_dir`."""
+    """The base model with a LoRA adapter, a new one or that of `start_adapter_dir`."""
     from training.engine.loading import add_adapter, load_model
 
     model = load_model(base.directory, machine.device, machine.is_bf16, config.quantization)
@@ -93,67 +95,73 @@ def work_of(
     reporter: Reporter,
     *,
     base: Base,
-    train: list,
-    held_out: list,
+    examples: Examples,
     longest: int,
     is_gpu: bool,
 ) -> Work:
-    """What the trainer goes through; `longest` is the longest row in tokens."""
+    """What the trainer goes through; `longest` is the longest row in tokens, as it lies in a pass."""
     from training.engine.exact_trainer import Work
     from training.engine.order import RowOrder
 
     return Work(
-        train=train,
-        held_out=held_out,
-        order=RowOrder(len(train), plan.rows_per_step, config.seed),
+        train=examples.train,
+        held_out=examples.held_out,
+        order=RowOrder(len(examples.train), plan.rows_per_step, config.seed),
         tokens_per_pass=tokens_per_pass(plan, longest, is_gpu=is_gpu),
         longest_row=longest,
         renderer=base.renderer,
         reporter=reporter,
         base_name=base.name,
         base_revision=base.revision,
+        questions=questions_of(examples.first_held_out_rows, base, config.sample_tokens)[
+            : config.sample_count
+        ],
         sample_tokens=config.sample_tokens,
         identity={
             "method": run.get("method", "sft"),
             "plan": dataclasses.asdict(plan),
-            "held_out_rows": len(held_out),
+            "held_out_rows": len(examples.held_out),
             "seed": config.seed,
         },
     )
 
 
-def library_settings(
+def trainer_settings(
     run: dict[str, Any], config: TrainingConfig, plan: FittedPlan, machine: Machine, base: Base, budget: int
-) -> dict[str, Any]:
-    """What the libraries' own settings classes are given, whichever trainer it is."""
+):
+    """TRL's settings of every recipe; rows come ready, so it has nothing to prepare."""
+    from trl import SFTConfig as TrlConfig
+
     from training.engine.loading import needs_checkpointing
 
-    return {
-        "output_dir": run["output_dir"],
-        "use_cpu": machine.device == "cpu",
-        "bf16": machine.is_bf16,
-        "fp16": False,
-        "max_steps": plan.total_steps,
+    return TrlConfig(
+        output_dir=run["output_dir"],
+        use_cpu=machine.device == "cpu",
+        bf16=machine.is_bf16,
+        fp16=False,
+        max_steps=plan.total_steps,
         # A step's rows come at once; passes are ours.
-        "per_device_train_batch_size": 1,
-        "gradient_accumulation_steps": 1,
-        "learning_rate": config.learning_rate,
-        "lr_scheduler_type": config.lr_scheduler_type,
-        "warmup_steps": math.ceil(config.warmup_ratio * plan.total_steps),
-        "weight_decay": config.weight_decay,
-        "max_grad_norm": config.max_grad_norm,
-        "seed": config.seed,
-        "logging_steps": 1,
-        "logging_nan_inf_filter": False,
-        "report_to": "none",
-        "disable_tqdm": True,
+        per_device_train_batch_size=1,
+        gradient_accumulation_steps=1,
+        learning_rate=config.learning_rate,
+        lr_scheduler_type=config.lr_scheduler_type,
+        warmup_steps=math.ceil(config.warmup_ratio * plan.total_steps),
+        weight_decay=config.weight_decay,
+        max_grad_norm=config.max_grad_norm,
+        seed=config.seed,
+        logging_steps=1,
+        logging_nan_inf_filter=False,
+        report_to="none",
+        disable_tqdm=True,
         # Checkpoints and checks are the watcher's.
-        "save_strategy": "no",
-        "eval_strategy": "no",
-        "remove_unused_columns": False,
-        "gradient_checkpointing": needs_checkpointing(config, base.facts, budget, machine.is_bf16),
-        "dataloader_pin_memory": False,
-    }
+        save_strategy="no",
+        eval_strategy="no",
+        remove_unused_columns=False,
+        gradient_checkpointing=needs_checkpointing(config, base.facts, budget, machine.is_bf16),
+        dataloader_pin_memory=False,
+        max_length=None,
+        dataset_kwargs={"skip_prepare_dataset": True},
+    )
 
 
 def watch(
@@ -186,6 +194,51 @@ def watch(
         trainer.resume(snapshot)
         watcher.restore(snapshot)
     return watcher
+
+
+def learn(
+    run: dict[str, Any],
+    config: TrainingConfig,
+    plan: FittedPlan,
+    trainer: ExactTrainer,
+    control: Control,
+    *,
+    examples: Examples,
+    base: Base,
+    machine: Machine,
+) -> None:
+    """Reports `started`, trains, and writes the best adapter with its history; the watcher does the rest."""
+    watcher = watch(run, config, plan, trainer, control)
+    told = {**plan_told(plan), **examples_told(examples), **model_told(trainer.model, machine, config)}
+    trainer.work.reporter.report("started", **told, resumed_step=watcher.step)
+    if not watcher.is_done:
+        trainer.train()
+    asked = questions_of([*examples.first_held_out_rows, *examples.first_rows], base)
+    left_out = {"rows_left_out": len(examples.too_long), "max_length": base.max_length}
+    history = {"examples": {**examples_told(examples), **left_out}}
+    finish(run, config, plan, trainer, watcher, base=base, machine=machine, asked=asked, history=history)
+
+
+def report_left_out(examples: Examples, max_length: int, reporter: Reporter) -> None:
+    count = len(examples.too_long)
+    if not count:
+        return
+    named = ", ".join(examples.too_long[:PLACES_NAMED]) + (", …" if count > PLACES_NAMED else "")
+    what = "1 example is" if count == 1 else f"{count} examples are"
+    reporter.report(
+        "log",
+        message=f"{what} left out: the last question and answer alone are longer than {max_length} tokens ({named}).",
+    )
+
+
+def examples_told(examples: Examples) -> dict[str, int]:
+    return {
+        "train_rows": len(examples.train),
+        "held_out_rows": len(examples.held_out),
+        "shortened_rows": examples.shortened_rows,
+        "dropped_turns": examples.dropped_turns,
+        "cut_tokens": examples.cut_tokens,
+    }
 
 
 def plan_told(plan: FittedPlan) -> dict[str, int]:

@@ -18,7 +18,7 @@ from accounts.notices import notify
 from apex.common.states import move
 from base_models.models import BaseModel
 from datasets_app.models import DatasetVersion
-from training import events, gates
+from training import events, gates, telling
 from training.continuing import KEPT_SETTINGS
 from training.models import CHAIN_MOVES, Chain, ChainStage, ChainStatus, JobEvent, Status, TrainingJob
 from training.services import (
@@ -160,15 +160,18 @@ def begin_stage(chain: Chain, stage: ChainStage, *, before: ChainStage | None) -
     adapter = before.job.adapter if before and before.job else None
     if before and adapter is None:
         raise StartRefused(_("what the stage before had learned was deleted. Start a new chain."))
+    how = {"method": stage.method, "start_adapter": adapter}
+    estimate = telling.estimate_job(stage.dataset_version, chain.base_model, stage.config, **how)
     start_job(
         owner=chain.owner,
         name=job_name(chain, stage),
         dataset_version=stage.dataset_version,
         base_model=chain.base_model,
-        method=stage.method,
         config=stage.config,
-        start_adapter=adapter,
         stage=stage,
+        estimate=estimate,
+        memory_bytes=estimate.get("asks_bytes"),
+        **how,
     )
     events.chain_changed(chain)
 

@@ -3,14 +3,21 @@
 from base_models.models import BaseModel
 from training import suggesting
 from training.engine.estimate import Estimate
+from training.engine.methods import METHODS
 from training.estimating import Asked
 from training.places import Place
-from training.services import StartRefused
+from training.services import StartRefused, refuse_unknown_method
 
 
-def estimate_job(version, base_model, config: dict | None = None, **how) -> dict:
-    """The estimate that is kept with a job; `how` as for `Asked`, and `StartRefused` as there."""
-    return told(Asked(version, base_model, config, **how))
+def estimate_job(version, base_model, config: dict | None = None, *, method: str = "sft", **how) -> dict:
+    """The estimate that is kept with a job; nothing for a drill, which nobody can estimate.
+
+    `how` as for `Asked`, and `StartRefused` as there.
+    """
+    refuse_unknown_method(method)
+    if not METHODS[method].is_offered:
+        return {}
+    return told(Asked(version, base_model, config, method=method, **how))
 
 
 def told(asked: Asked) -> dict:

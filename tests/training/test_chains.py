@@ -34,6 +34,7 @@ def test_a_chain_begins_with_its_first_stage_alone(chain):
     assert chain.status == ChainStatus.RUNNING
     assert (first.job.method, first.job.name, first.job.start_adapter) == ("sft", "Coach, stage 1", None)
     assert second.job is None and TrainingJob.objects.count() == 1
+    assert first.job.estimate["seconds"] > 0 and first.job.memory_bytes == first.job.estimate["asks_bytes"]
 
 
 def test_each_stage_goes_on_from_what_the_one_before_learned_and_then_it_is_over(chain, tmp_path):

@@ -18,7 +18,6 @@ ON_BOTH_DATABASES = (
     "selectors",
     "leases",
     "execution",
-    "leases",
     "working",
     "going_on",
     "sweeping",

@@ -118,11 +118,16 @@ def run(attempt: Attempt) -> None:
         try:
             train(attempt, Path(folder))
         except DiskFull as problem:
-            fail(attempt, "disk_full", str(problem), _("Make room on the disk, then press Try again."))
+            fail_for_room(attempt, str(problem))
         except SourceError as problem:
             fail_for_rows(attempt, str(problem), is_changed=isinstance(problem, SourceChanged))
         except FeedFailed as problem:
             fail_for_rows(attempt, str(problem), is_changed=problem.is_changed)
+        except OSError as problem:
+            if not keeping.is_full(problem):
+                raise
+            said = _("The disk is full: there is no room for what this training needs (%(problem)s).")
+            fail_for_room(attempt, said % {"problem": problem.strerror})
 
 
 def train(attempt: Attempt, folder: Path) -> None:
@@ -132,9 +137,15 @@ def train(attempt: Attempt, folder: Path) -> None:
     feed = RowFeed(version, folder / "rows") if version.reference else None
     found = persist(keeping.fetch_newest, attempt, folder / "resume")
     checkpoint, resume_from = found or (None, None)
+    try:
+        description = run_description(attempt, folder, resume_from)
+    except (FileNotFoundError, files.Damaged) as problem:
+        logger.warning("job %s cannot begin: %s", attempt.job_id, problem)
+        fail_for_files(attempt)
+        return
     queues = list(attempt.devices.order_by("index").values_list("queue", flat=True)) or [attempt.job.queue]
     child = EngineChild(
-        run_description(attempt, folder, resume_from),
+        description,
         folder=folder,
         queues=queues,
         device_count=attempt.job.device_count,
@@ -160,6 +171,18 @@ def fail_for_rows(attempt: Attempt, message: str, *, is_changed: bool) -> None:
         else _("See whether the address and its connection still work, then press Try again.")
     )
     fail(attempt, "data_changed" if is_changed else "data_away", message, advice)
+
+
+def fail_for_room(attempt: Attempt, message: str) -> None:
+    fail(attempt, "disk_full", message, _("Make room on the disk, then press Try again."))
+
+
+def fail_for_files(attempt: Attempt) -> None:
+    """What was stored here is gone or damaged: the rows, or the adapter that it begins with."""
+    job = attempt.job
+    words = _("The stored files of %(data)s, or of the adapter that it goes on from, are gone or damaged.")
+    advice = _("Bring the examples in again and start a training with them.")
+    fail(attempt, "data_gone", words % {"data": job.dataset_version.dataset.name}, advice)
 
 
 def run_description(attempt: Attempt, folder: Path, resume_from: Path | None = None) -> dict:

@@ -193,6 +193,21 @@ def test_a_full_disk_fails_in_clear_words_and_leaves_nothing(job, engine_says, m
     assert not list((Path(settings.DATA_DIR) / "work").glob(f"{job.pk}-*"))
 
 
+def test_no_room_for_the_folder_fails_in_clear_words_too(job, engine_says, monkeypatch):
+    def full(*arguments):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(execution, "run_description", full)
+    assert execute(job).status == Status.FAILED
+    assert (job.reason, "No space left" in job.message) == ("disk_full", True)
+
+
+def test_rows_that_are_gone_fail_in_clear_words(job, engine_says):
+    files.delete_stored(job.dataset_version.rows_sha256)
+    assert execute(job).status == Status.FAILED
+    assert (job.reason, "Letters" in job.message, bool(job.advice)) == ("data_gone", True, True)
+
+
 def test_what_was_stored_for_a_job_that_is_lost_meanwhile_goes(job, engine_says, monkeypatch, settings):
     before = stored_files(settings)
     put_file = files.put_file

@@ -79,7 +79,8 @@ def delete_adapter(*, adapter: Adapter) -> None:
             % {"name": adapter.name}
         )
     with transaction.atomic():
-        refuse_continued([adapter])
+        # Whoever begins a training with it locks it too (`continuing.check_start`).
+        refuse_continued(list(Adapter.objects.select_for_update().filter(pk=adapter.pk)))
         job = adapter.job
         Adapter.objects.filter(pk=adapter.pk).delete()
         JobEvent.objects.create(

@@ -308,7 +308,7 @@ def delete_job(*, job: TrainingJob) -> None:
         if not job.has_ended:
             raise DeleteRefused(_("%(name)s is still at work; stop it first.") % {"name": job.name})
         refuse_in_chain(job)
-        refuse_continued(job.adapters.all())
+        refuse_continued(list(job.adapters.select_for_update()))
         Adapter.objects.filter(job=job).delete()
         version = job.dataset_version
         job.delete()

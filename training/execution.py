@@ -33,6 +33,7 @@ logger = logging.getLogger(__name__)
 shutting_down = threading.Event()
 FLUSH_SECONDS = 0.1  # at most ten transactions a second, however fast the steps come
 LOOK_SECONDS = 1  # how soon it is noticed that a job was cancelled or shall pause
+LOG_SECONDS = 4  # how old the log is on the page of a job at work
 AWAY_SECONDS = 1  # between two tries to write while the database is away
 STOP_SECONDS = 4  # for a last checkpoint, when the worker is to end
 LAST_WORDS = ("finished", "failed", "paused")
@@ -255,7 +256,8 @@ class Watch:
     def __init__(self, attempt: Attempt, child: EngineChild):
         self.attempt = attempt
         self.child = child
-        self.looked_at = time.monotonic()
+        self.looked_at = self.logged_at = time.monotonic()
+        self.log_tail = ""
         self.is_told = self.has_stepped = False
         self.stop_by: float | None = None
 
@@ -268,7 +270,18 @@ class Watch:
             return
         if leases.look(self.attempt) == Status.PAUSING:
             self.tell_to_pause()
+        self.keep_log()
         self.looked_at = time.monotonic()
+
+    def keep_log(self) -> None:
+        """Now and then the end of the log goes to the job's row, where its page reads it."""
+        if time.monotonic() - self.logged_at < LOG_SECONDS:
+            return
+        self.logged_at = time.monotonic()
+        tail = self.child.log_tail()
+        if tail != self.log_tail:
+            leases.hold(self.attempt, log_tail=tail)
+            self.log_tail = tail
 
     def tell_to_pause(self) -> None:
         if not self.is_told:

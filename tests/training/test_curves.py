@@ -5,6 +5,7 @@ from django.urls import reverse
 
 from tests.training.factories import make_metrics
 from tests.training.test_api import JOBS, alice_api, api  # noqa: F401
+from training.models import Status, TrainingJob
 
 pytestmark = pytest.mark.django_db
 
@@ -65,3 +66,13 @@ def test_a_stranger_gets_no_curve_and_no_file(mallory_client, mallory, measured)
         assert mallory_client.get(url).status_code == 404
     for part in ("curves/", "metrics/export/"):
         assert api(mallory).get(f"{JOBS}{measured.pk}/{part}").status_code == 404
+
+
+def test_the_log_of_a_job_at_work_is_read_again_and_only_by_its_owner(alice_client, mallory_client, measured):
+    url = reverse("training:job-log", args=[measured.pk])
+    TrainingJob.objects.filter(pk=measured.pk).update(status=Status.RUNNING, log_tail="step <3>")
+    text = alice_client.get(url).content.decode()
+    assert "step &lt;3&gt;" in text and "every 5s" in text
+    TrainingJob.objects.filter(pk=measured.pk).update(status=Status.FAILED)
+    assert "every 5s" not in alice_client.get(url).content.decode()
+    assert mallory_client.get(url).status_code == 404

@@ -193,3 +193,16 @@ def is_running(pid: int) -> bool:
     except ProcessLookupError:
         return False
     return True
+
+
+def test_the_end_of_the_log_is_kept_while_it_runs(job, engine_says, monkeypatch):
+    monkeypatch.setattr(execution, "LOG_SECONDS", 0.1)
+    monkeypatch.setattr(execution, "LOOK_SECONDS", 0.1)
+    engine_says("print('reading the rows', file=sys.stderr)\nstarted(); step(1, 2.0); time.sleep(600)")
+    worker = threading.Thread(target=execution.execute_job, args=[str(job.pk)])
+    worker.start()
+    found = wait_for(lambda: TrainingJob.objects.filter(pk=job.pk, log_tail__contains="reading").first())
+    assert found.status == Status.RUNNING
+    services.cancel_job(job=found)
+    worker.join(15)
+    assert not worker.is_alive()

@@ -92,6 +92,13 @@ def job_context(request, job_id) -> dict:
 
 
 @login_required
+def job_log(request, job_id):
+    """A fragment for the job page: the end of its log."""
+    job = owned_or_404(TrainingJob, request.user, pk=job_id)
+    return render(request, "training/_job_log.html", {"job": job})
+
+
+@login_required
 @require_POST
 def cancel_job(request, job_id):
     job = owned_or_404(TrainingJob, request.user, pk=job_id)

@@ -6,6 +6,7 @@ import subprocess
 import sys
 
 import pytest
+import torch
 
 from tests.engine.tiny import ROOT, run_engine
 from training.engine.config import TrainingConfig
@@ -14,6 +15,7 @@ from training.engine.drill_config import DrillConfig
 from training.engine.errors import EngineError
 from training.engine.manifests import file_sha256, verify
 from training.engine.recipes import drill
+from training.engine.recipes.drill_optimizer import SmallAdamW
 
 CURVE = ("step", "epoch", "loss", "learning_rate", "grad_norm", "tokens")
 
@@ -218,3 +220,19 @@ def test_on_a_disk_that_is_really_full_it_says_so_and_leaves_nothing(place, smal
     what = "the checkpoint of step 10" if place == "checkpoints_dir" else "the adapter"
     assert what in events[-1]["message"] and events[-1]["advice"]
     assert os.listdir(small_disk / "x") == []
+
+
+def test_its_small_optimizer_moves_as_that_of_torch_does():
+    torch.manual_seed(0)
+    theirs = [torch.nn.Parameter(torch.randn(4, 3)), torch.nn.Parameter(torch.randn(5))]
+    ours = [torch.nn.Parameter(parameter.detach().clone()) for parameter in theirs]
+    torchs = torch.optim.AdamW(theirs, lr=0.01)
+    small = SmallAdamW(ours)
+    for _ in range(50):
+        for one, other in zip(theirs, ours, strict=True):
+            one.grad = torch.randn_like(one)
+            other.grad = one.grad.clone()
+        torchs.step()
+        small.step(0.01)
+    for one, other in zip(theirs, ours, strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-5, atol=1e-6)

@@ -15,14 +15,13 @@ from training.engine.checkpoints import (
     ADAPTER_FILE,
     Snapshot,
     Tensors,
-    load_optimizer_state,
-    optimizer_state,
     part,
     part_of,
 )
 from training.engine.drill_config import DrillConfig
 from training.engine.hardware import peak_memory_of_process
 from training.engine.order import RowOrder
+from training.engine.recipes.drill_optimizer import SmallAdamW
 
 WARMUP_STEPS = 4
 
@@ -44,8 +43,7 @@ class DrillLearner:
         self.network = nn.Sequential(
             nn.Linear(config.width, config.width), nn.Tanh(), nn.Dropout(0.1), nn.Linear(config.width, 1)
         )
-        self.optimizer = torch.optim.AdamW(self.network.parameters(), lr=config.learning_rate)
-        self.schedule = torch.optim.lr_scheduler.LambdaLR(self.optimizer, self._factor)
+        self.optimizer = SmallAdamW(self.network.parameters())
         self.order = RowOrder(rows, rows_per_step, config.seed)
 
     @property
@@ -78,14 +76,13 @@ class DrillLearner:
         return math.nan if step == self.config.nan_at_step else total
 
     def clear_gradients(self) -> None:
-        self.optimizer.zero_grad()
+        self.optimizer.clear_gradients()
 
     def move(self) -> tuple[float, float]:
         """Makes the step along the gradients; returns (learning rate, gradient norm)."""
         norm = nn.utils.clip_grad_norm_(self.network.parameters(), 1.0).item()
-        rate = self.schedule.get_last_lr()[0]
-        self.optimizer.step()
-        self.schedule.step()
+        rate = self.config.learning_rate * self._factor(self.optimizer.steps)
+        self.optimizer.step(rate)
         self.clear_gradients()
         return rate, norm
 
@@ -126,20 +123,16 @@ class DrillLearner:
         (directory / ADAPTER_CONFIG).write_text(text, encoding="utf-8")
 
     def saved_parts(self) -> tuple[Tensors, dict[str, Any]]:
-        tensors, numbers = optimizer_state(self.optimizer)
+        tensors, numbers = self.optimizer.state()
         own = {"tokens_seen": self.tokens_seen, "tokens_per_pass": self.tokens_per_pass}
         return part("optimizer", tensors), {
             "optimizer": numbers,
-            "schedule": self.schedule.state_dict(),
             "learner": own,
         }
 
     def restore(self, snapshot: Snapshot) -> None:
         """Takes up everything that `saved_parts` gave, and the weights."""
         self.load_adapter(snapshot.adapter)
-        load_optimizer_state(
-            self.optimizer, part_of("optimizer", snapshot.tensors), snapshot.numbers["optimizer"]
-        )
-        self.schedule.load_state_dict(snapshot.numbers["schedule"])
+        self.optimizer.restore(part_of("optimizer", snapshot.tensors), snapshot.numbers["optimizer"])
         own = snapshot.numbers["learner"]
         self.tokens_seen, self.tokens_per_pass = own["tokens_seen"], own["tokens_per_pass"]

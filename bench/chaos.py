@@ -1,15 +1,18 @@
 """Trainings through kills, stops, floods and damage, drawn from a seed; each must end as its undisturbed twin did.
 
-`python -m bench chaos --faults 1000 --seed S --json`. The peer, at the same time on a broker of its own: plain Celery
-with late acknowledgement, whose sleeping jobs meet a share of the same kinds of faults.
+`python -m bench chaos --faults 1000 --seed S --json`, on SQLite. With `APEX_BENCH_POSTGRES=1` on a PostgreSQL server of
+its own, to which all connections are cut now and then. The peer, at the same time on a broker of its own: plain
+Celery with late acknowledgement, whose sleeping jobs meet a share of the same kinds of faults.
 """
 
 import json
+import os
 import shutil
 import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from bench.breaking import faults as table
@@ -20,6 +23,7 @@ from bench.breaking.schedule import Task, draw, twins
 from bench.breaking.site import SETTINGS, Site
 from bench.breaking.verdict import Verdict, judge
 from bench.figures import figure
+from tests import postgres
 from tests.stack import ROOT
 
 LORAS = 5
@@ -41,7 +45,7 @@ def measure(faults: int = 100, seed: int = 1) -> Iterator[dict]:
     command = [sys.executable, "-m", "bench.breaking.peer", str(folder / "peer"), str(peer_faults), str(seed)]
     peer = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True)
     try:
-        with Site(folder / "data") as site:
+        with database() as url, Site(folder / "data", url) as site:
             drive, verdict = run(site, faults, seed)
         theirs = json.loads(peer.communicate(timeout=900)[0])
     finally:
@@ -54,12 +58,24 @@ def measure(faults: int = 100, seed: int = 1) -> Iterator[dict]:
     shutil.rmtree(folder)
 
 
+@contextmanager
+def database() -> Iterator[str]:
+    """The address of a PostgreSQL server that lasts as long as the block; empty for the site's own SQLite file."""
+    if os.environ.get("APEX_BENCH_POSTGRES") != "1":
+        yield ""
+        return
+    with tempfile.TemporaryDirectory(prefix="apex-pg-") as place, postgres.server(Path(place)) as url:
+        yield url
+
+
 def run(site: Site, faults: int, seed: int) -> tuple[Drive, Verdict]:
     """The twins, then all others under fire. Says what it does on standard error."""
-    rows = Rows(site.data)
-    weights = table.kinds_here(can_fill=bool(site.disks), can_set_clocks=bool(site.clocks))
+    rows = Rows(site)
+    weights = table.kinds_here(
+        can_fill=bool(site.disks), can_set_clocks=bool(site.clocks), is_postgres=bool(site.database_url)
+    )
     for missing in sorted(set(table.KINDS) - set(weights)):
-        say(f"{missing}: cannot be done on this machine (needs root to mount, or a C compiler); left out")
+        say(f"{missing}: cannot be done here (needs root to mount, a C compiler, or PostgreSQL); left out")
     loras = LORAS if faults >= FEW_FAULTS else 1
     tasks = draw(faults, seed, weights, loras=loras, for_lora=table.FOR_LORA)
     with Owner(site, rows) as owner:

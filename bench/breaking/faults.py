@@ -5,17 +5,18 @@ import os
 import random
 import signal
 import sqlite3
-import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import psycopg
 import redis
 from celery import Celery
 from kombu.exceptions import OperationalError
 
 from apex.processes import broker
+from bench.breaking.processes import START_SECONDS
 from bench.breaking.rows import Job
 from bench.breaking.site import SETTINGS
 
@@ -26,7 +27,17 @@ LEASE_SECONDS = float(SETTINGS["APEX_LEASE_SECONDS"])
 LOCK_SECONDS = 10
 FULL_SECONDS = 4
 CLOCK_SECONDS = 12
+REST_SECONDS = (0.3, 5.0)  # how long a broker or a web server is away
 TASK = "training.tasks.work_on_queue"
+LOCK_SQLITE = ("BEGIN EXCLUSIVE",)
+LOCK_POSTGRES = (
+    "BEGIN",
+    "SET LOCAL lock_timeout = '2s'",
+    "LOCK TABLE training_trainingjob, training_attempt, training_device, training_node IN EXCLUSIVE MODE",
+)
+OTHERS = "FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
+CONNECTIONS = f"SELECT pid {OTHERS}"
+CUT = f"SELECT pg_terminate_backend(pid) {OTHERS}"
 Act = Callable[["Drive", Job, random.Random], str | None]
 
 
@@ -56,7 +67,7 @@ def hold_worker(drive: "Drive", job: Job, rng: random.Random) -> str | None:
 
 
 def kill_web(drive: "Drive", job: Job, rng: random.Random) -> str | None:
-    return _end(drive, "web")
+    return _end(drive, "web", rest=rng.uniform(*REST_SECONDS))
 
 
 def kill_sweeper(drive: "Drive", job: Job, rng: random.Random) -> str | None:
@@ -68,7 +79,7 @@ def kill_scheduler(drive: "Drive", job: Job, rng: random.Random) -> str | None:
 
 
 def kill_broker(drive: "Drive", job: Job, rng: random.Random) -> str | None:
-    return _end(drive, "broker")
+    return _end(drive, "broker", rest=rng.uniform(*REST_SECONDS))
 
 
 def flush_broker(drive: "Drive", job: Job, rng: random.Random) -> str | None:
@@ -77,7 +88,8 @@ def flush_broker(drive: "Drive", job: Job, rng: random.Random) -> str | None:
         return None
     with contextlib.closing(redis.Redis.from_url(drive.site.environment["APEX_REDIS_URL"])) as client:
         client.flushall()
-    return _end(drive, "broker") and "broker flushed and killed"
+    done = _end(drive, "broker", rest=rng.uniform(*REST_SECONDS))
+    return done and f"{done} after it was flushed"
 
 
 def deliver_again(drive: "Drive", job: Job, rng: random.Random) -> str | None:
@@ -99,15 +111,31 @@ def deliver_again(drive: "Drive", job: Job, rng: random.Random) -> str | None:
 
 
 def lock_database(drive: "Drive", job: Job, rng: random.Random) -> str | None:
-    """Somebody else holds the one lock of a SQLite file for writing."""
-    holder = sqlite3.connect(drive.rows.path, isolation_level=None, timeout=2)
+    """Somebody else holds the one lock of a SQLite file for writing, or PostgreSQL's of the tables that matter."""
+    holder = drive.rows.connect()
     try:
-        holder.execute("BEGIN EXCLUSIVE")
-    except sqlite3.OperationalError:  # a writer was faster, or another fault has it
+        for words in LOCK_POSTGRES if drive.rows.postgres_url else LOCK_SQLITE:
+            holder.execute(words)
+    except (
+        sqlite3.OperationalError,
+        psycopg.OperationalError,
+    ):  # a writer was faster, or another fault has it
         holder.close()
         return None
     drive.obstruct("database locked", LOCK_SECONDS, holder.close)
     return f"database locked for {LOCK_SECONDS} s"
+
+
+def cut_connections(drive: "Drive", job: Job, rng: random.Random) -> str | None:
+    """All connections to PostgreSQL end; or one of its processes is killed, so that it recovers from its log first."""
+    if not drive.rows.postgres_url:
+        return None
+    others = [pid for (pid,) in drive.rows.ask(CONNECTIONS)]
+    if others and rng.random() < 0.5:
+        _signal(rng.choice(others), signal.SIGKILL)
+        return f"one process of PostgreSQL killed, with it {len(others)} connections cut"
+    drive.rows.ask(CUT)
+    return f"{len(others)} connections to PostgreSQL cut"
 
 
 def fill_disk(drive: "Drive", job: Job, rng: random.Random) -> str | None:
@@ -180,7 +208,6 @@ class Kind:
     act: Act
     interrupts: bool = False
     is_watched: bool = False
-    slows: bool = False  # takes ten seconds by itself: kept rare
 
 
 KINDS: dict[str, Kind] = {
@@ -200,18 +227,19 @@ KINDS: dict[str, Kind] = {
     "scheduler killed": Kind(4, kill_scheduler),
     "clock off by an hour": Kind(4, set_clock),
     "database locked 10 s": Kind(2, lock_database),
+    "database connections cut": Kind(6, cut_connections),
     "disk full": Kind(4, fill_disk),
 }
 FOR_LORA = ("engine killed", "worker killed", "worker drained", "engine killed in mid-checkpoint")
 
 
-def kinds_here(*, can_fill: bool, can_set_clocks: bool) -> dict[str, int]:
-    """Weight by name of what can be done on this machine."""
-    missing = set()
+def kinds_here(*, can_fill: bool, can_set_clocks: bool, is_postgres: bool) -> dict[str, int]:
+    """Weight by name of what can be done on this machine, to this database."""
+    missing = set() if is_postgres else {"database connections cut"}
     if not can_fill:
-        missing.add("disk full")
+        missing |= {"disk full"}
     if not can_set_clocks:
-        missing.add("clock off by an hour")
+        missing |= {"clock off by an hour"}
     return {name: kind.weight for name, kind in KINDS.items() if name not in missing}
 
 
@@ -224,11 +252,13 @@ def _worker(drive: "Drive", job: Job) -> str | None:
     return name if name and drive.site.is_at_work(name) else None
 
 
-def _end(drive: "Drive", name: str | None, number: int = signal.SIGKILL) -> str | None:
+def _end(
+    drive: "Drive", name: str | None, number: int = signal.SIGKILL, rest: float = START_SECONDS
+) -> str | None:
     if name is None or not drive.site.is_at_work(name):
         return None
-    drive.site.end(name, number)
-    return f"{name} {'killed' if number == signal.SIGKILL else 'told to stop'}"
+    drive.site.end(name, number, rest)
+    return f"{name} {'killed' if number == signal.SIGKILL else 'told to stop'}, away for {rest:.1f} s"
 
 
 def _signal(pid: int | None, number: int) -> bool:
@@ -243,7 +273,7 @@ def _signal(pid: int | None, number: int) -> bool:
 def _work(drive: "Drive", job: Job, pattern: str) -> list[Path]:
     """Checkpoints of the job's attempt as they are on their way: drafts (`.step-*`), or whole (`step-*`)."""
     work = drive.site.data / "work"
-    return list(work.glob(f"{uuid.UUID(job.id)}-*/checkpoints/{pattern}"))
+    return list(work.glob(f"{job.id}-*/checkpoints/{pattern}"))
 
 
 def _damage(

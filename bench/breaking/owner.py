@@ -8,7 +8,6 @@ import json
 import threading
 import time
 import urllib.parse
-import uuid
 
 from bench.breaking.rows import Job, Rows
 from bench.breaking.schedule import Task
@@ -72,7 +71,7 @@ class Owner:
         self._post(JOBS, body)
 
     def _try_again(self, job: Job) -> None:
-        if self._post(f"{JOBS}{uuid.UUID(job.id)}/retry/"):
+        if self._post(f"{JOBS}{job.id}/retry/"):
             self.tries_again += 1
 
     def _post(self, path: str, body: dict | None = None) -> bool:

@@ -16,7 +16,7 @@ from celery import Celery
 from kombu.exceptions import OperationalError
 
 from apex.processes import broker, places, plan
-from apex.processes.child import Child, adopt_orphans
+from apex.processes.child import Child
 from bench.breaking.faults import KINDS
 from bench.breaking.processes import Processes
 
@@ -32,7 +32,7 @@ class Peer(Processes):
     """A broker and two workers with one hand each, as Apex's are in the same trial."""
 
     def __init__(self, folder: Path, faults: int, seed: int):
-        super().__init__()
+        super().__init__(mark=("PLAIN_NOTES", str(folder / "notes")))
         self.rng = random.Random(seed)
         self.folder = folder
         self.url = os.environ["APEX_REDIS_URL"] = broker.socket_url(folder, "broker") + "?db=0"
@@ -51,7 +51,6 @@ class Peer(Processes):
         self.app = Celery(broker=broker.celery_url(self.url))
 
     def run(self) -> dict:
-        adopt_orphans()
         places.make_runtime_dir(self.folder)
         self._make_children()
         try:

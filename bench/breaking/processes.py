@@ -4,18 +4,24 @@ import os
 import signal
 import time
 
+import psutil
+
 from apex.processes.child import Child
-from apex.processes.supervisor import end_descendants
 
 START_SECONDS = 0.3  # from an end to the next start
 
 
 class Processes:
-    """Call `tick()` often, from one thread: a child ends with the thread that started it."""
+    """Call `tick()` often, from one thread: a child ends with the thread that started it.
 
-    def __init__(self) -> None:
+    `mark` is a variable of the environment, with its value, by which all that belongs to them is known.
+    """
+
+    def __init__(self, mark: tuple[str, str]) -> None:
+        self.mark = mark
         self.children: dict[str, Child] = {}
         self.held_until: dict[str, float] = {}
+        self.rests: dict[str, float] = {}  # seconds from the next end of a process to its start
 
     def end_all(self) -> None:
         """Ends everything: politely, then by force."""
@@ -32,7 +38,20 @@ class Processes:
                 child.signal_group(signal.SIGKILL)
                 child.system.wait()
                 child.clear()
-        end_descendants(grace=1.0)
+        for process in self.left_behind():
+            process.kill()
+
+    def left_behind(self) -> list[psutil.Process]:
+        """Whatever still runs with our mark in its environment."""
+        name, value = self.mark
+        found = []
+        for process in psutil.process_iter():
+            try:
+                if process.pid != os.getpid() and process.environ().get(name) == value:
+                    found.append(process)
+            except psutil.Error:
+                continue
+        return found
 
     def tick(self) -> None:
         """Starts what has ended, and lets go on what was stopped for long enough."""
@@ -50,7 +69,7 @@ class Processes:
                 child.start()
         elif child.poll() is not None:
             child.clear()
-            child.next_start = now + START_SECONDS
+            child.next_start = now + self.rests.pop(name, START_SECONDS)
             self.held_until.pop(name, None)
         else:
             child.look_if_ready()
@@ -74,13 +93,16 @@ class Processes:
 
     # --- breaking it ---
 
-    def end(self, name: str, number: int = signal.SIGKILL) -> None:
-        """Sends the process a signal, to itself alone: what it started has to notice."""
+    def end(self, name: str, number: int = signal.SIGKILL, rest: float = START_SECONDS) -> None:
+        """Sends the process a signal, to itself alone: what it started has to notice. It is away for `rest` seconds."""
         pid = self.children[name].pid
         if pid is not None:
+            self.rests[name] = rest
             os.kill(pid, number)
 
     def hold(self, name: str, seconds: float) -> None:
         """Stops the process in its tracks (SIGSTOP) for so long; what it started goes on."""
-        self.end(name, signal.SIGSTOP)
-        self.held_until[name] = time.monotonic() + seconds
+        pid = self.children[name].pid
+        if pid is not None:
+            os.kill(pid, signal.SIGSTOP)
+            self.held_until[name] = time.monotonic() + seconds

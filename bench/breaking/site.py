@@ -12,7 +12,7 @@ import sys
 from pathlib import Path
 
 from apex.processes import broker, places, plan
-from apex.processes.child import Child, adopt_orphans
+from apex.processes.child import Child
 from bench.breaking.clock import Clock, build
 from bench.breaking.processes import Processes
 from tests.stack import ROOT, free_port
@@ -34,11 +34,12 @@ SMALL_DISKS = {"work": 96, "artifacts": 512}  # MB
 
 
 class Site(Processes):
-    """`with Site(folder) as site:`, then `tick()` often."""
+    """`with Site(folder) as site:`, then `tick()` often. On SQLite, or on the PostgreSQL of `database_url`."""
 
-    def __init__(self, data: Path):
-        super().__init__()
+    def __init__(self, data: Path, database_url: str = ""):
+        super().__init__(mark=("APEX_DATA_DIR", str(data)))
         self.data = data
+        self.database_url = database_url
         self.port = free_port()
         self.clocks: dict[str, Clock] = {}
         self.disks: list[Path] = []
@@ -53,7 +54,10 @@ class Site(Processes):
             "APEX_REDIS_URL": broker.redis_url(data),
             "PYTHONUNBUFFERED": "1",
         }
+        # Empty is no address; the site then has its SQLite file.
         self.environment.pop("DATABASE_URL", None)
+        if database_url:
+            self.environment["DATABASE_URL"] = database_url
 
     # --- starting and stopping ---
 
@@ -68,7 +72,6 @@ class Site(Processes):
         self.stop()
 
     def start(self) -> "Site":
-        adopt_orphans()
         self.data.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._mount_small_disks()
         places.make_runtime_dir(self.data)

@@ -8,7 +8,7 @@ from bench.breaking.faults import FOR_LORA, KINDS, fill, kinds_here
 from bench.breaking.schedule import DRILLS, LOADING, Task, draw, twins
 from bench.breaking.verdict import judge
 
-ALL = kinds_here(can_fill=True, can_set_clocks=True)
+ALL = kinds_here(can_fill=True, can_set_clocks=True, is_postgres=True)
 
 
 def drawn(faults: int, seed: int) -> list[Task]:
@@ -46,8 +46,8 @@ def test_each_real_training_is_interrupted_once_after_its_loading():
 
 
 def test_what_cannot_be_done_here_is_not_drawn():
-    weights = kinds_here(can_fill=False, can_set_clocks=False)
-    assert set(KINDS) - set(weights) == {"disk full", "clock off by an hour"}
+    weights = kinds_here(can_fill=False, can_set_clocks=False, is_postgres=False)
+    assert set(KINDS) - set(weights) == {"disk full", "clock off by an hour", "database connections cut"}
 
 
 def test_filling_leaves_not_a_byte(tmp_path, monkeypatch):

@@ -65,8 +65,9 @@ def test_a_job_whose_worker_is_killed_goes_on_by_itself(stack, api):
     begun = time.monotonic()
     os.kill(stack.pid("worker-cpu"), signal.SIGKILL)
     stack.wait_until(lambda: not engines(stack), "the engine to end with its worker", 10)
-    stack.wait_until(lambda: kinds(api, job).count("training.started") == 2, "the training to go on")
+    stack.wait_until(lambda: kinds(api, job).count("job.started") == 2, "another attempt")
     assert time.monotonic() - begun < 60
+    stack.wait_until(lambda: kinds(api, job).count("training.started") == 2, "the training to go on", 180)
     assert "job.requeued" in kinds(api, job) and api.job(job["id"])["status"] == "running"
     api.call("POST", f"/api/v1/training/jobs/{job['id']}/cancel/")
     stack.wait_until(lambda: not engines(stack), "the engine to end", 20)

@@ -34,6 +34,7 @@ def test_ctrl_c_in_mid_run_ends_the_training_and_the_next_start_goes_on_with_it(
                 [e["kind"] for e in api.call("GET", history)[1]["results"]].count("training.started") == 2
             ),
             "the training to go on",
+            180,
         )
         assert "job.requeued" in [event["kind"] for event in api.call("GET", history)[1]["results"]]
         assert api.job(job["id"])["status"] == "running"

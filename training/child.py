@@ -73,6 +73,8 @@ class EngineChild:
             "APEX_REDIS_URL",
             "MLFLOW_TRACKING_TOKEN",
             "MLFLOW_TRACKING_PASSWORD",
+            "WANDB_API_KEY",
+            "HF_TOKEN",
         ):
             environment.pop(name, None)
         environment |= {"HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false"}

@@ -4,8 +4,10 @@ from django.conf import settings
 
 from training.trackers.base import Tracker
 from training.trackers.mlflow import MLflow
+from training.trackers.trackio import Trackio
+from training.trackers.wandb import WandB
 
-TRACKERS = {"mlflow": MLflow}
+TRACKERS = {"mlflow": MLflow, "wandb": WandB, "trackio": Trackio}
 
 
 def chosen_tracker() -> Tracker | None:

@@ -15,12 +15,14 @@ logger = logging.getLogger(__name__)
 
 def clear_leftovers(work: Path) -> None:
     """Ends the engines and removes the folders of attempts that have ended; a folder is named `JOB-TOKEN-…`."""
+    # Looked at before the rows are read: another worker here may begin meanwhile, and its attempt is written first.
+    running, folders = engines(work), list(work.iterdir())
     at_work = {f"{job}-{token}" for job, token in Attempt.objects.open().values_list("job_id", "token")}
-    for process, folder in engines(work):
+    for process, folder in running:
         if attempt_of(folder) not in at_work:
             logger.warning("engine %s still runs for an attempt that has ended; killed", process.pid)
             process.kill()
-    for folder in work.iterdir():
+    for folder in folders:
         if attempt_of(folder.name) not in at_work:
             shutil.rmtree(folder, ignore_errors=True)
 

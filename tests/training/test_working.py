@@ -198,3 +198,19 @@ def dead_process() -> int:
     process = subprocess.Popen([sys.executable, "-c", ""])
     process.wait()
     return process.pid
+
+
+def test_what_begins_while_leftovers_are_cleared_is_left_alone(start, device, tmp_path, monkeypatch):
+    begun = []
+
+    def engines(work):
+        found = real_engines(work)
+        attempt = leases.claim(str(start().pk), "w", ["cpu"])
+        begun.append(work / f"{attempt.job_id}-{attempt.token}-abc")
+        begun[0].mkdir()
+        return found
+
+    real_engines = leftovers.engines
+    monkeypatch.setattr(leftovers, "engines", engines)
+    leftovers.clear_leftovers(tmp_path)
+    assert begun[0].is_dir()

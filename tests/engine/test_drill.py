@@ -15,6 +15,7 @@ from training.engine.drill_config import DrillConfig
 from training.engine.errors import EngineError
 from training.engine.manifests import file_sha256, verify
 from training.engine.recipes import drill
+from training.engine.recipes.drill_learner import DrillLearner
 from training.engine.recipes.drill_optimizer import SmallAdamW
 
 CURVE = ("step", "epoch", "loss", "learning_rate", "grad_norm", "tokens")
@@ -149,6 +150,20 @@ def test_a_loss_that_is_no_number_ends_it(tmp_path):
     with pytest.raises(EngineError, match="step 5") as caught:
         train(tmp_path, nan_at_step=5)
     assert caught.value.reason == "nan_loss"
+
+
+@pytest.mark.parametrize("step", [0, 20])
+def test_a_held_out_loss_that_is_no_number_ends_it_too(step, tmp_path, monkeypatch):
+    check, checks = DrillLearner.check, []
+
+    def broken(learner):
+        checks.append(check(learner))
+        return {**checks[-1], "eval_loss": float("nan")} if len(checks) == 1 + step // 10 else checks[-1]
+
+    monkeypatch.setattr(DrillLearner, "check", broken)
+    with pytest.raises(EngineError, match=f"held-out loss is no number any more at step {step} ") as caught:
+        train(tmp_path, eval_steps=10, steps=40)
+    assert caught.value.reason == "nan_loss" and caught.value.advice
 
 
 def test_without_progress_it_stops_early_and_keeps_the_best(tmp_path):

@@ -143,12 +143,14 @@ class Watcher:
     def _refuse_nan(self, loss: float, grad_norm: float) -> None:
         for what, value in (("loss", loss), ("gradient", grad_norm)):
             if not math.isfinite(value):
-                rate = f"{self.rhythm.learning_rate:g}"
-                raise EngineError(
-                    NAN_LOSS,
-                    f"The {what} is no number any more at step {self.step} (learning rate {rate}).",
-                    "Lower the learning rate, to a tenth say, and look for empty or very odd examples.",
-                )
+                raise self._no_number(what, self.step)
+
+    def _no_number(self, what: str, step: int) -> EngineError:
+        return EngineError(
+            NAN_LOSS,
+            f"The {what} is no number any more at step {step} (learning rate {self.rhythm.learning_rate:g}).",
+            "Lower the learning rate, to a tenth say, and look for empty or very odd examples.",
+        )
 
     def _report_step(
         self, loss: float, learning_rate: float, grad_norm: float, extra: dict[str, Any]
@@ -171,9 +173,14 @@ class Watcher:
         return round(step / self.rhythm.steps_per_epoch, 4)
 
     def _check(self, step: int) -> bool:
-        """Measures and reports the held-out rows and samples; True if no check was better. Step 0 is none's best."""
+        """Measures and reports the held-out rows and samples; True if no check was better. Step 0 is none's best.
+
+        Raises EngineError (nan_loss): a loss that is none can be compared with no other.
+        """
         begun = time.monotonic()
         found = self.learner.check()
+        if found and not math.isfinite(found["eval_loss"]):
+            raise self._no_number("held-out loss", step)
         if found:
             self.checks.append({"step": step, **found})
             self.reporter.report("evaluated", **self.checks[-1])

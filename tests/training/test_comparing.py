@@ -140,3 +140,12 @@ def test_a_job_page_has_charts_of_what_it_measures(alice_client, pair, job):
     )
     text = alice_client.get(reverse("training:job-detail", args=[job.pk])).content.decode()
     assert "series=rewards_chosen,rewards_rejected" in text and "series=odd_one" in text
+
+
+@pytest.mark.parametrize("asked", ["series=a-b", "by=luck", "columns=-1", "columns=9e99", "columns=NaN"])
+def test_an_address_that_cannot_be_is_drawn_as_if_nothing_was_asked(alice_client, pair, asked):
+    answer = alice_client.get(f"{reverse('training:job-compare')}?job={pair[0].pk}&job={pair[1].pk}&{asked}")
+    assert answer.status_code == 200 and asked not in answer.context["points_query"]
+    assert (answer.context["chosen"]["series"], answer.context["chosen"]["by"]) == ("loss", "step")
+    points = f"{reverse('training:job-compare-points')}?{answer.context['points_query']}"
+    assert len(alice_client.get(points).json()["lines"]) == 4

@@ -4,7 +4,7 @@ import time
 import uuid
 
 from django.contrib.auth.decorators import login_required
-from django.http import Http404, JsonResponse, StreamingHttpResponse
+from django.http import Http404, JsonResponse, QueryDict, StreamingHttpResponse
 from django.shortcuts import render
 from django.utils.text import slugify
 
@@ -52,9 +52,10 @@ def metrics_file_response(job: TrainingJob, kind: str) -> StreamingHttpResponse:
 def compare_jobs(request):
     """`?job=…&job=…`: one chart and a table of what differs; with fewer than two, which to compare."""
     jobs = jobs_or_404(request)
-    form = CompareForm(request.GET)
-    chosen = form.cleaned_data if form.is_valid() else CompareForm({}).clean()
-    points = request.GET.copy()
+    # An address that cannot be, written by hand, say, is drawn as if nothing was asked.
+    form = CompareForm(request.GET if CompareForm(request.GET).is_valid() else QueryDict())
+    form.full_clean()
+    chosen, points = form.cleaned_data, form.data.copy()
     points.setlist("job", [str(job.pk) for job in jobs])
     series = comparing.names_of_all(jobs) if jobs else []
     entry = next((e for e in charting.chart_list() if chosen["series"] in e["series"]), None)

@@ -87,7 +87,7 @@ class TrainingJobAdmin(ModelAdmin):
     def get_readonly_fields(self, request, obj=None):
         return [field.name for field in self.model._meta.fields]
 
-    @admin.action(description=_("Stop the chosen jobs"))
+    @admin.action(description=_("Stop the chosen jobs"), permissions=["change"])
     def cancel(self, request, jobs):
         stopped = sum(services.cancel_job(job=job) for job in jobs)
         told = ngettext("%(count)s job was stopped.", "%(count)s jobs were stopped.", stopped) % {
@@ -95,17 +95,21 @@ class TrainingJobAdmin(ModelAdmin):
         }
         self.message_user(request, told, messages.SUCCESS if stopped else messages.INFO)
 
-    @admin.action(description=_("Put the chosen jobs before the others"))
+    @admin.action(description=_("Put the chosen jobs before the others"), permissions=["change"])
     def put_first(self, request, jobs):
         self.give_priority(request, jobs, Priority.HIGH)
 
-    @admin.action(description=_("Let the chosen jobs wait in their turn"))
+    @admin.action(description=_("Let the chosen jobs wait in their turn"), permissions=["change"])
     def put_in_turn(self, request, jobs):
         self.give_priority(request, jobs, Priority.NORMAL)
 
     def give_priority(self, request, jobs, priority) -> None:
         for job in jobs.unfinished():
-            services.change_priority(job=job, priority=priority, by=request.user)
+            try:
+                services.change_priority(job=job, priority=priority, by=request.user)
+            except services.StartRefused as problem:
+                self.message_user(request, str(problem), messages.ERROR)
+                return
         self.message_user(request, _("Their turns are changed; what has ended stays as it is."))
 
 

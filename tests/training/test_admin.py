@@ -2,11 +2,12 @@
 
 import pytest
 from django.contrib import admin
+from django.contrib.auth.models import Permission
 from django.urls import reverse
 
 from accounts.services import create_token
 from tests.training.factories import make_adapter
-from training.models import Status, TrainingJob
+from training.models import Priority, Status, TrainingJob
 
 pytestmark = pytest.mark.django_db
 
@@ -48,6 +49,21 @@ def test_chosen_jobs_can_be_stopped(root, job):
     answer = root.post(url, {"action": "cancel", "_selected_action": [str(job.pk)]}, follow=True)
     assert "1 job was stopped" in answer.content.decode()
     assert TrainingJob.objects.get(pk=job.pk).status == Status.CANCELLED
+
+
+def test_staff_who_may_only_look_stop_nothing_and_put_nothing_first(client, alice, job):
+    url = reverse("admin:training_trainingjob_changelist")
+    alice.is_staff = True
+    alice.save()
+    alice.user_permissions.set(Permission.objects.filter(codename="view_trainingjob"))
+    client.force_login(alice)
+    for action in ("cancel", "put_first", "put_in_turn"):
+        client.post(url, {"action": action, "_selected_action": [str(job.pk)]})
+    alice.user_permissions.add(*Permission.objects.filter(codename="change_trainingjob"))
+    answer = client.post(url, {"action": "put_first", "_selected_action": [str(job.pk)]}, follow=True)
+    assert "Only administrators" in answer.content.decode()
+    job.refresh_from_db()
+    assert (job.status, job.priority) == (Status.QUEUED, Priority.NORMAL)
 
 
 def test_a_job_shows_its_attempts_and_history_and_cannot_be_edited(root, job):

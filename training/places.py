@@ -49,10 +49,6 @@ class Place:
     def hardware(self) -> str:
         return hardware_key(self.target.name)
 
-    @property
-    def is_own(self) -> bool:
-        return self.kind != OFFER
-
 
 def own_places(base_model, devices: int, past: list[TrainingJob]) -> list[Place]:
     """This machine first, then other nodes that are online, each with at least so many devices of a kind."""

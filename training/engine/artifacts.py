@@ -129,10 +129,6 @@ def model_card(run: dict[str, Any], metrics: dict, base_name: str) -> str:
     return "\n".join(lines)
 
 
-def _known(values: dict[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in values.items() if value is not None}
-
-
 def _number(value: float | None) -> str:
     return "none" if value is None else f"{value:.4f}"
 

@@ -15,7 +15,6 @@ Nothing in it can run code: safetensors and JSON alone.
 
 import contextlib
 import json
-import math
 import os
 import shutil
 from collections.abc import Callable, Iterator
@@ -155,10 +154,6 @@ def load_optimizer_state(optimizer, tensors: Tensors, numbers: dict[str, Any]) -
         plain = {name: tuple(value) if isinstance(value, list) else value for name, value in saved.items()}
         groups.append({**plain, "params": now["params"]})
     optimizer.load_state_dict({"state": state, "param_groups": groups})
-
-
-def finite(value: float | None) -> float | None:
-    return value if value is not None and math.isfinite(value) else None
 
 
 def _kept(tensors: Tensors) -> Tensors:

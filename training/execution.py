@@ -235,7 +235,8 @@ def follow(attempt: Attempt, child: EngineChild, keeper: Keeper, feed: RowFeed |
             if event["event"] == "checkpoint":
                 keeper.add(event)
             ending = event if event["event"] in LAST_WORDS else ending
-            if not recorder.is_due(FLUSH_SECONDS):
+            # A checkpoint is stored before any later step is shown: at most one interval is made again.
+            if event["event"] != "checkpoint" and not recorder.is_due(FLUSH_SECONDS):
                 continue
         try:
             recorder.flush()

@@ -95,6 +95,26 @@ def test_an_attempt_goes_on_where_the_last_one_saved(job, engine_says):
     assert job.events.filter(kind="training.checkpoint").count() == 2
 
 
+def test_no_step_is_shown_before_the_checkpoint_that_lies_before_it_is_stored(job, engine_says, monkeypatch):
+    shown, write_row = [], keeping.Keeper.write_row
+
+    def look_and_write(keeper, event, stored):
+        shown.append((event["step"], steps_of(job)[-1]))
+        write_row(keeper, event, stored)
+
+    monkeypatch.setattr(keeping.Keeper, "write_row", look_and_write)
+    engine_says("""
+started(9)
+for n in range(1, 10):
+    step(n, 2.0 - n / 10)
+    if n % 3 == 0:
+        checkpoint(n)
+finished()
+""")
+    assert execute(job).status == Status.SUCCEEDED
+    assert shown == [(3, 3), (6, 6), (9, 9)]
+
+
 def test_a_damaged_checkpoint_is_marked_and_the_one_before_is_used(job, engine_says):
     engine_says(DIES_AT_4)
     execute(job)

@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from apex.processes.child import die_with_parent
 from bench.breaking import faults as table
 from bench.breaking.driving import Drive, say
 from bench.breaking.owner import Owner
@@ -43,7 +44,10 @@ def measure(faults: int = 100, seed: int = 1) -> Iterator[dict]:
     folder = Path(tempfile.mkdtemp(prefix="apex-chaos-"))
     peer_faults = max(PEER_LEAST, min(PEER_MOST, faults // PEER_SHARE))
     command = [sys.executable, "-m", "bench.breaking.peer", str(folder / "peer"), str(peer_faults), str(seed)]
-    peer = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True)
+    us = os.getpid()
+    peer = subprocess.Popen(
+        command, cwd=ROOT, stdout=subprocess.PIPE, text=True, preexec_fn=lambda: die_with_parent(us)
+    )
     try:
         with database() as url, Site(folder / "data", url) as site:
             drive, verdict = run(site, faults, seed)

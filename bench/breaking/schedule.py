@@ -4,9 +4,9 @@ import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-LOADING = 0.15  # the part of a life that goes by before the first step
-LOADING_SECONDS = 3.0
-DRILL = {"steps": 40, "seconds_per_step": 0.04, "eval_steps": 10, "checkpoint_steps": 5}
+LOADING = 0.12  # the part of a life that goes by before the first step
+LOADING_SECONDS = 2.0
+DRILL = {"steps": 40, "seconds_per_step": 0.04, "eval_steps": 10, "checkpoint_steps": 4}
 # Few, so that one undisturbed twin serves many.
 DRILLS = {
     "drill small": DRILL | {"seed": 1},

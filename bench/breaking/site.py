@@ -4,6 +4,7 @@ The same commands as `manage.py up` starts, without its waiting longer after eac
 machines share the work, each with a worker for its processor; they differ by name (`APEX_NODE`) and by clock.
 """
 
+import ctypes
 import dataclasses
 import os
 import shutil
@@ -30,6 +31,7 @@ SETTINGS = {
     "APEX_TRAINING_TRIES": "50",
     "OMP_NUM_THREADS": "1",
 }
+CLONE_NEWNS = 0x20000  # sched.h
 SMALL_DISKS = {"work": 96, "artifacts": 512}  # MB
 
 
@@ -115,8 +117,11 @@ class Site(Processes):
             self.children[process.name] = Child(process, logs=logs, environment=self.environment | own)
 
     def _mount_small_disks(self) -> None:
-        """Folders on file systems of their own, where we may mount: they can be filled without harm to others."""
-        if os.geteuid() != 0 or shutil.which("mount") is None:
+        """Folders on file systems of their own, where we may mount: they can be filled without harm to others.
+
+        Only this process and those that it starts see them, so that they go with the last of these.
+        """
+        if os.geteuid() != 0 or shutil.which("mount") is None or not hide_mounts():
             return
         for name, megabytes in SMALL_DISKS.items():
             folder = self.data / name
@@ -146,3 +151,11 @@ class Site(Processes):
         if done.returncode:
             raise RuntimeError(f"manage.py {arguments} ended with {done.returncode}:\n{done.stderr[-3000:]}")
         return done.stdout
+
+
+def hide_mounts() -> bool:
+    """Gives this process a view of the mounts of its own; whether the system allowed it."""
+    if sys.platform != "linux" or ctypes.CDLL(None, use_errno=True).unshare(CLONE_NEWNS) != 0:
+        return False
+    words = ["mount", "--make-rprivate", "/"]
+    return subprocess.run(words, capture_output=True, check=False).returncode == 0

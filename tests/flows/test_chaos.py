@@ -12,15 +12,15 @@ import pytest
 
 from tests.stack import ROOT
 
-pytestmark = [pytest.mark.stack, pytest.mark.slow, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.stack, pytest.mark.slow, pytest.mark.timeout(1500)]
 
-FAULTS, SEED = 50, 4
+FAULTS, SEED = 50, 15
 
 
 def test_fifty_faults_lose_double_stick_and_change_nothing():
     begun = time.monotonic()
     command = [sys.executable, "-m", "bench", "chaos", "--faults", str(FAULTS), "--seed", str(SEED), "--json"]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=880, check=False)
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=1480, check=False)
     # Shown by pytest if the test fails: the schedule, what was done and when, and the verdict.
     print(done.stderr)
     print(f"{time.monotonic() - begun:.0f} s")

@@ -23,22 +23,6 @@ END = object()
 ENGINE = [sys.executable, "-m", "training.engine"]
 
 
-def engine_command(run_path: Path, device_count: int, kind: str) -> list[str]:
-    """What starts the engine for one device. `device_count` processes on several of a `kind` ("gpu", "cpu")."""
-    if device_count == 1:
-        return [*ENGINE, str(run_path)]
-    # One process a device, on this machine only; torchrun ends all if one ends, and passes on how it ended.
-    launcher = [
-        sys.executable,
-        "-m",
-        "torch.distributed.run",
-        "--standalone",
-        "--nproc-per-node",
-        str(device_count),
-    ]
-    return [*launcher, *ENGINE[1:], str(run_path)]
-
-
 def visible_devices(queues: Sequence[str]) -> str:
     """Value of `CUDA_VISIBLE_DEVICES` for a child that has the devices of these queues; empty hides every GPU."""
     devices = [device_of(queue) for queue in queues]
@@ -48,15 +32,14 @@ def visible_devices(queues: Sequence[str]) -> str:
 class EngineChild:
     """`with EngineChild(...) as child:` starts `python -m training.engine`; leaving ends the whole process group.
 
-    The child also watches its standard input, which closes if this worker dies, and ends by itself.
-    `queues`: of the devices that it has; `device_count`: how many processes share them.
+    The child also watches its standard input, which closes if this worker dies, and ends by itself. If the
+    description asks for several processes it becomes their launcher, and they end with it.
+    `queues`: of the devices that it has.
     """
 
-    def __init__(self, description: dict, *, folder: Path, queues: Sequence[str], device_count: int = 1):
+    def __init__(self, description: dict, *, folder: Path, queues: Sequence[str]):
         self.folder = folder
         self.devices = visible_devices(queues)
-        self.kind = "gpu" if self.devices else "cpu"
-        self.device_count = device_count
         self.log_path = folder / "engine.log"
         self.run_path = folder / "run.json"
         self.run_path.write_text(json.dumps(description))
@@ -82,7 +65,7 @@ class EngineChild:
         environment.setdefault("OMP_WAIT_POLICY", "PASSIVE")
         self.log = open(self.log_path, "wb")
         self.process = subprocess.Popen(
-            engine_command(self.run_path, self.device_count, self.kind),
+            [*ENGINE, str(self.run_path)],
             cwd=settings.BASE_DIR,
             env=environment,
             stdin=subprocess.PIPE,

@@ -144,7 +144,13 @@ class Asked:
 
         if now.fits:
             return []
-        return suggest(self.config, now, tried, has_fixed_rank=self.start_adapter is not None)
+        return suggest(
+            self.config,
+            now,
+            tried,
+            has_fixed_rank=self.start_adapter is not None,
+            can_split=METHODS[self.method].can_split,
+        )
 
 
 def _preference(found: tuple[Place, Estimate]) -> tuple[bool, float]:

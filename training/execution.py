@@ -149,7 +149,6 @@ def train(attempt: Attempt, folder: Path) -> None:
         description,
         folder=folder,
         queues=queues,
-        device_count=attempt.job.device_count,
     )
     keeper = Keeper(attempt, folder)
     # The engine is ended before the feed, which would wait for it.
@@ -200,6 +199,7 @@ def run_description(attempt: Attempt, folder: Path, resume_from: Path | None = N
         "resume_from": str(resume_from) if resume_from else None,
         "start_adapter_dir": str(files.local_directory(start.directory_sha256)) if start else None,
         "config": job.config,
+        "processes": job.device_count,
         "lineage": {
             "job": str(job.pk),
             "name": job.name,

@@ -125,7 +125,7 @@ def _suggested(code: str, text: str, button: str, now: Estimate, after: Estimate
 
 def _more_gpus(asked: Asked, now: Estimate) -> dict | None:
     """The fewest GPUs of one of our machines that hold it together."""
-    if asked.devices > 1:
+    if asked.devices > 1 or not METHODS[asked.method].can_split:
         return None
     for count in (2, 4, 8):
         try:

@@ -12,7 +12,7 @@ from apex.settings.queues import device_of, node_name, training_queues
 from tests.training.factories import make_device
 from tests.training.test_execution import WHOLE, wait_for
 from training import execution, leases, leftovers, nodes, services, sweeping, waiting, working
-from training.child import engine_command, visible_devices
+from training.child import visible_devices
 from training.engine import hardware
 from training.models import Attempt, Device, Node, Status, TrainingJob
 
@@ -64,13 +64,6 @@ def test_queues_name_their_devices():
         ("gpu", 1), ("gpu", 12), ("cpu", 0), ("cpu", 0),
     ]  # fmt: skip
     assert visible_devices(["north.gpu1", "north.gpu2"]) == "1,2" and visible_devices(["cpu"]) == ""
-
-
-def test_several_processes_are_started_by_a_launcher(tmp_path):
-    run = tmp_path / "run.json"
-    assert engine_command(run, 1, "cpu")[-3:] == ["-m", "training.engine", str(run)]
-    several = engine_command(run, 2, "cpu")
-    assert several[several.index("--nproc-per-node") + 1] == "2" and str(run) in several
 
 
 def test_a_worker_takes_job_after_job_until_nothing_waits(start, device, engine_says):

@@ -2,6 +2,7 @@
 
 Takes `checkpoint` and `pause` as lines on standard input, and ends at once when that closes (`--keep-running`
 turns the end off, for shells without a terminal). Exit status 0 after `finished` and `paused`, 1 after `failed`.
+With `"processes": 2` in RUN.json it becomes the launcher of two of itself, of which one speaks.
 """
 
 import argparse
@@ -15,8 +16,10 @@ from pathlib import Path
 from training.engine import progress
 from training.engine.control import Control, Paused, listen
 from training.engine.errors import BAD_CONFIG, EngineError, explain
+from training.engine.launching import become_launcher
 from training.engine.methods import METHODS, Method
 from training.engine.setting import ConfigError, Settings
+from training.engine.spreading import Ranks
 
 ENVIRONMENT = {
     # Nothing is fetched: a base model is a directory.
@@ -35,15 +38,19 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m training.engine", description=__doc__.split("\n")[0])
     parser.add_argument("run", type=Path, help="what to do; docs/architecture.md says what stands in it")
     parser.add_argument("--keep-running", action="store_true", help="go on when standard input closes")
+    arguments = sys.argv[1:] if arguments is None else arguments
     options = parser.parse_args(arguments)
-    reporter = progress.take_standard_output()
-    control = Control()
-    listen(control, keep_running=options.keep_running)
     os.environ.update(ENVIRONMENT)
+    events = progress.take_standard_output()
+    ranks = Ranks.here()
+    reporter: progress.Reporter = events if ranks.is_first else progress.Silent()
+    control = Control()
     try:
         run = _read_run(options.run)
+        become_launcher(options.run, run, arguments, events)
         if not run.get("checkpoints_dir"):
             control.obstacle = f"{options.run} names no checkpoints_dir to write to"
+        listen(control, keep_running=options.keep_running, is_first=ranks.is_first)
         method = _read_method(run)
         config = _read_config(run, method)
         importlib.import_module(method.recipe).run(run, config, reporter, control)
@@ -52,9 +59,12 @@ def main(arguments: list[str] | None = None) -> int:
     # Whatever happens, the last event says so in words; the traceback goes to the log.
     except Exception as error:
         traceback.print_exc()
-        told = explain(error)
-        reporter.report("failed", reason=told.reason, message=told.message, advice=told.advice)
+        # Of several processes one says why; that another went away is no reason, and leaves the job to go on.
+        if not ranks.is_lost(error) and ranks.may_say_why():
+            told = explain(error)
+            events.report("failed", reason=told.reason, message=told.message, advice=told.advice)
         return 1
+    ranks.part()
     return 0
 
 

@@ -25,14 +25,14 @@ def library_versions() -> dict[str, str]:
     return {name: importlib.metadata.version(name) for name in LIBRARIES}
 
 
-def write_adapter_files(model, directory: Path, base_name: str, base_revision: str | None) -> None:
-    """Leaves adapter_model.safetensors and adapter_config.json in `directory`, as PEFT writes them."""
+def write_adapter_files(
+    model, tensors: dict[str, Any], directory: Path, base_name: str, base_revision: str | None
+) -> None:
+    """Leaves adapter_model.safetensors with `tensors` and adapter_config.json in `directory`, as PEFT writes them."""
     from safetensors.torch import save_file
 
-    from training.engine.loading import adapter_tensors
-
-    tensors = {name: tensor.detach().contiguous() for name, tensor in adapter_tensors(model).items()}
-    save_file(tensors, directory / "adapter_model.safetensors", metadata={"format": "pt"})
+    kept = {name: tensor.detach().contiguous() for name, tensor in tensors.items()}
+    save_file(kept, directory / "adapter_model.safetensors", metadata={"format": "pt"})
     config = copy.copy(model.peft_config["default"])
     config.inference_mode = True
     config.save_pretrained(directory)
@@ -41,6 +41,7 @@ def write_adapter_files(model, directory: Path, base_name: str, base_revision: s
 
 def write_adapter(
     model,
+    tensors: dict[str, Any],
     *,
     output_dir: Path,
     base_model_dir: Path,
@@ -59,7 +60,7 @@ def write_adapter(
     target = output_dir / ADAPTER
     base_name = run["lineage"].get("base_model") or base_model_dir.name
     with whole_directory(target) as draft:
-        write_adapter_files(model, draft, base_name, run["lineage"].get("base_revision"))
+        write_adapter_files(model, tensors, draft, base_name, run["lineage"].get("base_revision"))
         for name in TOKENIZER_FILES:
             if (base_model_dir / name).is_file():
                 shutil.copyfile(base_model_dir / name, draft / name)

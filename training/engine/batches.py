@@ -42,6 +42,12 @@ def make_pass(examples: list[Example]) -> Pass:
     return Pass(input_ids, positions, flat[positions], sum(len(example.input_ids) for example in examples))
 
 
+def idle_pass(example: Example) -> Pass:
+    """A pass that learns nothing and counts nothing, for a process that has to go along with others."""
+    nothing = torch.zeros(0, dtype=torch.long)
+    return Pass(torch.tensor([example.input_ids]), nothing, nothing, 0)
+
+
 def make_passes(examples: list[Example], budget: int) -> list[Pass]:
     """`examples` by length, in passes of at most `budget` tokens with padding (or one row, if that is longer)."""
     passes, together = [], []

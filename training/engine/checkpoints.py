@@ -29,6 +29,7 @@ from safetensors.torch import load_file, save_file
 
 from training.engine.errors import BAD_CHECKPOINT, EngineError, disk_full, is_disk_error
 from training.engine.manifests import ADVICE, flush_to_disk, verify, write_manifest
+from training.engine.sharding import whole
 
 ADAPTER_FILE, ADAPTER_CONFIG = "adapter_model.safetensors", "adapter_config.json"
 TRAINING_FILE, BEST_FILE, STATE_FILE = "training.safetensors", "best.safetensors", "state.json"
@@ -59,11 +60,13 @@ def checkpoint_name(step: int) -> str:
     return f"step-{step:08d}"
 
 
-def write_checkpoint(directory: Path, snapshot: Snapshot, write_adapter: Callable[[Path], None]) -> Written:
+def write_checkpoint(
+    directory: Path, snapshot: Snapshot, write_adapter: Callable[[Path, Tensors], None]
+) -> Written:
     """Writes `snapshot` below `directory`, flushed to disk before it takes its name.
 
-    `write_adapter(path)` leaves the adapter's two files in `path`. If anything goes wrong nothing is left behind and
-    the error goes on; of a full disk it is an EngineError (disk_full).
+    `write_adapter(path, tensors)` leaves the adapter's two files in `path`. If anything goes wrong nothing is left
+    behind and the error goes on; of a full disk it is an EngineError (disk_full).
     """
     directory.mkdir(parents=True, exist_ok=True)
     for left in directory.glob(".step-*"):  # by one that was killed while it wrote
@@ -72,7 +75,7 @@ def write_checkpoint(directory: Path, snapshot: Snapshot, write_adapter: Callabl
     draft = directory / f".{target.name}.{os.getpid()}"
     with _gone_on_error(draft, f"the checkpoint of step {snapshot.step}"):
         draft.mkdir()
-        write_adapter(draft)
+        write_adapter(draft, snapshot.adapter)
         save_file(_kept(snapshot.tensors), draft / TRAINING_FILE)
         if snapshot.best is not None:
             save_file(_kept(snapshot.best), draft / BEST_FILE)
@@ -132,13 +135,14 @@ def part_of(prefix: str, values: dict[str, Any]) -> dict[str, Any]:
 
 
 def optimizer_state(optimizer) -> tuple[Tensors, dict[str, Any]]:
-    """(tensors, numbers) of an optimiser, for `load_optimizer_state`."""
+    """(tensors, numbers) of an optimiser, for `load_optimizer_state`; tensors in pieces are put together."""
     state = optimizer.state_dict()
     tensors: Tensors = {}
     numbers: dict[str, Any] = {}
     for index, values in state["state"].items():
         for name, value in values.items():
-            (tensors if isinstance(value, torch.Tensor) else numbers)[f"{index}.{name}"] = value
+            is_tensor = isinstance(value, torch.Tensor)
+            (tensors if is_tensor else numbers)[f"{index}.{name}"] = whole(value) if is_tensor else value
     groups = [{k: v for k, v in group.items() if k != "params"} for group in state["param_groups"]]
     return tensors, {"values": numbers, "groups": groups}
 

@@ -239,7 +239,8 @@ class TrainingConfig(Settings):
         "ddp",
         "Several GPUs",
         "parallelism",
-        "With more than one GPU: ddp keeps the base model on each, fsdp splits it over all of them.",
+        "With more than one GPU: ddp keeps the base model on each, fsdp splits it over all of them (not to compare "
+        "answers).",
         choices=SPREADS,
     )
     beta: float = setting(

@@ -2,6 +2,7 @@
 
 import ctypes
 import os
+import select
 import signal
 import sys
 import threading
@@ -50,15 +51,18 @@ def _leave_alone(word: str, why: str) -> None:
     print(f"{word!r} on standard input is left alone: {why}", file=sys.stderr)
 
 
-def listen(control: Control, *, keep_running: bool = False) -> None:
+def listen(control: Control, *, keep_running: bool = False, is_first: bool = True) -> None:
     """Reads standard input in a thread of its own and adds its words to `control`.
 
     Ends this process at once when standard input closes, or, on Linux, when its parent dies; with
-    `keep_running` neither matters.
+    `keep_running` neither matters. Of several processes on one standard input only the first takes words from it.
     """
     if sys.platform == "linux" and not keep_running:
         ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-    threading.Thread(target=_read, args=(control, keep_running), name="control", daemon=True).start()
+    if is_first:
+        threading.Thread(target=_read, args=(control, keep_running), name="control", daemon=True).start()
+    elif not keep_running:
+        threading.Thread(target=_end_with_input, name="control", daemon=True).start()
 
 
 def _read(control: Control, keep_running: bool) -> None:
@@ -73,6 +77,14 @@ def _read(control: Control, keep_running: bool) -> None:
     if not keep_running:
         # The main thread may sit in a long kernel call, so nothing is asked of it.
         os._exit(ENDED)
+
+
+def _end_with_input() -> None:
+    """Waits until nobody can write to standard input any more, and leaves what is written there to others."""
+    closed = select.poll()
+    closed.register(0, 0)  # a hang-up is always told
+    closed.poll()
+    os._exit(ENDED)
 
 
 def _next() -> bytes:

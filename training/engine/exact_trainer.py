@@ -2,7 +2,8 @@
 
 The library keeps its loop, optimiser, schedule, clipping and mixed precision. Ours are: which rows a step takes
 (`RowOrder`), going on from a checkpoint in the same bits without the library's own pickled files, passes that are
-halved when memory runs out, and everything that the watcher asks (docs/decisions/0072-exact-resume.md).
+halved when memory runs out, and everything that the watcher asks (docs/decisions/0072-exact-resume.md). Of several
+processes each takes its rows of a step; what they found is added up when all of them are through.
 """
 
 from collections.abc import Iterator
@@ -11,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch.nn.parallel import DistributedDataParallel
 from transformers import PrinterCallback, TrainerCallback
 
 from rendering import Renderer
@@ -28,6 +30,8 @@ from training.engine.loading import adapter_tensors, load_adapter_tensors, peak_
 from training.engine.memory import with_less_memory
 from training.engine.order import RowOrder
 from training.engine.progress import Reporter
+from training.engine.sharding import laid_out_as, split_on_cpu
+from training.engine.spreading import ALONE, Ranks
 from training.engine.watcher import Watcher
 
 
@@ -52,13 +56,14 @@ class Work:
     questions: list[Question] = field(default_factory=list)
     sample_tokens: int = 48
     identity: dict[str, Any] = field(default_factory=dict)
+    ranks: Ranks = ALONE
 
 
 class ExactTrainer:
     """To be named before a trainer of transformers or TRL among the bases; it is the watcher's `Learner`.
 
-    A recipe's trainer adds `placeholder` (a dataset that its library wants to see), `gradients` and
-    `held_out_measures`.
+    A recipe's trainer adds `placeholder` (a dataset that its library wants to see), `gradients`, `measured` and
+    `told`.
     """
 
     def __init__(self, *, work: Work, callbacks: list | None = None, **kwargs):
@@ -70,6 +75,12 @@ class ExactTrainer:
         super().__init__(train_dataset=self.placeholder(), callbacks=callbacks or [], **kwargs)
         self.remove_callback(PrinterCallback)
 
+    def create_accelerator_and_postprocess(self) -> None:
+        super().create_accelerator_and_postprocess()
+        if self.work.ranks.is_sharded and not self.is_fsdp_enabled:
+            split_on_cpu(self.accelerator)
+            self.is_fsdp_enabled = True
+
     # --- What a recipe's trainer adds ---
 
     def placeholder(self):
@@ -77,18 +88,27 @@ class ExactTrainer:
         raise NotImplementedError
 
     def gradients(self, model: torch.nn.Module, rows: list) -> torch.Tensor:
-        """Forward and backward over `rows` in passes of `tokens_per_pass`; returns the step's mean loss.
+        """Forward and backward over this process's share of `rows`, the step's, in passes of `tokens_per_pass`.
 
-        Counts `tokens_seen`. May be called again with the same rows after memory ran out.
+        Returns the share's part of the step's mean loss: over all processes they add up to it, and the gradients to
+        those of the whole step. Counts `tokens_seen`. Exchanges nothing with other processes, and may be called
+        again with the same rows after memory ran out.
         """
         raise NotImplementedError
 
-    def held_out_measures(self, rows: list) -> dict[str, float]:
-        """`eval_loss` over `rows` and what the method adds; called in eval mode without gradients."""
+    def measured(self, rows: list) -> Any:
+        """What this process's share of the held-out `rows` gives `told`; in eval mode, without gradients.
+
+        Exchanges nothing either.
+        """
+        raise NotImplementedError
+
+    def told(self, measured: Any) -> dict[str, float]:
+        """`eval_loss` and what the method adds, over the shares of all processes; may exchange."""
         raise NotImplementedError
 
     def step_extras(self, logs: dict[str, float]) -> dict[str, float]:
-        """What the method adds to the event of a step, from the library's `logs` of it."""
+        """What the method adds to the event of a step, from the library's `logs` of it; may exchange."""
         return {}
 
     # --- Going on from a checkpoint ---
@@ -109,9 +129,21 @@ class ExactTrainer:
         prepared = super()._prepare_for_training(*args, **kwargs)
         if self._snapshot is not None:
             tensors, numbers = self._snapshot.tensors, self._snapshot.numbers
-            load_optimizer_state(self.optimizer, part_of("optimizer", tensors), numbers["optimizer"])
+            saved = part_of("optimizer", tensors)
+            if self.work.ranks.is_sharded:
+                saved = self._in_pieces(saved)
+            load_optimizer_state(self.optimizer, saved, numbers["optimizer"])
             self.lr_scheduler.load_state_dict(numbers["schedule"])
         return prepared
+
+    def _in_pieces(self, saved: Tensors) -> Tensors:
+        """An optimiser's state, laid out over the processes as the weights that it belongs to."""
+        weights = [weight for group in self.optimizer.param_groups for weight in group["params"]]
+        found = {}
+        for name, tensor in saved.items():
+            weight = weights[int(name.partition(".")[0])]
+            found[name] = laid_out_as(weight, tensor) if tensor.shape == weight.shape else tensor
+        return found
 
     def get_train_dataloader(self) -> "_RestOfEpoch":
         return _RestOfEpoch(self)
@@ -121,12 +153,28 @@ class ExactTrainer:
     def training_step(self, model, inputs: list, num_items_in_batch=None) -> torch.Tensor:
         """One optimiser step's forward and backward; again in smaller passes if memory runs out."""
         model.train()
-        return with_less_memory(
+        ranks, before = self.work.ranks, self.tokens_seen
+        # Past the wrapper that would exchange gradients in each pass: processes may need different numbers of them.
+        inner = model.module if isinstance(model, DistributedDataParallel) else model
+        loss = with_less_memory(
             self,
-            lambda: self.gradients(model, inputs),
+            lambda: self.gradients(inner, inputs),
             step=self.state.global_step + 1,
             reporter=self.work.reporter,
+            ranks=ranks,
         )
+        if ranks.is_alone:
+            return loss
+        ranks.add_gradients([weight for weight in inner.parameters() if weight.requires_grad])
+        total, tokens = ranks.sum([loss.item(), self.tokens_seen - before])
+        self.tokens_seen = before + int(tokens)
+        return torch.tensor(total, device=self.args.device, dtype=loss.dtype)
+
+    def learn(self, loss: torch.Tensor) -> None:
+        """Backward of a part of the step's loss."""
+        # Processes that split the model add up their gradients in the backward pass, and divide by their number.
+        ranks = self.work.ranks
+        self.accelerator.backward(loss * ranks.count if ranks.is_sharded else loss)
 
     def clear_gradients(self) -> None:
         self.model.zero_grad()
@@ -141,13 +189,14 @@ class ExactTrainer:
         if not rows:
             return {}
         with evaluating(self.model):
-            found = with_less_memory(
+            measured = with_less_memory(
                 self,
-                lambda: self.held_out_measures(rows),
+                lambda: self.measured(rows),
                 step=self.state.global_step,
                 reporter=self.work.reporter,
+                ranks=self.work.ranks,
             )
-        return {**found, "eval_rows": len(rows)}
+            return {**self.told(measured), "eval_rows": len(rows)}
 
     def sample(self) -> list[dict[str, str]]:
         questions, renderer = self.work.questions, self.work.renderer
@@ -167,8 +216,8 @@ class ExactTrainer:
     def adapter(self) -> Tensors:
         return adapter_tensors(self.model)
 
-    def write_adapter(self, directory: Path) -> None:
-        write_adapter_files(self.model, directory, self.work.base_name, self.work.base_revision)
+    def write_adapter(self, directory: Path, tensors: Tensors) -> None:
+        write_adapter_files(self.model, tensors, directory, self.work.base_name, self.work.base_revision)
 
     def saved_parts(self) -> tuple[Tensors, dict[str, Any]]:
         tensors, numbers = optimizer_state(self.optimizer)

@@ -10,6 +10,7 @@ from training.engine.config import TrainingConfig
 from training.engine.errors import BAD_CHECKPOINT, BAD_CONFIG, BAD_MODEL, EngineError, is_memory_error
 from training.engine.estimate import activation_bytes
 from training.engine.hardware import peak_memory_of_process, read_hardware, training_threads, usable_cpus
+from training.engine.spreading import Ranks
 
 # Recomputing activations costs a third of the speed, so only where they would take most of the memory.
 CHECKPOINTING_SHARE = 0.5
@@ -17,18 +18,23 @@ CHECKPOINTING_SHARE = 0.5
 
 @dataclass(frozen=True)
 class Machine:
-    """Where a training computes: `device` is cuda or cpu; `is_bf16` whether it multiplies in bf16."""
+    """Where a training computes: `device` is cuda or cpu; `is_bf16` whether it multiplies in bf16.
+
+    `threads` are those of each of its processes.
+    """
 
     device: str
     threads: int
     is_bf16: bool
+    processes: int = 1
 
     @property
     def name(self) -> str:
         import torch
 
         cpus = f"cpu ({self.threads} of {usable_cpus()} cores)"
-        return torch.cuda.get_device_name() if self.device == "cuda" else cpus
+        name = torch.cuda.get_device_name() if self.device == "cuda" else cpus
+        return name if self.processes == 1 else f"{self.processes} × {name}"
 
     @property
     def precision(self) -> str:
@@ -36,17 +42,22 @@ class Machine:
 
 
 def prepare_machine(config: TrainingConfig, facts: BaseModelFacts) -> Machine:
-    """Sets threads and seeds for a training of such a model; from here on a seed gives the same numbers."""
+    """Sets threads and seeds for a training of such a model; from here on a seed gives the same numbers.
+
+    Several processes meet here, share the processors, and take a GPU each.
+    """
     import torch
     from transformers import set_seed
 
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    threads = training_threads(facts.parameters, usable_cpus())
+    ranks = Ranks.here()
+    ranks.meet(device)
+    threads = training_threads(facts.parameters, max(1, usable_cpus() // ranks.count))
     torch.set_num_threads(threads)
     # Numbers next to zero take a CPU many times as long, and change no result that is shown.
     torch.set_flush_denormal(True)
     set_seed(config.seed)
-    return Machine(device, threads, is_bf16(config, device))
+    return Machine(device, threads, is_bf16(config, device), ranks.count)
 
 
 def is_bf16(config: TrainingConfig, device: str) -> bool:
@@ -90,21 +101,26 @@ def load_model(directory: Path, device: str, is_bf16: bool, quantization: str = 
             "Choose a causal language model that this version of transformers knows.",
         ) from error
     model.config.use_cache = False
-    # Weights in 4 bits were put on their device when they were squeezed.
-    return model if quantization == "nf4" else model.to(device)
+    # Weights in 4 bits were put on their device when they were squeezed; those that are to be split, each process
+    # gets its part of.
+    return model if quantization == "nf4" or Ranks.here().is_sharded else model.to(device)
 
 
 def _in_four_bits(device: str, is_bf16: bool) -> dict[str, Any]:
     import torch
     from transformers import BitsAndBytesConfig
 
+    dtype = torch.bfloat16 if is_bf16 else torch.float32
     squeezed = BitsAndBytesConfig(
         load_in_4bit=True,
         bnb_4bit_quant_type="nf4",
         bnb_4bit_use_double_quant=True,
-        bnb_4bit_compute_dtype=torch.bfloat16 if is_bf16 else torch.float32,
+        bnb_4bit_compute_dtype=dtype,
+        # Bytes cannot be split over processes; the same bytes under the name of a number can.
+        bnb_4bit_quant_storage=dtype if Ranks.here().is_sharded else torch.uint8,
     )
-    return {"quantization_config": squeezed, "device_map": {"": 0 if device == "cuda" else "cpu"}}
+    place = torch.cuda.current_device() if device == "cuda" else "cpu"
+    return {"quantization_config": squeezed, "device_map": {"": place}}
 
 
 def add_adapter(model, config: TrainingConfig, start_dir: str | Path | None = None):
@@ -174,7 +190,16 @@ def trainer_tokenizer(directory: Path, renderer: Renderer):
 
 
 def adapter_tensors(model) -> dict[str, Any]:
-    """The weights of the adapter that is trained, named as in PEFT's file; views, not copies."""
+    """The weights of the adapter that is trained, named as in PEFT's file; views, not copies.
+
+    Of a model that is split over several processes they are put together: all of them have to ask.
+    """
+    from training.engine.sharding import whole
+
+    return {name: whole(tensor) for name, tensor in _adapter_state(model).items()}
+
+
+def _adapter_state(model) -> dict[str, Any]:
     from peft import get_peft_model_state_dict
 
     # The embeddings are never trained; "auto" would look for the base model on the hub.
@@ -188,7 +213,10 @@ def load_adapter_tensors(model, tensors: dict[str, Any]) -> None:
     """
     from peft import set_peft_model_state_dict
 
-    own = {name: tuple(tensor.shape) for name, tensor in adapter_tensors(model).items()}
+    from training.engine.sharding import laid_out_as
+
+    state = _adapter_state(model)
+    own = {name: tuple(tensor.shape) for name, tensor in state.items()}
     given = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
     if own != given:
         name = min(name for name in own.keys() | given.keys() if own.get(name) != given.get(name))
@@ -197,7 +225,8 @@ def load_adapter_tensors(model, tensors: dict[str, Any]) -> None:
             f"The adapter does not fit this training: {name} is {given.get(name)} instead of {own.get(name)}.",
             "Use the same size of adapter and the same parts of the model as the training that wrote it.",
         )
-    set_peft_model_state_dict(model, tensors, adapter_name="default")
+    laid_out = {name: laid_out_as(state[name], tensor) for name, tensor in tensors.items()}
+    set_peft_model_state_dict(model, laid_out, adapter_name="default")
 
 
 def needs_checkpointing(config: TrainingConfig, facts: BaseModelFacts, budget: int, is_bf16: bool) -> bool:

@@ -13,7 +13,7 @@ class Method:
 
     `recipe` is a module with `run(run, config, reporter, control)`. `learns_from` names the kinds of rows that it
     takes (docs/architecture.md, Rows), `config` is the class of its settings. `is_offered` is False for
-    what only tests ask for.
+    what only tests ask for. `can_split`: the base model may be split over several GPUs (`spread` fsdp).
     """
 
     name: str
@@ -21,10 +21,11 @@ class Method:
     learns_from: tuple[str, ...]
     is_offered: bool = True
     config: type[Settings] = TrainingConfig
+    can_split: bool = False
 
 
 METHODS: dict[str, Method] = {
-    "sft": Method("sft", "training.engine.recipes.sft", ("chat", "text")),
+    "sft": Method("sft", "training.engine.recipes.sft", ("chat", "text"), can_split=True),
     "dpo": Method("dpo", "training.engine.recipes.preferences", ("preference",)),
     "orpo": Method("orpo", "training.engine.recipes.preferences", ("preference",)),
     "kto": Method("kto", "training.engine.recipes.preferences", ("unpaired",)),

@@ -7,15 +7,16 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 
-from training.engine.answer_passes import AnswerPass
+from training.engine.answer_passes import AnswerPass, longest_of
 from training.engine.objectives import Found, Objective
 from training.engine.reference import Reference, without_dropout
+from training.engine.spreading import Ranks
 from training.engine.trainer import StepTrainer
 
 
 @dataclass
 class Tally:
-    """What the passes of a step, or of a check, add up to."""
+    """What the passes of a step, or of a check, add up to: in one process, or, after `of_all`, in all of them."""
 
     loss: float = 0.0
     chosen: list[float] = field(default_factory=list)
@@ -27,6 +28,15 @@ class Tally:
         self.chosen += found.chosen.tolist()
         self.rejected += found.rejected.tolist()
         self.is_right += found.is_right.tolist()
+
+    def of_all(self, ranks: Ranks) -> "Tally":
+        whole = Tally()
+        for part in ranks.each(self):
+            whole.loss += part.loss
+            whole.chosen += part.chosen
+            whole.rejected += part.rejected
+            whole.is_right += part.is_right
+        return whole
 
     def rewards(self, prefix: str = "") -> dict[str, float | None]:
         """Means over the answers; None where there was no such answer."""
@@ -45,31 +55,36 @@ class PreferenceTrainer(StepTrainer):
     def __init__(self, *, objective: Objective, reference: Reference | None, **kwargs: Any):
         self.objective = objective
         self.reference = reference
-        self.rewards: dict[str, float | None] = {}
+        self.tally = Tally()
         super().__init__(**kwargs)
 
     def first_example(self):
         return self.work.train[0].examples[0]
 
     def gradients(self, model, rows: Sequence[Any]) -> torch.Tensor:
-        tally = self._compare(model, rows, self.accelerator.backward)
-        self.rewards = tally.rewards()
-        return torch.tensor(tally.loss, device=self.args.device)
+        self.tally = self._compare(model, rows, self.learn)
+        return torch.tensor(self.tally.loss, device=self.args.device)
 
-    def held_out_measures(self, rows: Sequence[Any]) -> dict[str, Any]:
+    def measured(self, rows: Sequence[Any]) -> Tally:
         """All `rows` as one step."""
-        tally = self._compare(self.model, rows)
+        return self._compare(self.model, rows)
+
+    def told(self, measured: Tally) -> dict[str, Any]:
+        tally = measured.of_all(self.work.ranks)
         rewards = tally.rewards("eval_")
         kept = ("eval_rewards_margin", "eval_rewards_accuracy")
         return {"eval_loss": tally.loss, **{name: rewards[name] for name in kept}}
 
     def step_extras(self, logs: dict[str, float]) -> dict[str, Any]:
-        return self.rewards
+        return self.tally.of_all(self.work.ranks).rewards()
 
     def _compare(
         self, model, rows: Sequence[Any], learn: Callable[[torch.Tensor], object] | None = None
     ) -> Tally:
-        """Goes through `rows` as one step, pass after pass; `learn` takes each pass's part of the loss."""
+        """Goes through this process's share of `rows`, all of a step, pass after pass.
+
+        `learn` takes each pass's part of the step's loss. What concerns all rows at once each process finds itself.
+        """
 
         def policy(part: AnswerPass) -> torch.Tensor:
             return self.log_probs(model, part)
@@ -77,7 +92,8 @@ class PreferenceTrainer(StepTrainer):
         tally, objective = Tally(), self.objective
         with without_dropout(self.model):
             whole = objective.whole(rows, self.tokens_per_pass, policy, self.reference_log_probs)
-        for group in objective.groups(rows, self.tokens_per_pass):
+        mine = self.work.ranks.shares(rows, longest_of)[self.work.ranks.index]
+        for group in objective.groups(mine, self.tokens_per_pass):
             part = objective.make_pass(group).to(self.args.device)
             before = self.reference_log_probs(part) if objective.needs_reference else None
             found = objective.found(part, policy(part), before, whole)

@@ -19,10 +19,22 @@ class JsonLines:
     def __init__(self, stream: TextIO):
         self._stream = stream
 
+    def give_back(self) -> None:
+        """Standard output is again what it was before `take_standard_output`, for a program that takes our place."""
+        self._stream.flush()
+        os.dup2(self._stream.fileno(), 1)
+
     def report(self, event: str, **fields: Any) -> None:
         line = json.dumps({"event": event, **{name: _plain(value) for name, value in fields.items()}})
         self._stream.write(line + "\n")
         self._stream.flush()
+
+
+class Silent:
+    """For a process that is not the one to speak."""
+
+    def report(self, event: str, **fields: Any) -> None:
+        pass
 
 
 def take_standard_output() -> JsonLines:

@@ -10,7 +10,7 @@ import torch
 
 @dataclass(frozen=True)
 class Randomness:
-    """`numbers` is Python's and numpy's state, ready for JSON; `tensors` torch's: `cpu`, and `cuda.0` for each GPU."""
+    """`numbers` is Python's and numpy's state, ready for JSON; `tensors` torch's: `cpu`, `cuda` of the GPU in use."""
 
     numbers: dict[str, Any]
     tensors: dict[str, torch.Tensor]
@@ -22,7 +22,7 @@ class Randomness:
         name, keys, position, has_gauss, cached = state
         tensors = {"cpu": torch.get_rng_state()}
         if torch.cuda.is_available():
-            tensors |= {f"cuda.{i}": state for i, state in enumerate(torch.cuda.get_rng_state_all())}
+            tensors["cuda"] = torch.cuda.get_rng_state()
         return cls(
             {
                 "python": [version, list(inner), gauss],
@@ -32,13 +32,12 @@ class Randomness:
         )
 
     def restore(self) -> None:
-        """Every generator goes on as it would have then. GPUs that are not here now are left out."""
+        """Every generator goes on as it would have then. A GPU that is not here now is left out."""
         version, inner, gauss = self.numbers["python"]
         random.setstate((version, tuple(inner), gauss))
         name, keys, position, has_gauss, cached = self.numbers["numpy"]
         keys = numpy.array(keys, dtype=numpy.uint32)
         numpy.random.set_state((name, keys, position, has_gauss, cached))  # noqa: NPY002
         torch.set_rng_state(self.tensors["cpu"])
-        for index in range(torch.cuda.device_count() if torch.cuda.is_available() else 0):
-            if f"cuda.{index}" in self.tensors:
-                torch.cuda.set_rng_state(self.tensors[f"cuda.{index}"], index)
+        if torch.cuda.is_available() and "cuda" in self.tensors:
+            torch.cuda.set_rng_state(self.tensors["cuda"])

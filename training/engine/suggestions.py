@@ -34,18 +34,19 @@ def suggest(
     tried: Callable[[dict[str, Any]], Estimate],
     *,
     has_fixed_rank: bool = False,
+    can_split: bool = True,
 ) -> list[Change]:
     """Changes in the order in which they cost least of what is learned; those that are enough alone come first.
 
     `tried(changes)` estimates anew with these settings changed. If none is enough alone, the first that are
     enough together come before all, as `together`. Changes that save nothing are left out. An adapter that is gone on
-    from keeps its rank (`has_fixed_rank`).
+    from keeps its rank (`has_fixed_rank`); not every method can split the base model (`can_split`).
     """
     found: list[Change] = []
     so_far: dict[str, Any] = {}
     last = now
     for code, tries in _candidates(config, now):
-        if code == "rank" and has_fixed_rank:
+        if (code == "rank" and has_fixed_rank) or (code == "split" and not can_split):
             continue
         change = _first_that_fits(code, tries, now, tried)
         if change is None:

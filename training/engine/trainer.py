@@ -5,12 +5,14 @@ length instead of in the order they come, only positions with a trained next tok
 the entropy and accuracy of every token, which nobody reads, are not computed.
 """
 
+from typing import Any
+
 import torch
 import torch.nn.functional as F
 from datasets import Dataset
 from trl import SFTTrainer
 
-from training.engine.batches import Pass, make_passes
+from training.engine.batches import Pass, idle_pass, make_passes
 from training.engine.data import Example
 from training.engine.exact_trainer import ExactTrainer
 
@@ -62,19 +64,34 @@ class StepTrainer(ExactTrainer, SFTTrainer):
         return F.cross_entropy(logits.float(), part.targets, reduction="sum")
 
     def gradients(self, model, rows: list[Example]) -> torch.Tensor:
-        passes = make_passes(rows, self.tokens_per_pass)
-        trained = max(1, sum(part.targets.numel() for part in passes))
+        passes = self.passes_of(rows)
+        trained = max(1, sum(row.trained_tokens for row in rows))
         total = torch.zeros((), device=self.args.device)
         for part in passes:
             loss = self.summed_loss(model, part.to(self.args.device)) / trained
-            self.accelerator.backward(loss)
+            self.learn(loss)
             total += loss.detach()
             self.tokens_seen += part.tokens
         return total
 
-    def held_out_measures(self, rows: list[Example]) -> dict[str, float]:
+    def measured(self, rows: list[Example]) -> Any:
+        """(negative log-likelihood in nats, trained tokens)."""
         total, trained = 0.0, 0
-        for part in make_passes(rows, self.tokens_per_pass):
+        for part in self.passes_of(rows):
             total += self.summed_loss(self.model, part.to(self.args.device)).item()
             trained += part.targets.numel()
+        return total, trained
+
+    def told(self, measured: Any) -> dict[str, float]:
+        total, trained = self.work.ranks.sum(measured)
         return {"eval_loss": total / max(1, trained)}
+
+    def passes_of(self, rows: list[Example]) -> list[Pass]:
+        """This process's share of `rows`; where the model is split, as many passes in each process."""
+        ranks = self.work.ranks
+        shares = ranks.shares(rows, lambda row: len(row.input_ids))
+        if not ranks.is_sharded:
+            return make_passes(shares[ranks.index], self.tokens_per_pass)
+        passes = [make_passes(share, self.tokens_per_pass) for share in shares]
+        missing = max(map(len, passes)) - len(passes[ranks.index])
+        return [*passes[ranks.index], *missing * [idle_pass(min(rows, key=lambda row: len(row.input_ids)))]]

@@ -16,6 +16,7 @@ from training.engine.control import CHECKPOINT, PAUSE, Control, Paused
 from training.engine.errors import NAN_LOSS, EngineError
 from training.engine.progress import Reporter
 from training.engine.randomness import Randomness
+from training.engine.spreading import ALONE, Ranks
 
 COLUMNS = ("loss", "learning_rate", "grad_norm", "tokens", "tokens_per_second")
 
@@ -40,8 +41,8 @@ class Learner(Protocol):
     def adapter(self) -> Tensors:
         """The adapter's weights, named as in PEFT's file."""
 
-    def write_adapter(self, directory: Path) -> None:
-        """Leaves adapter_model.safetensors and adapter_config.json in `directory`, and nothing else."""
+    def write_adapter(self, directory: Path, tensors: Tensors) -> None:
+        """Leaves adapter_model.safetensors with `tensors` and adapter_config.json in `directory`, nothing else."""
 
     def saved_parts(self) -> tuple[Tensors, dict[str, Any]]:
         """(tensors, numbers) of everything else that the next step depends on, but for random generators."""
@@ -67,7 +68,10 @@ class Rhythm:
 
 
 class Watcher:
-    """Follows one training from `begin` to `summary`. Without `checkpoints_dir` it writes no checkpoint."""
+    """Follows one training from `begin` to `summary`. Without `checkpoints_dir` it writes no checkpoint.
+
+    Each of several processes has one; all decide alike, and the first writes the checkpoints of all.
+    """
 
     def __init__(
         self,
@@ -77,7 +81,9 @@ class Watcher:
         reporter: Reporter,
         control: Control,
         checkpoints_dir: str | Path | None,
+        ranks: Ranks = ALONE,
     ):
+        self.ranks = ranks
         self.rhythm = rhythm
         self.learner = learner
         self.reporter = reporter
@@ -89,6 +95,7 @@ class Watcher:
         self.best: dict[str, Any] | None = None
         self.best_adapter: Tensors | None = None
         self.history = {name: array("d") for name in COLUMNS}
+        self._randomness: Randomness | None = None
         self._seconds_before = 0.0
         self._clock = _Clock(0, 0)
         self._checkpoint_at = time.monotonic()
@@ -105,15 +112,25 @@ class Watcher:
             self.best_adapter = snapshot.adapter
         for name, values in part_of("history", snapshot.tensors).items():
             self.history[name] = array("d", values.tolist())
-        self._randomness = Randomness(
-            part_of("random", snapshot.numbers), part_of("random", snapshot.tensors)
-        )
+        self._restore_randomness(snapshot, own["processes"])
+
+    def _restore_randomness(self, snapshot: Snapshot, processes: int) -> None:
+        """Each process takes its own; one that was not there then goes on from its seed."""
+        if self.ranks.index < processes:
+            name = f"random.{self.ranks.index}"
+            self._randomness = Randomness(part_of(name, snapshot.numbers), part_of(name, snapshot.tensors))
+        if processes != self.ranks.count:
+            self.reporter.report(
+                "log",
+                message=f"The checkpoint of step {self.step} was written by {processes} and is taken up by "
+                f"{self.ranks.count} processes: the same rows in the same order, but other dropout and other rounding.",
+            )
 
     def begin(self) -> None:
         """To be called when everything stands and the next thing is a step."""
         if self.step == 0:
             self._check(0)
-        else:
+        elif self._randomness:
             self._randomness.restore()
         self._clock = _Clock(self.step, self.learner.tokens_seen)
         self._checkpoint_at = time.monotonic()
@@ -131,14 +148,27 @@ class Watcher:
         self._report_step(loss, learning_rate, grad_norm, extra)
         is_best = self.rhythm.is_check(self.step) and self._check(self.step)
         self.is_done = self.step >= self.rhythm.total_steps or self._is_stuck()
-        asked = self.control.take()
-        is_pause = PAUSE in asked and not self.is_done
-        if reason := self._reason_to_write(asked, is_best=is_best, is_pause=is_pause):
+        is_pause, is_asked, is_late = self._agreed()
+        is_pause = is_pause and not self.is_done
+        due = {
+            "pause": is_pause,
+            "end": self.is_done,
+            "asked": is_asked,
+            "best": is_best,
+            "interval": is_late or self.rhythm.is_checkpoint(self.step),
+        }
+        if reason := next((reason for reason, holds in due.items() if holds), ""):
             self._write_checkpoint(reason)
         if is_pause:
             self.reporter.report("paused", step=self.step)
             raise Paused(f"paused at step {self.step}")
         return self.is_done
+
+    def _agreed(self) -> list[bool]:
+        """Pause, checkpoint, too long without a checkpoint: what the first process was told and reads on its clock."""
+        asked = self.control.take()
+        is_late = time.monotonic() - self._checkpoint_at >= self.rhythm.checkpoint_seconds
+        return self.ranks.from_first([PAUSE in asked, CHECKPOINT in asked, is_late])
 
     def _refuse_nan(self, loss: float, grad_norm: float) -> None:
         for what, value in (("loss", loss), ("gradient", grad_norm)):
@@ -215,22 +245,14 @@ class Watcher:
 
     # --- Checkpoints ---
 
-    def _reason_to_write(self, asked: set[str], *, is_best: bool, is_pause: bool) -> str:
-        is_late = time.monotonic() - self._checkpoint_at >= self.rhythm.checkpoint_seconds
-        reasons = {
-            "pause": is_pause,
-            "end": self.is_done,
-            "asked": CHECKPOINT in asked,
-            "best": is_best,
-            "interval": is_late or self.rhythm.is_checkpoint(self.step),
-        }
-        return next((reason for reason, holds in reasons.items() if holds), "")
-
     def _write_checkpoint(self, reason: str) -> None:
         if self.checkpoints_dir is None:
             return
         begun = time.monotonic()
-        written = write_checkpoint(self.checkpoints_dir, self._snapshot(), self.learner.write_adapter)
+        snapshot = self._snapshot()
+        if not self.ranks.is_first:
+            return
+        written = write_checkpoint(self.checkpoints_dir, snapshot, self.learner.write_adapter)
         self._checkpoint_at = time.monotonic()
         self._clock.leave_out(self._checkpoint_at - begun)
         checked = self.checks[-1] if self.checks and self.checks[-1]["step"] == self.step else {}
@@ -248,14 +270,22 @@ class Watcher:
         import torch
 
         tensors, numbers = self.learner.saved_parts()
-        randomness = Randomness.now()
-        own = {"is_done": self.is_done, "checks": self.checks, "best": self.best, "seconds": self.seconds}
+        for index, randomness in enumerate(self.ranks.each(Randomness.now())):
+            tensors |= part(f"random.{index}", randomness.tensors)
+            numbers |= part(f"random.{index}", randomness.numbers)
+        own = {
+            "is_done": self.is_done,
+            "checks": self.checks,
+            "best": self.best,
+            "seconds": self.seconds,
+            "processes": self.ranks.count,
+        }
         history = {name: torch.tensor(values, dtype=torch.float64) for name, values in self.history.items()}
         return Snapshot(
             step=self.step,
-            adapter={},
-            tensors=tensors | part("random", randomness.tensors) | part("history", history),
-            numbers=numbers | part("random", randomness.numbers) | part("watcher", own),
+            adapter=self.learner.adapter(),
+            tensors=tensors | part("history", history),
+            numbers=numbers | part("watcher", own),
             best=self.best_adapter if self.best and self.best["step"] != self.step else None,
         )
 

@@ -15,6 +15,7 @@ from typing import Any
 from training.engine.control import Control
 from training.engine.drill_config import DrillConfig
 from training.engine.progress import Reporter
+from training.engine.spreading import Ranks
 
 ROWS, HELD_OUT_ROWS, ROWS_PER_STEP = 256, 64, 32
 WARMUP_STEPS = 4
@@ -31,7 +32,11 @@ def run(run: dict[str, Any], config: DrillConfig, reporter: Reporter, control: C
     from training.engine.watcher import Rhythm, Watcher
 
     torch.set_num_threads(1)
-    learner = DrillLearner(config, rows=ROWS, held_out_rows=HELD_OUT_ROWS, rows_per_step=ROWS_PER_STEP)
+    ranks = Ranks.here()
+    ranks.meet("cpu")
+    learner = DrillLearner(
+        config, rows=ROWS, held_out_rows=HELD_OUT_ROWS, rows_per_step=ROWS_PER_STEP, ranks=ranks
+    )
     watcher = Watcher(
         rhythm=Rhythm(
             total_steps=config.steps,
@@ -46,6 +51,7 @@ def run(run: dict[str, Any], config: DrillConfig, reporter: Reporter, control: C
         reporter=reporter,
         control=control,
         checkpoints_dir=run.get("checkpoints_dir"),
+        ranks=ranks,
     )
     if run.get("resume_from"):
         snapshot = read_checkpoint(run["resume_from"])
@@ -58,21 +64,25 @@ def run(run: dict[str, Any], config: DrillConfig, reporter: Reporter, control: C
     watcher.begin()
     while not watcher.is_done:
         step = watcher.step + 1
-        if step == config.crash_at_step and resumed_step == 0:
+        # Of several processes the last one is killed.
+        if step == config.crash_at_step and resumed_step == 0 and ranks.index == ranks.count - 1:
             os.kill(os.getpid(), signal.SIGKILL)
         time.sleep(config.seconds_per_step)
+        tokens = learner.tokens_seen
         loss = with_less_memory(
-            learner, lambda step=step: learner.gradients(step), step=step, reporter=reporter
+            learner, lambda step=step: learner.gradients(step), step=step, reporter=reporter, ranks=ranks
         )
-        watcher.after_step(loss, *learner.move())
+        watcher.after_step(learner.add_up(loss, tokens), *learner.move())
 
     # 3. The best adapter, as a directory that looks like any other.
+    if not ranks.is_first:
+        return
     metrics = watcher.summary()
     if watcher.best_adapter is not None:
         learner.load_adapter(watcher.best_adapter)
     adapter_dir = Path(run["output_dir"]) / "adapter"
     with whole_directory(adapter_dir) as draft:
-        learner.write_adapter(draft)
+        learner.write_adapter(draft, learner.adapter())
         (draft / "metrics.json").write_text(json.dumps(metrics), encoding="utf-8")
     reporter.report(
         "finished",
@@ -96,7 +106,7 @@ def _started(config: DrillConfig, learner, resumed_step: int) -> dict[str, Any]:
         "cut_tokens": 0,
         "trainable_parameters": sum(parameter.numel() for parameter in learner.network.parameters()),
         "device": "cpu (drill)",
-        "processes": 1,
+        "processes": learner.ranks.count,
         "quantization": "none",
         "resumed_step": resumed_step,
     }

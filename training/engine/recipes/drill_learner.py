@@ -22,6 +22,7 @@ from training.engine.drill_config import DrillConfig
 from training.engine.hardware import peak_memory_of_process
 from training.engine.order import RowOrder
 from training.engine.recipes.drill_optimizer import SmallAdamW
+from training.engine.spreading import ALONE, Ranks, own_seed
 
 WARMUP_STEPS = 4
 
@@ -31,8 +32,17 @@ class DrillLearner:
 
     longest_row = 1
 
-    def __init__(self, config: DrillConfig, *, rows: int, held_out_rows: int, rows_per_step: int):
+    def __init__(
+        self,
+        config: DrillConfig,
+        *,
+        rows: int,
+        held_out_rows: int,
+        rows_per_step: int,
+        ranks: Ranks = ALONE,
+    ):
         self.config = config
+        self.ranks = ranks
         self.tokens_seen = 0
         self.tokens_per_pass = config.tokens_per_pass
         torch.manual_seed(config.seed)
@@ -45,6 +55,8 @@ class DrillLearner:
         )
         self.optimizer = SmallAdamW(self.network.parameters())
         self.order = RowOrder(rows, rows_per_step, config.seed)
+        if not ranks.is_first:
+            torch.manual_seed(own_seed(config.seed, ranks.index))
 
     @property
     def steps_per_epoch(self) -> int:
@@ -59,12 +71,16 @@ class DrillLearner:
     # --- A step ---
 
     def gradients(self, step: int) -> float:
-        """Forward and backward over the rows of `step` (from 1), in passes; returns the mean loss."""
+        """Forward and backward over this process's share of the rows of `step` (from 1), in passes.
+
+        Returns the share's part of the mean loss.
+        """
         self.network.train()
         chosen = self.order.rows_of(step)
+        mine = self.ranks.shares(chosen, lambda row: 1)[self.ranks.index]
         total = 0.0
-        for start in range(0, len(chosen), self.tokens_per_pass):
-            rows = chosen[start : start + self.tokens_per_pass]
+        for start in range(0, len(mine), self.tokens_per_pass):
+            rows = mine[start : start + self.tokens_per_pass]
             if self.config.oom_above is not None and len(rows) > self.config.oom_above:
                 raise torch.OutOfMemoryError(f"out of memory, injected: {len(rows)} tokens in one pass")
             loss = F.mse_loss(self.network(self.train[0][rows]), self.train[1][rows], reduction="sum") / len(
@@ -74,6 +90,13 @@ class DrillLearner:
             total += loss.item()
             self.tokens_seen += len(rows)
         return math.nan if step == self.config.nan_at_step else total
+
+    def add_up(self, loss: float, tokens_before: int) -> float:
+        """Every process gets the gradients and the tokens of all of them; returns the loss of the whole step."""
+        self.ranks.add_gradients(list(self.network.parameters()))
+        total, tokens = self.ranks.sum([loss, self.tokens_seen - tokens_before])
+        self.tokens_seen = tokens_before + int(tokens)
+        return total
 
     def clear_gradients(self) -> None:
         self.optimizer.clear_gradients()
@@ -117,8 +140,8 @@ class DrillLearner:
     def load_adapter(self, tensors: Tensors) -> None:
         self.network.load_state_dict(tensors)
 
-    def write_adapter(self, directory: Path) -> None:
-        save_file(self.network.state_dict(), directory / ADAPTER_FILE)
+    def write_adapter(self, directory: Path, tensors: Tensors) -> None:
+        save_file(tensors, directory / ADAPTER_FILE)
         text = json.dumps({"peft_type": "DRILL", "width": self.config.width, "r": 1})
         (directory / ADAPTER_CONFIG).write_text(text, encoding="utf-8")
 

@@ -6,10 +6,11 @@ from training.engine.comparisons import Marked, read_marked, read_pairs
 from training.engine.config import KTO_ROWS, TrainingConfig
 from training.engine.control import Control
 from training.engine.data import Examples
-from training.engine.errors import BAD_DATA, EngineError
+from training.engine.errors import BAD_CONFIG, BAD_DATA, EngineError
 from training.engine.plan import fit_to_data
 from training.engine.progress import Reporter
 from training.engine.recipes import steps
+from training.engine.spreading import Ranks
 
 # How far apart the weighted counts of good and bad answers may be; arXiv 2402.01306, Eq. (8), has 1 to 4/3.
 BALANCE = 4 / 3
@@ -19,6 +20,12 @@ def run(run: dict[str, Any], config: TrainingConfig, reporter: Reporter, control
     """Trains and reports from `started` to `finished`; raises EngineError and Paused as `sft.run` does."""
     # 1. Look at the model and the examples before anything heavy is imported: most mistakes show here.
     method = run["method"]
+    if Ranks.here().is_sharded:
+        raise EngineError(
+            BAD_CONFIG,
+            "Answers cannot be compared while the base model is split over several GPUs (spread is 'fsdp').",
+            "Choose ddp, which keeps it on each, and nf4 if it is too large for one.",
+        )
     base = steps.open_base(run, config)
     read = read_marked if method == "kto" else read_pairs
     examples: Examples = read(run["rows_path"], base.renderer, base.max_length)

@@ -19,6 +19,7 @@ from training.engine.control import Control
 from training.engine.errors import BAD_CHECKPOINT, BAD_MODEL, EngineError
 from training.engine.plan import FittedPlan, tokens_per_pass
 from training.engine.progress import Reporter
+from training.engine.spreading import Ranks, own_seed
 
 if TYPE_CHECKING:
     from training.engine.data import Examples, Row
@@ -71,7 +72,8 @@ def load_with_adapter(base: Base, config: TrainingConfig, machine: Machine, star
 
     model = load_model(base.directory, machine.device, machine.is_bf16, config.quantization)
     model = add_adapter(model, config, start_adapter_dir)
-    if machine.device == "cpu" and not machine.is_bf16:
+    # Of a split model the layers' weights change places while it computes.
+    if machine.device == "cpu" and not machine.is_bf16 and not Ranks.here().is_sharded:
         from training.engine.cpu_lora import use_cpu_lora
 
         use_cpu_lora(model)
@@ -123,6 +125,7 @@ def work_of(
             "held_out_rows": len(examples.held_out),
             "seed": config.seed,
         },
+        ranks=Ranks.here(),
     )
 
 
@@ -134,6 +137,7 @@ def trainer_settings(
 
     from training.engine.loading import needs_checkpointing
 
+    is_recomputed = needs_checkpointing(config, base.facts, budget, machine.is_bf16)
     return TrlConfig(
         output_dir=run["output_dir"],
         use_cpu=machine.device == "cpu",
@@ -157,7 +161,8 @@ def trainer_settings(
         save_strategy="no",
         eval_strategy="no",
         remove_unused_columns=False,
-        gradient_checkpointing=needs_checkpointing(config, base.facts, budget, machine.is_bf16),
+        # Free memory differs between processes; what they do must not.
+        gradient_checkpointing=Ranks.here().from_first([is_recomputed])[0],
         dataloader_pin_memory=False,
         max_length=None,
         dataset_kwargs={"skip_prepare_dataset": True},
@@ -167,7 +172,12 @@ def trainer_settings(
 def watch(
     run: dict[str, Any], config: TrainingConfig, plan: FittedPlan, trainer: ExactTrainer, control: Control
 ) -> Watcher:
-    """A watcher around `trainer`; both go on from `resume_from` if the run names one."""
+    """A watcher around `trainer`; both go on from `resume_from` if the run names one.
+
+    From here on each of several processes draws its own random numbers.
+    """
+    from transformers import set_seed
+
     from training.engine.checkpoints import read_checkpoint
     from training.engine.exact_trainer import WatchingCallback
     from training.engine.watcher import Rhythm, Watcher
@@ -186,7 +196,10 @@ def watch(
         reporter=trainer.work.reporter,
         control=control,
         checkpoints_dir=run.get("checkpoints_dir"),
+        ranks=trainer.work.ranks,
     )
+    if not trainer.work.ranks.is_first:
+        set_seed(own_seed(config.seed, trainer.work.ranks.index))
     trainer.add_callback(WatchingCallback(watcher, trainer))
     if run.get("resume_from"):
         snapshot = read_checkpoint(run["resume_from"])
@@ -251,7 +264,7 @@ def model_told(model, machine: Machine, config: TrainingConfig) -> dict[str, Any
     return {
         "trainable_parameters": trainable,
         "device": machine.name,
-        "processes": 1,
+        "processes": machine.processes,
         "quantization": config.quantization,
     }
 
@@ -279,8 +292,22 @@ def finish(
     if watcher.best_step != watcher.step:
         load_adapter_tensors(trainer.model, watcher.best_adapter)
     versions = library_versions()
+    # All processes ask the model, since each may hold a part of it; the first writes.
+    tensors = trainer.adapter()
+    parity = parity_record(
+        trainer.model,
+        asked,
+        renderer=base.renderer,
+        base_model_dir=base.directory,
+        lineage=lineage,
+        quantization=config.quantization,
+    )
+    peak = int(trainer.work.ranks.most(trainer.memory_bytes()))
+    if not trainer.work.ranks.is_first:
+        return
     adapter_dir = write_adapter(
         trainer.model,
+        tensors,
         output_dir=Path(run["output_dir"]),
         base_model_dir=base.directory,
         run={
@@ -293,20 +320,13 @@ def finish(
             **history,
         },
         metrics=metrics,
-        parity=parity_record(
-            trainer.model,
-            asked,
-            renderer=base.renderer,
-            base_model_dir=base.directory,
-            lineage=lineage,
-            quantization=config.quantization,
-        ),
+        parity=parity,
     )
     trainer.work.reporter.report(
         "finished",
         adapter_dir=str(adapter_dir),
         **{name: value for name, value in metrics.items() if name != "history"},
-        peak_memory_bytes=trainer.memory_bytes(),
+        peak_memory_bytes=peak,
         library_versions=versions,
     )
 

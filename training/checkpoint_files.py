@@ -14,6 +14,7 @@ from django.conf import settings
 from django.utils.translation import gettext as _
 
 from apex.common import files
+from training.checkpoints import note_discarded
 from training.engine.artifacts import TOKENIZER_FILES
 from training.models import Checkpoint, TrainingJob
 
@@ -54,7 +55,7 @@ def take_out(checkpoint: Checkpoint, folder: Path) -> None:
                     shutil.copyfileobj(source, copy, files.CHUNK)
     except FileNotFoundError as problem:
         raise CheckpointUnusable(gone_words(checkpoint.step)) from problem
-    except (zipfile.BadZipFile, KeyError) as problem:
+    except (zipfile.BadZipFile, files.Damaged, KeyError) as problem:
         raise CheckpointUnusable(
             _("The checkpoint of step %(step)s cannot be read; try one of another step.")
             % {"step": checkpoint.step}
@@ -77,7 +78,8 @@ def store_kept(checkpoint: Checkpoint) -> files.Stored:
     source = adapter_directory(checkpoint)
     job = checkpoint.job
     with tempfile.TemporaryDirectory(dir=settings.FILE_UPLOAD_TEMP_DIR) as temporary:
-        folder = Path(temporary)
+        folder = Path(temporary) / "kept"
+        folder.mkdir()
         shutil.copyfile(source / WEIGHTS, folder / WEIGHTS)
         config = json.loads((source / CONFIG).read_text(encoding="utf-8"))
         # A path of this machine would mean nothing elsewhere.
@@ -92,7 +94,9 @@ def store_kept(checkpoint: Checkpoint) -> files.Stored:
         run = history(checkpoint)
         write_json(folder / "apex-run.json", run)
         (folder / "README.md").write_text(card(job, run), encoding="utf-8")
-        return files.put_directory(folder)
+        packed = files.pack_directory(folder, Path(temporary) / "kept.zip")
+        note_discarded([files.stored_as(packed).sha256])  # until its row is there
+        return files.put_file(packed)
 
 
 def history(checkpoint: Checkpoint) -> dict:

@@ -1,19 +1,52 @@
 """Which checkpoints of a job are kept, and what of their bytes goes. The files are dealt with in `training.keeping`."""
 
 from collections.abc import Iterable
+from datetime import timedelta
+
+from django.db import transaction
+from django.utils import timezone
 
 from apex.common import files
-from training.models import Adapter, Attempt, Checkpoint, TrainingJob
+from training.models import Adapter, Attempt, Checkpoint, Discarded, TrainingJob
 
 NEWEST = 2  # kept beside the best one: if the last cannot be read, the one before is used
+LONGEST_STORING = timedelta(days=1)  # whoever stores something has written its row by then
+
+
+def discard(hashes: Iterable[str]) -> None:
+    """To be called in the transaction in which the rows of these stored bytes go; the bytes go once it is through."""
+    gone = note_discarded(hashes)
+
+    def remove() -> None:
+        delete_unused(gone)
+
+    if gone:
+        transaction.on_commit(remove, robust=True)  # what goes wrong is made up for by the sweep
+
+
+def note_discarded(hashes: Iterable[str]) -> list[str]:
+    """Writes down that these may be nobody's, for whoever is about to store them or to take their rows away."""
+    gone = sorted({sha256 for sha256 in hashes if sha256})
+    Discarded.objects.bulk_create([Discarded(sha256=sha256) for sha256 in gone], ignore_conflicts=True)
+    return gone
+
+
+def delete_discarded() -> int:
+    """Removes what those who noted it did not live to remove. Returns how many notes were dealt with."""
+    left = Discarded.objects.filter(noted_at__lt=timezone.now() - LONGEST_STORING)
+    hashes = list(left.values_list("sha256", flat=True))
+    delete_unused(hashes)
+    return len(hashes)
 
 
 def delete_unused(hashes: Iterable[str]) -> None:
     """Removes the stored bytes that no adapter, no checkpoint and no attempt at work needs any more."""
     for sha256 in set(hashes):
-        if not sha256 or is_used(sha256):
+        if not sha256:
             continue
-        files.delete_stored(sha256)
+        if not is_used(sha256):
+            files.delete_stored(sha256)
+        Discarded.objects.filter(sha256=sha256).delete()
 
 
 def is_used(sha256: str) -> bool:

@@ -54,6 +54,7 @@ class EngineChild:
             "APEX_SECRET_KEYS",
             "APEX_ADMIN_PASSWORD",
             "APEX_REDIS_URL",
+            "MLFLOW_TRACKING_URI",  # may hold a password
             "MLFLOW_TRACKING_TOKEN",
             "MLFLOW_TRACKING_PASSWORD",
             "WANDB_API_KEY",

@@ -6,7 +6,6 @@ What is being stored is noted in the attempt before the first byte, so that noth
 import errno
 import logging
 import shutil
-from functools import partial
 from pathlib import Path
 
 from django.db import transaction
@@ -106,7 +105,7 @@ class Keeper:
             note_storing(self.attempt, "")
             self.note_in_history(step)
             checkpoints.prune(job)
-            transaction.on_commit(partial(checkpoints.delete_unused, replaced))
+            checkpoints.discard(replaced)
             events.job_changed(job)
         self.count += 1
 

@@ -19,7 +19,7 @@ from django.utils.translation import gettext_lazy
 
 from accounts.notices import notify
 from apex.common.states import move
-from training import chain_nudges, events
+from training import chain_nudges, checkpoints, events
 from training.models import HELD, MOVES, Attempt, Checkpoint, Device, JobEvent, Status, TrainingJob
 
 logger = logging.getLogger(__name__)
@@ -143,12 +143,15 @@ def beating(attempt: Attempt):
 
 
 def release(attempt: Attempt, outcome: str) -> None:
-    """Notes how the attempt ended, once, and frees its devices with it."""
+    """Notes how the attempt ended, once, and frees its devices; what it was storing goes, unless that has a row."""
     with transaction.atomic():
-        Attempt.objects.filter(pk=attempt.pk, ended_at__isnull=True).update(
+        closed = Attempt.objects.filter(pk=attempt.pk, ended_at__isnull=True).update(
             ended_at=timezone.now(), outcome=outcome
         )
         Device.objects.filter(holder=attempt).update(holder=None)
+        if closed:
+            stored = Attempt.objects.filter(pk=attempt.pk).values_list("storing_sha256", flat=True)
+            checkpoints.discard(stored)
 
 
 def finish(attempt: Attempt, status: str, *, message: str, **changes) -> None:

@@ -6,10 +6,8 @@ was late or a database that was away never takes a living worker for lost (docs/
 """
 
 import logging
-from functools import partial
 
 from django.conf import settings
-from django.db import transaction
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
@@ -32,6 +30,7 @@ def keep_order() -> None:
     take_back_lost_jobs()
     note_silent_nodes()
     free_leftover_devices()
+    checkpoints.delete_discarded()
 
 
 def seconds_still(row: Attempt | Node) -> float:
@@ -89,8 +88,6 @@ def take_back(attempt: Attempt) -> bool:
     except leases.LeaseLost:
         logger.info("job %s was closed by its worker in the same moment", attempt.job_id)
         return False
-    if attempt.storing_sha256:
-        transaction.on_commit(partial(checkpoints.delete_unused, [attempt.storing_sha256]))
     return had_it
 
 

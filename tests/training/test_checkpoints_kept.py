@@ -3,15 +3,18 @@
 import io
 import json
 import zipfile
+from datetime import timedelta
+from unittest.mock import Mock
 
 import pytest
 from django.urls import reverse
+from django.utils import timezone
 from rest_framework.test import APIClient
 
 from apex.common import files
 from tests.training.factories import make_adapter, make_checkpoint
-from training import checkpoint_files, kept_checkpoints, services
-from training.models import Adapter, Checkpoint, JobEvent, Sample, Status, TrainingJob
+from training import checkpoint_files, checkpoints, kept_checkpoints, services
+from training.models import Adapter, Checkpoint, Discarded, JobEvent, Sample, Status, TrainingJob
 
 pytestmark = pytest.mark.django_db
 
@@ -66,6 +69,19 @@ def test_of_two_who_keep_in_the_same_moment_one_adapter_comes(job, checkpoint, m
     monkeypatch.setattr(kept_checkpoints, "store_kept", store_late)
     adapter = kept_checkpoints.keep_checkpoint(job=job, step=2)
     assert Adapter.objects.get() == adapter
+
+
+def test_what_is_stored_to_be_kept_is_noted_until_its_row_is_there(job, checkpoint, monkeypatch):
+    with monkeypatch.context() as dying:
+        dying.setattr(kept_checkpoints, "make_adapter", Mock(side_effect=RuntimeError("killed")))
+        with pytest.raises(RuntimeError):
+            kept_checkpoints.keep_checkpoint(job=job, step=2)
+    noted = Discarded.objects.get()
+    files.open_stored(noted.sha256).close()
+    adapter = kept_checkpoints.keep_checkpoint(job=job, step=2)
+    assert adapter.directory_sha256 == noted.sha256
+    Discarded.objects.update(noted_at=timezone.now() - timedelta(hours=25))
+    assert checkpoints.delete_discarded() == 1 and names_in(adapter)
 
 
 def test_what_is_kept_and_what_is_left_at_the_end_share_their_model_id(job, checkpoint, tmp_path):

@@ -3,18 +3,22 @@
 import json
 import threading
 import time
+from datetime import timedelta
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 from django.db import OperationalError
+from django.utils import timezone
 
 from apex.common import files
 from tests.training.test_execution import WHOLE, is_running, wait_for
-from training import execution, keeping, leases, recording, services
+from training import execution, keeping, leases, recording, services, sweeping
 from training.metrics.store import StoredSteps
 from training.models import (
     Attempt,
     Checkpoint,
+    Discarded,
     JobEvent,
     Sample,
     Status,
@@ -179,6 +183,23 @@ def test_bytes_that_another_row_uses_stay(job, engine_says):
     Checkpoint.objects.filter(step=1).delete()
     with files.open_stored(stored.sha256) as file:
         assert file.read() == b"the same"
+
+
+def test_bytes_that_nobody_lived_to_remove_go_a_day_later(job, monkeypatch, settings):
+    before = stored_files(settings)
+    stored, again = files.put_bytes(b"pruned"), files.put_bytes(b"pruned, and stored once more")
+    for step, kept in enumerate((stored, again), start=1):
+        row = Checkpoint.objects.create(job=job, token=1, step=step, directory_sha256=kept.sha256)
+        with monkeypatch.context() as dying:
+            dying.setattr(files, "delete_stored", Mock(side_effect=OSError("killed")))
+            row.delete()
+    assert stored_files(settings) == before | {stored.sha256, again.sha256}
+    Checkpoint.objects.create(job=job, token=1, step=2, directory_sha256=again.sha256)
+    sweeping.keep_order()
+    assert stored.sha256 in stored_files(settings)  # whoever noted it may still be at it
+    Discarded.objects.update(noted_at=timezone.now() - timedelta(hours=25))
+    sweeping.keep_order()
+    assert stored_files(settings) == before | {again.sha256} and not Discarded.objects.exists()
 
 
 def test_deleting_a_job_deletes_what_it_saved(job, engine_says, settings):

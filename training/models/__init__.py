@@ -19,7 +19,7 @@ from training.models.jobs import (
     model_id_of,
     new_model_id,
 )
-from training.models.records import Checkpoint, MetricBlock, Sample
+from training.models.records import Checkpoint, Discarded, MetricBlock, Sample
 
 __all__ = [
     "CHAIN_MOVES",
@@ -36,6 +36,7 @@ __all__ = [
     "Checkpoint",
     "Device",
     "DeviceKind",
+    "Discarded",
     "HardwareOffer",
     "JobEvent",
     "MetricBlock",

@@ -54,6 +54,23 @@ class Sample(models.Model):
         return f"step {self.step}: {self.answer[:60]}"
 
 
+class Discarded(models.Model):
+    """Stored bytes that may be nobody's: noted before it is so, and forgotten once they are gone or somebody's.
+
+    Whoever notes them removes them. If it dies before that, the sweep does, after a day.
+    """
+
+    sha256 = models.CharField(_("hash"), max_length=64, unique=True)
+    noted_at = models.DateTimeField(_("noted"), auto_now_add=True)
+
+    class Meta:
+        verbose_name = _("discarded file")
+        ordering = ["noted_at"]
+
+    def __str__(self) -> str:
+        return self.sha256
+
+
 class CheckpointQuerySet(models.QuerySet):
     def for_user(self, user):
         return self.filter(job__owner=user) if user.is_authenticated else self.none()

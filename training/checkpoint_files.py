@@ -15,7 +15,7 @@ from django.utils.translation import gettext as _
 
 from apex.common import files
 from training.checkpoints import note_discarded
-from training.engine.artifacts import TOKENIZER_FILES
+from training.engine.artifacts import TOKENIZER_FILES, card_top, cell, loss_words, write_json
 from training.models import Checkpoint, TrainingJob
 
 WEIGHTS, CONFIG = "adapter_model.safetensors", "adapter_config.json"
@@ -134,21 +134,14 @@ def card(job: TrainingJob, run: dict) -> str:
     before, after = run["eval_loss_base"], run["eval_loss"]
     rows = {"method": run["method"], **run["lineage"], **{f"`{k}`": v for k, v in run["config"].items()}}
     lines = [
-        "---",
-        "library_name: peft",
-        "pipeline_tag: text-generation",
-        "tags:",
-        "- lora",
-        f"- {job.method}",
-        "---",
-        "",
+        *card_top(job.method),
         f"# An adapter for {job.base_model.name}, kept from step {run['step']}",
         "",
         "Trained with Apex; a checkpoint on the way, not the end of its training.",
         "",
-        "| | loss per token (nats) |",
+        f"| | {loss_words(job.method)} |",
         "|---|---|",
-        f"| held-out examples, base model | {number(before)} |",
+        f"| held-out examples, at the beginning | {number(before)} |",
         f"| held-out examples, with this adapter | {number(after)} |",
         "",
         "## Where it comes from",
@@ -163,13 +156,3 @@ def card(job: TrainingJob, run: dict) -> str:
 
 def number(value: float | None) -> str:
     return "not measured" if value is None else f"{value:.4f}"
-
-
-def cell(value) -> str:
-    """A value that cannot break the table it stands in."""
-    text = ", ".join(map(str, value)) if isinstance(value, (list, tuple)) else str(value)
-    return " ".join(text.replace("|", "\\|").split())
-
-
-def write_json(path: Path, value) -> None:
-    path.write_text(json.dumps(value, indent=2, sort_keys=True) + "\n", encoding="utf-8")

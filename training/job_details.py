@@ -68,6 +68,7 @@ ENDINGS = {
     "cancelled": _("stopped by its owner"),
     "paused": _("paused; what it had was saved"),
     "requeued": _("lost; another one went on"),
+    "lost": _("never came back after its training was stopped"),
 }
 
 

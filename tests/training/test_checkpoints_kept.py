@@ -239,3 +239,11 @@ def test_the_readme_survives_a_name_that_would_break_its_table(job, checkpoint):
     kept = kept_checkpoints.keep_checkpoint(job=TrainingJob.objects.get(pk=job.pk), step=2)
     archive = zipfile.ZipFile(io.BytesIO(files.open_stored(kept.directory_sha256).read()))
     assert "| name | a \\| b |" in archive.read("README.md").decode()
+    assert "loss per token (nats)" in archive.read("README.md").decode()
+
+
+def test_the_readme_of_a_taste_does_not_take_its_loss_for_one_of_tokens(job, checkpoint):
+    TrainingJob.objects.filter(pk=job.pk).update(method="dpo")
+    kept = kept_checkpoints.keep_checkpoint(job=TrainingJob.objects.get(pk=job.pk), step=2)
+    card = zipfile.ZipFile(files.open_stored(kept.directory_sha256)).read("README.md").decode()
+    assert "| | loss |" in card and "- dpo" in card

@@ -65,9 +65,9 @@ def write_adapter(
             if (base_model_dir / name).is_file():
                 shutil.copyfile(base_model_dir / name, draft / name)
         (draft / "README.md").write_text(model_card(run, metrics, base_name), encoding="utf-8")
-        _write_json(draft / "metrics.json", metrics)
-        _write_json(draft / "apex-run.json", run)
-        _write_json(draft / "parity.json", parity)
+        write_json(draft / "metrics.json", metrics)
+        write_json(draft / "apex-run.json", run)
+        write_json(draft / "parity.json", parity)
     return target
 
 
@@ -80,29 +80,33 @@ HOW = {
 }
 
 
+def card_top(method: str) -> list[str]:
+    """The first lines of a model card, which programs read."""
+    tags = ["tags:", "- lora", f"- {method}"]
+    return ["---", "library_name: peft", "pipeline_tag: text-generation", *tags, "---", ""]
+
+
+def loss_words(method: str) -> str:
+    """What the loss of a method counts."""
+    return "loss per token (nats)" if method == "sft" else "loss"
+
+
 def model_card(run: dict[str, Any], metrics: dict, base_name: str) -> str:
     """The README of an adapter, with where it comes from; `base_name` as in adapter_config.json."""
     method, lineage = run["method"], run["lineage"]
     base = "4 bits (nf4)" if run["config"].get("quantization") == "nf4" else ""
     start = lineage.get("start_adapter")
     lines = [
-        "---",
-        "library_name: peft",
-        "pipeline_tag: text-generation",
-        "tags:",
-        "- lora",
-        f"- {method}",
-        "---",
-        "",
+        *card_top(method),
         f"# An adapter for {base_name}",
         "",
         f"Trained with Apex by {HOW[method]}."
         + (f" The base model was kept in {base} meanwhile." if base else "")
-        + (f" It went on from the adapter {_cell(start)}." if start else ""),
+        + (f" It went on from the adapter {cell(start)}." if start else ""),
         "",
         "## How well it learned",
         "",
-        f"| | {'loss per token (nats)' if method == 'sft' else 'loss'} |",
+        f"| | {loss_words(method)} |",
         "|---|---|",
         f"| held-out examples, at the beginning | {_number(metrics['eval_loss_base'])} |",
         f"| held-out examples, with this adapter | {_number(metrics['eval_loss'])} |",
@@ -125,7 +129,7 @@ def model_card(run: dict[str, Any], metrics: dict, base_name: str) -> str:
         ("Library versions", run["library_versions"]),
     ):
         lines += [f"## {title}", "", "| | |", "|---|---|"]
-        lines += [f"| {_cell(name)} | {_cell(value)} |" for name, value in values.items()]
+        lines += [f"| {cell(name)} | {cell(value)} |" for name, value in values.items()]
         lines.append("")
     return "\n".join(lines)
 
@@ -134,7 +138,7 @@ def _number(value: float | None) -> str:
     return "none" if value is None else f"{value:.4f}"
 
 
-def _cell(value: Any) -> str:
+def cell(value: Any) -> str:
     """A value that cannot break the table it stands in."""
     text = ", ".join(map(str, value)) if isinstance(value, (list, tuple)) else str(value)
     return " ".join(text.replace("|", "\\|").split())
@@ -145,8 +149,8 @@ def _name_base_model(path: Path, name: str, revision: str | None) -> None:
     config = json.loads(path.read_text(encoding="utf-8"))
     config["base_model_name_or_path"] = name
     config["revision"] = revision
-    _write_json(path, config)
+    write_json(path, config)
 
 
-def _write_json(path: Path, value: Any) -> None:
+def write_json(path: Path, value: Any) -> None:
     path.write_text(json.dumps(value, indent=2, sort_keys=True) + "\n", encoding="utf-8")

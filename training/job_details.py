@@ -4,10 +4,11 @@ from dataclasses import dataclass, field
 
 from django.utils.translation import gettext_lazy as _
 
-from training.models import Adapter, Attempt, Checkpoint, Sample, TrainingJob
+from training.models import Adapter, Attempt, Checkpoint, JobEvent, Sample, TrainingJob
 
 CHECKS_SHOWN = 12
 ATTEMPTS_SHOWN = 50
+EVENTS_SHOWN = 200
 
 
 @dataclass
@@ -58,6 +59,11 @@ def questions(job: TrainingJob) -> list[Question]:
         asked = found.setdefault(row.position, Question(row.question, row.expected))
         asked.answers.append(row)
     return list(found.values())
+
+
+def history(job: TrainingJob) -> list[JobEvent]:
+    """What happened last, in order; the API has all."""
+    return list(job.events.order_by("-id")[:EVENTS_SHOWN])[::-1]
 
 
 ENDINGS = {

@@ -8,7 +8,7 @@ from tests.training.factories import finish, stages
 from training import config_words, job_details
 from training.chains import advance_chain
 from training.engine.config import describe
-from training.models import Attempt
+from training.models import Attempt, JobEvent
 
 pytestmark = pytest.mark.django_db
 
@@ -61,3 +61,17 @@ def test_attempts_say_who_had_it_from_where_to_where_and_how_it_ended(alice_clie
     assert (first.ending, last.ending, last.seconds) == ("lost; another one went on", "at work", None)
     text = detail(alice_client, job)
     assert "from 30 to 55" in text and "H100 × 2" in text and "2 times a worker had it" in text
+
+
+def test_of_a_long_history_the_newest_entries_are_shown_in_order(alice_client, job):
+    JobEvent.objects.bulk_create(
+        JobEvent(job=job, kind="training.log", message=f"entry {number}.") for number in range(300)
+    )
+    text = detail(alice_client, job)
+    assert "entry 99." not in text and text.index("entry 100.") < text.index("entry 299.")
+
+
+def test_an_attempt_that_never_came_back_says_so(job):
+    now = timezone.now()
+    Attempt.objects.create(job=job, token=1, heartbeat_at=now, outcome="lost", ended_at=now)
+    assert job_details.attempts(job)[0].ending == "never came back after its training was stopped"

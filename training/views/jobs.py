@@ -49,7 +49,7 @@ def job_detail(request, job_id):
         "show_checkpoints": request.GET.get("show") == "checkpoints",
         "setting_groups": config_words.grouped(job),
         "attempts": job_details.attempts(job),
-        "continued": TrainingJob.objects.filter(start_adapter__job=job)[:20],
+        "continued": TrainingJob.objects.for_user(request.user).filter(start_adapter__job=job)[:20],
     }
     return render(request, "training/job_detail.html", context)
 
@@ -81,7 +81,7 @@ def job_context(request, job_id) -> dict:
         "cost_so_far": pricing.cost_so_far(job),
         "cost_expected": pricing.cost_expected(job),
         "finished": job.facts.get("finished", {}),
-        "events": job.events.all()[:200],
+        "events": job_details.history(job),
         "last_check": held[-1] if held else None,
         "first_check": held[0] if held else None,
         "seconds": (job.ended_at - job.started_at).total_seconds()

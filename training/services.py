@@ -136,6 +136,8 @@ def start_job(
         raise StartRefused(str(problem), field="base_model") from problem
     try:
         with transaction.atomic():
+            if retry_of is not None and (waiting := unfinished_retry(retry_of, lock=True)):
+                return waiting
             refuse_erased(dataset_version, lock=True)
             if start_adapter is not None:
                 refuse_start(start_adapter, owner=owner, base_model=base_model, lock=True)
@@ -279,7 +281,7 @@ def retry_job(*, job: TrainingJob) -> TrainingJob:
             )
             % {"name": job.name, "status": job.get_status_display().lower()}
         )
-    if waiting := job.retries.unfinished().first():
+    if waiting := unfinished_retry(job):
         return waiting
     return start_job(
         owner=job.owner,
@@ -296,6 +298,13 @@ def retry_job(*, job: TrainingJob) -> TrainingJob:
         memory_bytes=job.memory_bytes,
         wanted_queue=job.wanted_queue,
     )
+
+
+def unfinished_retry(job: TrainingJob, *, lock: bool = False) -> TrainingJob | None:
+    """What was started to try `job` again and has not ended; with `lock`, nobody starts another meanwhile."""
+    if lock:
+        TrainingJob.objects.select_for_update().filter(pk=job.pk).first()
+    return job.retries.unfinished().first()
 
 
 def delete_job(*, job: TrainingJob) -> None:

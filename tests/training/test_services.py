@@ -94,6 +94,21 @@ def test_trying_again_makes_a_new_job_with_the_same_settings(job):
     assert services.retry_job(job=job) == again
 
 
+def test_of_two_who_try_again_in_the_same_moment_one_job_comes(job, monkeypatch):
+    """The other one is done between our look and our write."""
+    services.cancel_job(job=job)
+    check, others = services.check_unchanged, []
+
+    def meanwhile(version):
+        if not others:
+            others.append(None)
+            others[0] = services.retry_job(job=job)
+        return check(version)
+
+    monkeypatch.setattr(services, "check_unchanged", meanwhile)
+    assert services.retry_job(job=job) == others[0] and job.retries.count() == 1
+
+
 def test_a_job_at_work_cannot_be_tried_again_or_deleted(job):
     with pytest.raises(services.StartRefused, match="waiting"):
         services.retry_job(job=job)

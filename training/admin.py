@@ -208,6 +208,9 @@ class NodeAdmin(ModelAdmin):
     ]  # fmt: skip
     inlines = [DeviceInline]
 
+    def has_add_permission(self, request):
+        return False
+
     @admin.display(description=_("name"), ordering="name")
     def shown_name(self, node: Node) -> str:
         return node.name or node.hostname

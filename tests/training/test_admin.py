@@ -51,6 +51,11 @@ def test_chosen_jobs_can_be_stopped(root, job):
     assert TrainingJob.objects.get(pk=job.pk).status == Status.CANCELLED
 
 
+@pytest.mark.parametrize("name", ["trainingjob", "attempt", "adapter", "node", "device", "chain"])
+def test_what_makes_itself_cannot_be_added_by_hand(root, name):
+    assert root.get(reverse(f"admin:training_{name}_add")).status_code == 403
+
+
 def test_staff_who_may_only_look_stop_nothing_and_put_nothing_first(client, alice, job):
     url = reverse("admin:training_trainingjob_changelist")
     alice.is_staff = True

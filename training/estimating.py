@@ -20,7 +20,7 @@ from training.engine.suggestions import Change, suggest
 from training.models import Adapter
 from training.places import Place, own_places, rented_places
 from training.row_lengths import Lengths, measure_lengths, spread
-from training.services import StartRefused, refuse_early, settled_config
+from training.services import StartRefused, refuse_early, refuse_split, settled_config
 
 __all__ = ["Asked", "Lengths", "measure_lengths", "spread"]
 
@@ -61,6 +61,7 @@ class Asked:
     def _settle(self, config: dict | None) -> None:
         self.given = config or {}
         settled = settled_config(self.base_model, config, self.method, self.start_adapter)
+        refuse_split(settled, self.method, self.devices)
         self.config = TrainingConfig.from_dict(settled, self.method)
 
     def again(self, config: dict | None) -> "Asked":

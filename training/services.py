@@ -130,6 +130,7 @@ def start_job(
     if start_adapter is not None:
         refuse_start(start_adapter, owner=owner, base_model=base_model)
     settled = settled_config(base_model, config, method, start_adapter)
+    refuse_split(settled, method, device_count)
     try:
         check_template(version=dataset_version, base_model=base_model)
     except TemplateRefused as problem:
@@ -173,6 +174,13 @@ def start_job(
             return found
         raise StartRefused(_("Its chain has been stopped, so this stage does not begin.")) from taken
     return job
+
+
+def refuse_split(settled: dict, method: str, device_count: int) -> None:
+    """Raises `StartRefused` where the base model would be split and the method cannot do that."""
+    if device_count > 1 and settled.get("spread") == "fsdp" and not METHODS[method].can_split:
+        words = _("spread is fsdp, which cannot be used to compare or mark answers (%(method)s); take ddp.")
+        raise StartRefused(words % {"method": method}, field="spread")
 
 
 def refuse_early(version: DatasetVersion, base_model: BaseModel, method: str) -> None:

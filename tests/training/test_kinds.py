@@ -7,6 +7,7 @@ from django.urls import reverse
 
 from datasets_app import services as dataset_services
 from training import kinds, services
+from training.estimating import Asked
 from training.models import Plan, TrainingJob
 
 pytestmark = pytest.mark.django_db
@@ -116,3 +117,18 @@ def test_what_fits_is_taken(alice, method, text):
     assert not kinds.refusal_of(
         dataset_services.create_dataset(owner=alice, name="Ratings", text=text), method
     )
+
+
+def test_a_base_model_is_not_split_where_answers_are_compared(alice, base_model):
+    version = dataset_services.create_dataset(owner=alice, name="Ratings", text=PREFERENCE)
+    asked = {"method": "dpo", "config": {"spread": "fsdp"}}
+    for start in (
+        lambda: services.start_job(
+            owner=alice, name="x", dataset_version=version, base_model=base_model, device_count=2, **asked
+        ),
+        lambda: Asked(version, base_model, asked["config"], method="dpo", devices=2),
+    ):
+        with pytest.raises(services.StartRefused, match="spread is fsdp.*take ddp") as refused:
+            start()
+        assert refused.value.field == "spread"
+    assert not TrainingJob.objects.exists()

@@ -20,7 +20,7 @@ from django.utils.translation import gettext as _
 from apex.common import files
 from datasets_app.reference_rows import check_unchanged
 from datasets_app.sources import SourceChanged, SourceError
-from training import checkpoints, keeping, leases
+from training import checkpoints, engine_logs, keeping, leases
 from training.child import EngineChild
 from training.feeding import FeedFailed, RowFeed
 from training.keeping import DiskFull, Keeper
@@ -152,9 +152,12 @@ def train(attempt: Attempt, folder: Path) -> None:
     )
     keeper = Keeper(attempt, folder)
     # The engine is ended before the feed, which would wait for it.
-    with feed or nullcontext(), child:
-        persist(Attempt.objects.filter(pk=attempt.pk).update, pid=child.pid)
-        ending = follow(attempt, child, keeper, feed)
+    try:
+        with feed or nullcontext(), child:
+            persist(Attempt.objects.filter(pk=attempt.pk).update, pid=child.pid)
+            ending = follow(attempt, child, keeper, feed)
+    finally:
+        engine_logs.keep_log(attempt.pk, child.log_path)
     settle(attempt, child, ending, folder, checkpoint)
 
 

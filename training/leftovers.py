@@ -3,14 +3,17 @@
 import logging
 import os
 import platform
+import re
 import shutil
 from pathlib import Path
 
 import psutil
 
+from training.engine_logs import keep_log
 from training.models import Attempt
 
 logger = logging.getLogger(__name__)
+FOLDER = re.compile(r"(?P<job>[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12})-(?P<token>\d+)-")
 
 
 def clear_leftovers(work: Path) -> None:
@@ -24,11 +27,22 @@ def clear_leftovers(work: Path) -> None:
             process.kill()
     for folder in folders:
         if attempt_of(folder.name) not in at_work:
+            keep_log_of(folder)
             shutil.rmtree(folder, ignore_errors=True)
 
 
 def attempt_of(folder: str) -> str:
     return folder.rpartition("-")[0]
+
+
+def keep_log_of(folder: Path) -> None:
+    """What the engine of a killed worker had said, unless its attempt has a log, or is gone with its job."""
+    named = FOLDER.match(folder.name)
+    if named is None:
+        return
+    attempt = Attempt.objects.filter(job=named["job"], token=named["token"], engine_log=None).first()
+    if attempt is not None:
+        keep_log(attempt.pk, folder / "engine.log")
 
 
 def engines(work: Path) -> list[tuple[psutil.Process, str]]:

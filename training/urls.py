@@ -27,6 +27,7 @@ urlpatterns = [
     path("training/<uuid:job_id>/", jobs.job_detail, name="job-detail"),
     path("training/<uuid:job_id>/status/", jobs.job_status, name="job-status"),
     path("training/<uuid:job_id>/log/", jobs.job_log, name="job-log"),
+    path("training/<uuid:job_id>/log/file/", jobs.job_log_file, name="job-log-file"),
     path("training/<uuid:job_id>/points/", curves.job_points, name="job-points"),
     path("training/<uuid:job_id>/metrics/<slug:kind>/", curves.job_metrics_file, name="job-metrics-file"),
     path("training/<uuid:job_id>/pause/", jobs.pause_job, name="job-pause"),

@@ -16,6 +16,7 @@ from base_models.selectors import base_model_or_404
 from datasets_app.models import Dataset, DatasetVersion
 from training import kept_checkpoints, selectors, services, telling
 from training.api.curves import CurveActions
+from training.api.logs import LogActions
 from training.api.serializers import (
     AdapterSerializer,
     CheckpointSerializer,
@@ -36,6 +37,7 @@ from training.views.jobs import adapter_response
 
 class JobViewSet(
     CurveActions,
+    LogActions,
     mixins.ListModelMixin,
     mixins.RetrieveModelMixin,
     mixins.DestroyModelMixin,

@@ -19,7 +19,7 @@ from training.models.jobs import (
     model_id_of,
     new_model_id,
 )
-from training.models.records import Checkpoint, Discarded, MetricBlock, Sample
+from training.models.records import Checkpoint, Discarded, EngineLog, MetricBlock, Sample
 
 __all__ = [
     "CHAIN_MOVES",
@@ -37,6 +37,7 @@ __all__ = [
     "Device",
     "DeviceKind",
     "Discarded",
+    "EngineLog",
     "HardwareOffer",
     "JobEvent",
     "MetricBlock",

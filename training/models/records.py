@@ -1,9 +1,9 @@
-"""What is recorded of a job while it runs: its metrics, the answers it writes at each check, its checkpoints."""
+"""What is recorded of a job while it runs: metrics, answers at each check, checkpoints, logs."""
 
 from django.db import models
 from django.utils.translation import gettext_lazy as _
 
-from training.models.jobs import TrainingJob
+from training.models.jobs import Attempt, TrainingJob
 
 
 class MetricBlock(models.Model):
@@ -99,3 +99,22 @@ class Checkpoint(models.Model):
 
     def __str__(self) -> str:
         return f"step {self.step}"
+
+
+class EngineLog(models.Model):
+    """All that the engine wrote to its standard error in one attempt, gzip; the middle of a very long one is left out.
+
+    `content` is last in the table, so that the rest of a row is read without it.
+    """
+
+    attempt = models.OneToOneField(
+        Attempt, on_delete=models.CASCADE, primary_key=True, related_name="engine_log"
+    )
+    size_bytes = models.BigIntegerField(_("bytes that were written"), default=0)
+    content = models.BinaryField(default=bytes)
+
+    class Meta:
+        verbose_name = _("log of an attempt")
+
+    def __str__(self) -> str:
+        return f"log of {self.attempt}"

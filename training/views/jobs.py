@@ -11,9 +11,19 @@ from django.utils.translation import gettext as _
 from django.views.decorators.http import require_POST
 
 from apex.common.access import owned_or_404
-from apex.common.downloads import stored_file_response
+from apex.common.downloads import made_file_response, stored_file_response
 from datasets_app.models import Dataset
-from training import charting, config_words, job_details, pricing, selectors, services, turns, verdicts
+from training import (
+    charting,
+    config_words,
+    engine_logs,
+    job_details,
+    pricing,
+    selectors,
+    services,
+    turns,
+    verdicts,
+)
 from training.models import Adapter, Priority, Status, TrainingJob
 
 PER_PAGE = 25
@@ -96,6 +106,17 @@ def job_log(request, job_id):
     """A fragment for the job page: the end of its log."""
     job = owned_or_404(TrainingJob, request.user, pk=job_id)
     return render(request, "training/_job_log.html", {"job": job})
+
+
+@login_required
+def job_log_file(request, job_id):
+    return log_response(owned_or_404(TrainingJob, request.user, pk=job_id))
+
+
+def log_response(job: TrainingJob) -> HttpResponse:
+    """All that is kept of the job's log, as a text file."""
+    name = f"{slugify(job.name) or 'training'}-{str(job.pk)[:8]}.log"
+    return made_file_response(engine_logs.whole_log(job), name, "text/plain; charset=utf-8")
 
 
 @login_required

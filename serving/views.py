@@ -22,6 +22,7 @@ from datasets_app.models import DatasetVersion
 from serving import selectors, services
 from serving.backends.base import Target
 from serving.protocol import ApiError, ChatRequest
+from training.checkpoints import note_trial
 
 log = logging.getLogger(__name__)
 
@@ -48,6 +49,7 @@ def compare_part(request, adapter_id):
 def compare_checkpoint(request, job_id, step):
     """A checkpoint on trial, also while its job goes on; beside what the job left, where it has ended."""
     checkpoint = selectors.checkpoint_or_404(request.user, job_id, step)
+    note_trial(checkpoint)
     job = checkpoint.job
     context = _compare_context(request, job.dataset_version, job.base_model) | {
         "trained_name": job.name,
@@ -89,6 +91,7 @@ async def answer_checkpoint_base(request, job_id, step):
 async def answer_checkpoint_tuned(request, job_id, step):
     """As `answer_base`, from the checkpoint."""
     checkpoint = await sync_to_async(selectors.checkpoint_or_404)(await request.auser(), job_id, step)
+    await sync_to_async(note_trial)(checkpoint)
     return await _answer(
         request, checkpoint.job.dataset_version, partial(services.checkpoint_target, checkpoint)
     )

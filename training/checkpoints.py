@@ -10,6 +10,7 @@ from apex.common import files
 from training.models import Adapter, Attempt, Checkpoint, Discarded, TrainingJob
 
 NEWEST = 2  # kept beside the best one: if the last cannot be read, the one before is used
+TRIAL = timedelta(hours=1)  # for so long after somebody tried it a checkpoint stays
 LONGEST_STORING = timedelta(days=1)  # whoever stores something has written its row by then
 
 
@@ -62,15 +63,22 @@ def newest_good(job: TrainingJob) -> Checkpoint | None:
     return job.checkpoints.filter(is_damaged=False).order_by("-step").first()
 
 
-def prune(job: TrainingJob) -> int:
-    """Deletes what nobody goes on from: all but the newest two and the best one. Returns how many went.
+def note_trial(checkpoint: Checkpoint) -> None:
+    """Somebody has it open to ask it things: it must not go in the middle of that."""
+    Checkpoint.objects.filter(pk=checkpoint.pk).update(tried_at=timezone.now())
 
-    Their bytes go with the rows (`training.signals`). What was kept as an adapter has files of its own.
+
+def prune(job: TrainingJob) -> int:
+    """Deletes what nobody goes on from: all but the newest two, the best one and what was tried in the last hour.
+
+    Returns how many went. Their bytes go with the rows (`training.signals`). What was kept as an adapter has files of
+    its own.
     """
     rows = job.checkpoints.order_by("-step")
     good = [row for row in rows if not row.is_damaged]
     keep = {row.pk for row in good[:NEWEST]}
     keep |= {row.pk for row in good if row.is_best}
+    keep |= {row.pk for row in good if row.tried_at and timezone.now() - row.tried_at < TRIAL}
     # A damaged one is shown until a newer whole one is there.
     keep |= {row.pk for row in rows if row.is_damaged and (not good or row.step > good[0].step)}
     gone = [row for row in rows if row.pk not in keep]

@@ -180,6 +180,16 @@ def test_a_stopped_job_says_that_what_was_kept_is_still_there(alice_client, job,
     assert "What you kept of it stands below" in page and f"programs that call {kept.model_id}" in page
 
 
+def test_what_somebody_tries_is_not_pruned_for_an_hour(alice_client, job, checkpoint, tmp_path, monkeypatch):
+    for step in (3, 4, 5):
+        make_checkpoint(job, tmp_path / f"later-{step}", step)
+    alice_client.get(reverse("serving:checkpoint-compare", args=[job.pk, 2]))
+    assert checkpoints.prune(job) == 1
+    assert list(job.checkpoints.values_list("step", flat=True)) == [5, 4, 2]
+    monkeypatch.setattr(checkpoints, "TRIAL", timedelta(0))
+    assert checkpoints.prune(job) == 1 and not job.checkpoints.filter(step=2).exists()
+
+
 def test_letting_go_by_the_page(alice_client, job, checkpoint):
     kept = kept_checkpoints.keep_checkpoint(job=job, step=2)
     alice_client.post(reverse("training:adapter-delete", args=[kept.pk]))

@@ -88,6 +88,7 @@ class Checkpoint(models.Model):
     is_best = models.BooleanField(_("lowest held-out loss so far"), default=False)
     is_damaged = models.BooleanField(_("could not be read again"), default=False)
     reason = models.CharField(_("why it was written"), max_length=20)
+    tried_at = models.DateTimeField(_("last tried"), null=True, editable=False)
     created_at = models.DateTimeField(_("when"), auto_now_add=True)
 
     objects = CheckpointQuerySet.as_manager()

@@ -10,6 +10,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from training import selectors
+from training.engine.config import describe
 from training.metrics import store
 from training.metrics.packing import ordered
 from training.models import TrainingJob
@@ -43,6 +44,7 @@ class Row:
     values: list[Any]
     shown: list[str]
     names: list[str]  # of the jobs
+    term: str = ""  # the field's word beside the plain label
     best: int | None = None  # place of the lowest loss
 
     @property
@@ -84,15 +86,17 @@ def table(jobs: list[TrainingJob]) -> list[Row]:
         row("hardware", _("Hardware"), jobs, hardware),
     ]
     settings = dict.fromkeys(name for job in jobs for name in job.config)
+    words = {entry["name"]: entry["label"] for entry in describe()}
     return rows + [
-        row(f"config.{name}", name, jobs, lambda job, n=name: job.config.get(n)) for name in settings
+        row(f"config.{name}", words.get(name, name), jobs, lambda job, n=name: job.config.get(n), term=name)
+        for name in settings
     ]
 
 
-def row(field: str, label: str, jobs, value, shown=None) -> Row:
+def row(field: str, label: str, jobs, value, shown=None, term: str = "") -> Row:
     values = [value(job) for job in jobs]
     words = [shown(job) if shown else as_words(value(job)) for job in jobs]
-    return Row(field, label, values, words, [job.name for job in jobs])
+    return Row(field, label, values, words, [job.name for job in jobs], term if term != label else "")
 
 
 def loss_row(field: str, label: str, jobs) -> Row:

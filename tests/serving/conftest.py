@@ -32,7 +32,7 @@ def tiny():
 @pytest.fixture(scope="session")
 def embedded():
     """A running server with nothing loaded yet."""
-    with running_server() as server:
+    with running_server(idle_seconds=24 * 3600) as server:  # others may test for long between its questions
         yield server
 
 

@@ -14,14 +14,18 @@ from training.engine.errors import EngineError
 from training.engine.manifests import verify
 
 
-def adapter(directory):
-    save_file({"a": torch.ones(3)}, directory / "adapter_model.safetensors")
+def adapter(directory, tensors):
+    save_file(tensors, directory / "adapter_model.safetensors")
     (directory / "adapter_config.json").write_text('{"r": 1}')
 
 
 def snapshot(step=7):
     return Snapshot(
-        step, {}, {"optimizer/0.step": torch.tensor(3.0)}, {"seconds": 0.1 + 0.2}, {"a": torch.zeros(3)}
+        step,
+        {"a": torch.ones(3)},
+        {"optimizer/0.step": torch.tensor(3.0)},
+        {"seconds": 0.1 + 0.2},
+        {"a": torch.zeros(3)},
     )
 
 
@@ -108,8 +112,8 @@ def test_a_manifest_of_another_making_is_refused(written):
 
 
 def test_on_a_full_disk_nothing_half_written_is_left(tmp_path):
-    def fill(directory):
-        adapter(directory)
+    def fill(directory, tensors):
+        adapter(directory, tensors)
         raise OSError(28, "No space left on device")
 
     with pytest.raises(EngineError, match="the checkpoint of step 7 could not be written") as caught:
@@ -118,7 +122,7 @@ def test_on_a_full_disk_nothing_half_written_is_left(tmp_path):
     (tmp_path / "adapter").mkdir()
     (tmp_path / "adapter" / "kept").touch()
     with pytest.raises(EngineError, match="the adapter"), whole_directory(tmp_path / "adapter") as draft:
-        fill(draft)
+        fill(draft, snapshot().adapter)
     assert os.listdir(tmp_path) == ["adapter"] and os.listdir(tmp_path / "adapter") == ["kept"]
 
 

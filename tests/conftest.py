@@ -30,6 +30,20 @@ def mallory_client(mallory):
     return client
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items):
-    """Browser tests come last: Playwright keeps an event loop on the main thread, and no other can run there."""
-    items.sort(key=lambda item: "browser" in item.path.parts)
+    """Whole stacks come first and one after another; with two processes the other one takes the rest meanwhile.
+
+    A file's tests stay together for its fixtures, and those of the answering server for that server.
+    """
+    items.sort(key=lambda item: (item.get_closest_marker("stack") is None, "browser" not in item.path.parts))
+    for item in items:
+        item.add_marker(pytest.mark.xdist_group(_group(item)))
+
+
+def _group(item):
+    if item.get_closest_marker("stack"):
+        return "stack"
+    if {"serving", "gateway"} & set(item.path.parts):
+        return "answering"
+    return str(item.path)

@@ -24,6 +24,8 @@ ON_BOTH_DATABASES = (
     "access",
     "prepare",
 )
+# Tests of whole stacks mostly wait; the groups are in tests/conftest.py.
+IN_TWO_PROCESSES = ["-n", "2", "--dist", "loadgroup", "--no-loadscope-reorder"]
 
 
 def main(words: list[str]) -> int:
@@ -45,7 +47,7 @@ def main(words: list[str]) -> int:
                 {**os.environ, "DATABASE_URL": url},
             )
     print("Everything on SQLite:", flush=True)
-    return pytest([], os.environ.copy()) or code
+    return pytest(IN_TWO_PROCESSES, os.environ.copy()) or code
 
 
 def pytest(words: list[str], environment: dict[str, str]) -> int:

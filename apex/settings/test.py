@@ -5,7 +5,10 @@ import os
 import shutil
 import tempfile
 
-if "APEX_DATA_DIR" not in os.environ:
+# With pytest -n each process of pytest has a directory of its own; what a test starts uses its test's.
+pytest_process = os.environ.get("PYTEST_XDIST_WORKER", "")
+if "APEX_DATA_DIR" not in os.environ or os.environ.get("APEX_TEST_PROCESS", "") != pytest_process:
+    os.environ["APEX_TEST_PROCESS"] = pytest_process
     os.environ["APEX_DATA_DIR"] = tempfile.mkdtemp(prefix="apex-test-")
     atexit.register(shutil.rmtree, os.environ["APEX_DATA_DIR"], ignore_errors=True)
 

@@ -10,9 +10,12 @@ QUIET = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "-
          "--disable-component-update", "--disable-sync"]  # fmt: skip
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def chromium():
-    """One browser for the session; each test opens a context of its own."""
+    """One browser for a file; each test opens a context of its own.
+
+    Not for the session: Playwright keeps an event loop on the main thread, and no other can run there meanwhile.
+    """
     program = next((path for name in CHROMIUM if (path := shutil.which(name))), None)
     assert program, "No Chromium on the PATH; `make chromium` installs it."
     with sync_playwright() as playwright:

@@ -30,15 +30,16 @@ def mallory_client(mallory):
     return client
 
 
-@pytest.hookimpl(tryfirst=True)
+@pytest.hookimpl(wrapper=True)
 def pytest_collection_modifyitems(items):
     """Whole stacks come first and one after another; with two processes the other one takes the rest meanwhile.
 
     A file's tests stay together for its fixtures, and those of the answering server for that server.
     """
-    items.sort(key=lambda item: (item.get_closest_marker("stack") is None, "browser" not in item.path.parts))
     for item in items:
         item.add_marker(pytest.mark.xdist_group(_group(item)))
+    yield  # pytest-django has its own order for tests with a database; within ours it stays
+    items.sort(key=lambda item: (item.get_closest_marker("stack") is None, "browser" not in item.path.parts))
 
 
 def _group(item):

@@ -76,13 +76,22 @@ def test_of_a_call_its_name_and_arguments_are_expected(tiny_model, tmp_path):
     assert asked(tiny_model, tmp_path, [row])[0].expected == 'look_up({"city": "Lima"})'
 
 
-def test_the_record_holds_what_the_written_adapter_answers(tiny_model, tmp_path):
+@pytest.mark.parametrize("quantization", ["none", "nf4"])
+def test_the_record_holds_what_the_written_adapter_answers_on_the_whole_base(
+    tiny_model, tmp_path, quantization
+):
     from peft import PeftModel
     from transformers import AutoModelForCausalLM
 
     run = json.loads(write_run(tmp_path, tiny_model, chat_rows()).read_text())
     config = TrainingConfig.from_dict(
-        {"learning_rate": 0.01, "max_steps": 4, "sample_count": 0, "precision": "fp32"}
+        {
+            "learning_rate": 0.01,
+            "max_steps": 4,
+            "sample_count": 0,
+            "precision": "fp32",
+            "quantization": quantization,
+        }
     )
     sft.run(run, config, Kept(), Control())
     adapter = tmp_path / "out" / "adapter"
@@ -103,3 +112,22 @@ def test_the_record_holds_what_the_written_adapter_answers(tiny_model, tmp_path)
             answer = greedy_answer(model, prompt["prompt_token_ids"], 64, record["stop_token_ids"])
         assert answer.token_ids == prompt["answer_token_ids"]
         assert answer.logprobs == pytest.approx(prompt["logprobs"], abs=1e-4)
+    drift = record["drift"]
+    if quantization == "none":
+        assert drift is None
+    else:
+        assert drift["quantization"] == "nf4" and drift["tokens"] > 0 and 0 <= drift["same_answers"] <= 8
+        assert 1e-5 < drift["mean_abs_logprob_difference"] < 0.5
+
+
+def test_without_room_for_the_whole_base_the_answers_in_four_bits_stay_and_the_log_says_so(
+    tiny_model, tmp_path, monkeypatch
+):
+    monkeypatch.setattr("training.engine.recipes.finishing.free_bytes", lambda device: 1000)
+    run = json.loads(write_run(tmp_path, tiny_model, chat_rows()).read_text())
+    config = TrainingConfig.from_dict({"max_steps": 1, "sample_count": 0, "quantization": "nf4"})
+    kept = Kept()
+    sft.run(run, config, kept, Control())
+    record = json.loads((tmp_path / "out" / "adapter" / "parity.json").read_text())
+    assert (record["quantization"], record["drift"]) == ("nf4", None)
+    assert any("whole base model takes" in event["message"] for event in kept.named("log"))

@@ -83,6 +83,18 @@ def greedy_answer(
     return Answer(found, logprobs, is_ended=False)
 
 
+def logprobs_of(model: torch.nn.Module, token_ids: Sequence[int], answer: Sequence[int]) -> list[float]:
+    """The natural logarithm of the probability of each token of `answer` after `token_ids`, in one pass."""
+    import torch
+
+    if not answer:
+        return []
+    device = next(model.parameters()).device
+    inputs = torch.tensor([[*token_ids, *answer]], device=device)
+    scores = model(input_ids=inputs).logits[0, len(token_ids) - 1 : -1].float().log_softmax(-1)
+    return scores[range(len(answer)), list(answer)].tolist()
+
+
 def greedy_answers(
     model: torch.nn.Module, prompts: Sequence[Sequence[int]], limit: int, stop_token_ids: Sequence[int]
 ) -> list[list[int]]:

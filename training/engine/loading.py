@@ -1,5 +1,6 @@
 """The base model, an adapter on it, and what both take: shared by every recipe. Imports torch when called."""
 
+import gc
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -71,8 +72,12 @@ def is_bf16(config: TrainingConfig, device: str) -> bool:
     return torch.cpu._is_amx_tile_supported()
 
 
-def load_model(directory: Path, device: str, is_bf16: bool, quantization: str = "none"):
+def load_model(
+    directory: Path, device: str, is_bf16: bool, quantization: str = "none", *, whole: bool = False
+):
     """The base model in train mode; weights in fp32 on a CPU, in bf16 on a GPU that computes in it.
+
+    `whole` puts it on the device although several processes split theirs.
 
     With `nf4` its linear layers are kept in 4 bits, scales quantised too, and compute in that type. Nothing else of
     `prepare_model_for_kbit_training` is done: norms and embeddings in fp32 would take gigabytes and change little
@@ -103,7 +108,8 @@ def load_model(directory: Path, device: str, is_bf16: bool, quantization: str = 
     model.config.use_cache = False
     # Weights in 4 bits were put on their device when they were squeezed; those that are to be split, each process
     # gets its part of.
-    return model if quantization == "nf4" or Ranks.here().is_sharded else model.to(device)
+    stays = quantization == "nf4" or (Ranks.here().is_sharded and not whole)
+    return model if stays else model.to(device)
 
 
 def _in_four_bits(device: str, is_bf16: bool) -> dict[str, Any]:
@@ -237,6 +243,20 @@ def needs_checkpointing(config: TrainingConfig, facts: BaseModelFacts, budget: i
     gpu = hardware.gpus[0] if hardware.gpus else None
     free = gpu.memory_free_bytes if gpu else hardware.memory_free_bytes
     return activation_bytes(facts, budget, is_bf16) > CHECKPOINTING_SHARE * free
+
+
+def free_bytes(device: str) -> int:
+    """The memory that could be taken now, in bytes: of the GPU in use, else of this machine.
+
+    What this process holds and no longer needs is given back first.
+    """
+    import torch
+
+    gc.collect()
+    if device == "cuda":
+        torch.cuda.empty_cache()
+        return torch.cuda.mem_get_info()[0]
+    return read_hardware().memory_free_bytes
 
 
 def peak_memory(device: str) -> int:

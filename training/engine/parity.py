@@ -1,65 +1,95 @@
 """A record of how the trained model answers, for whoever serves it to compare with."""
 
 import hashlib
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from rendering import Renderer
-from training.engine.answering import Question, greedy_answer
+from training.engine.answering import Answer, Question, greedy_answer, logprobs_of
 
 PROMPTS = 8
 ANSWER_TOKENS = 64
 FORMAT = 1
 
 
+def reference_answers(model, questions: Sequence[Question], renderer: Renderer) -> list[Answer]:
+    """How `model` answers each question: the most probable token after the other.
+
+    It is asked in eval mode, at the number format of its weights and without autocast, as a server asks it. Draws no
+    random number.
+    """
+    return _asked(
+        model,
+        lambda: [
+            greedy_answer(model, q.token_ids, ANSWER_TOKENS, renderer.stop_token_ids) for q in questions
+        ],
+    )
+
+
+def drift_between(
+    model, questions: Sequence[Question], squeezed: Sequence[Answer], own: Sequence[Answer]
+) -> dict:
+    """How far the answers of the base in 4 bits are from those that `model`, with the whole base, gives.
+
+    `mean_abs_logprob_difference` is over all `tokens` of the squeezed answers, in nats; `same_answers` counts the
+    questions to which both answer the same.
+    """
+    texts = [
+        (question.token_ids, answer.token_ids) for question, answer in zip(questions, squeezed, strict=True)
+    ]
+    again = _asked(model, lambda: [logprobs_of(model, *text) for text in texts])
+    differences = [
+        abs(one - other)
+        for answer, logprobs in zip(squeezed, again, strict=True)
+        for one, other in zip(answer.logprobs, logprobs, strict=True)
+    ]
+    return {
+        "quantization": "nf4",
+        "tokens": len(differences),
+        "mean_abs_logprob_difference": round(sum(differences) / len(differences), 6) if differences else 0.0,
+        "same_answers": sum(a.token_ids == b.token_ids for a, b in zip(squeezed, own, strict=True)),
+    }
+
+
 def parity_record(
-    model,
-    questions: list[Question],
+    questions: Sequence[Question],
+    answers: Sequence[Answer],
     *,
     renderer: Renderer,
     base_model_dir: Path,
     lineage: dict[str, Any],
+    precision: str,
     quantization: str,
+    drift: dict[str, Any] | None,
 ) -> dict[str, Any]:
-    """What parity.json holds (docs/architecture.md): greedy answers and the log-probabilities of their tokens.
-
-    The model is asked in eval mode, at the number format of its base weights and without autocast: that is what
-    will be served, bf16 on a GPU and fp32 on a CPU. Draws no random number.
-    """
-    import torch
-
-    was_training = model.training
-    model.eval()
-    prompts = []
-    with torch.no_grad():
-        for question in questions[:PROMPTS]:
-            answer = greedy_answer(model, question.token_ids, ANSWER_TOKENS, renderer.stop_token_ids)
-            prompts.append(
-                {
-                    "prompt": renderer.decode(question.token_ids, skip_special_tokens=False),
-                    "prompt_token_ids": question.token_ids,
-                    "answer": renderer.decode(answer.token_ids),
-                    "answer_token_ids": answer.token_ids,
-                    "logprobs": [round(value, 6) for value in answer.logprobs],
-                    "is_ended": answer.is_ended,
-                }
-            )
-    model.train(was_training)
+    """What parity.json holds (docs/architecture.md); the answers were made in `precision` and `quantization`."""
     return {
         "format": FORMAT,
-        "precision": _precision(model),
+        "precision": precision,
         "quantization": quantization,
+        "drift": drift,
         "base_model": lineage.get("base_model") or base_model_dir.name,
         "base_revision": lineage.get("base_revision"),
         "tokenizer_sha256": _sha256((base_model_dir / "tokenizer.json").read_bytes()),
         "template_sha256": _sha256(renderer.template.encode()),
         "max_answer_tokens": ANSWER_TOKENS,
         "stop_token_ids": list(renderer.stop_token_ids),
-        "prompts": prompts,
+        "prompts": [
+            {
+                "prompt": renderer.decode(question.token_ids, skip_special_tokens=False),
+                "prompt_token_ids": question.token_ids,
+                "answer": renderer.decode(answer.token_ids),
+                "answer_token_ids": answer.token_ids,
+                "logprobs": [round(value, 6) for value in answer.logprobs],
+                "is_ended": answer.is_ended,
+            }
+            for question, answer in zip(questions, answers, strict=True)
+        ],
     }
 
 
-def _precision(model) -> str:
+def precision_of(model) -> str:
     """The number format in which the base computes: that of its first weight that is no adapter's and not packed."""
     import torch
 
@@ -68,6 +98,19 @@ def _precision(model) -> str:
         if "lora_" not in name and parameter.dtype in names:
             return names[parameter.dtype]
     return "fp32"
+
+
+def _asked(model, ask):
+    """What `ask` returns while the model is in eval mode and keeps no gradients."""
+    import torch
+
+    was_training = model.training
+    model.eval()
+    try:
+        with torch.no_grad():
+            return ask()
+    finally:
+        model.train(was_training)
 
 
 def _sha256(content: bytes) -> str:

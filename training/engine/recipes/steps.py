@@ -221,6 +221,8 @@ def learn(
     machine: Machine,
 ) -> None:
     """Reports `started`, trains, and writes the best adapter with its history; the watcher does the rest."""
+    from training.engine.recipes.finishing import finish
+
     watcher = watch(run, config, plan, trainer, control)
     told = {**plan_told(plan), **examples_told(examples), **model_told(trainer.model, machine, config)}
     trainer.work.reporter.report("started", **told, resumed_step=watcher.step)
@@ -267,68 +269,6 @@ def model_told(model, machine: Machine, config: TrainingConfig) -> dict[str, Any
         "processes": machine.processes,
         "quantization": config.quantization,
     }
-
-
-def finish(
-    run: dict[str, Any],
-    config: TrainingConfig,
-    plan: FittedPlan,
-    trainer: ExactTrainer,
-    watcher: Watcher,
-    *,
-    base: Base,
-    machine: Machine,
-    asked: list[Question],
-    history: dict[str, Any],
-) -> None:
-    """Writes the adapter of the best step with all that is known of it, then reports `finished`."""
-    from training.engine.artifacts import library_versions, write_adapter
-    from training.engine.loading import load_adapter_tensors
-    from training.engine.parity import parity_record
-
-    method = run.get("method", "sft")
-    lineage = run.get("lineage") or {}
-    metrics = watcher.summary()
-    if watcher.best_step != watcher.step:
-        load_adapter_tensors(trainer.model, watcher.best_adapter)
-    versions = library_versions()
-    # All processes ask the model, since each may hold a part of it; the first writes.
-    tensors = trainer.adapter()
-    parity = parity_record(
-        trainer.model,
-        asked,
-        renderer=base.renderer,
-        base_model_dir=base.directory,
-        lineage=lineage,
-        quantization=config.quantization,
-    )
-    peak = int(trainer.work.ranks.most(trainer.memory_bytes()))
-    if not trainer.work.ranks.is_first:
-        return
-    adapter_dir = write_adapter(
-        trainer.model,
-        tensors,
-        output_dir=Path(run["output_dir"]),
-        base_model_dir=base.directory,
-        run={
-            "method": method,
-            "config": config.to_dict(method),
-            "plan": dataclasses.asdict(plan),
-            "lineage": lineage,
-            "precision": machine.precision,
-            "library_versions": versions,
-            **history,
-        },
-        metrics=metrics,
-        parity=parity,
-    )
-    trainer.work.reporter.report(
-        "finished",
-        adapter_dir=str(adapter_dir),
-        **{name: value for name, value in metrics.items() if name != "history"},
-        peak_memory_bytes=peak,
-        library_versions=versions,
-    )
 
 
 def _refuse_other(found: dict[str, Any], wanted: dict[str, Any]) -> None:

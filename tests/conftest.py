@@ -1,6 +1,7 @@
 """Alice owns, Mallory does not."""
 
 import pytest
+from xdist.scheduler import LoadScopeScheduling
 
 from tests.stack import stack  # noqa: F401 - a fixture for flows and browser tests
 
@@ -30,21 +31,25 @@ def mallory_client(mallory):
     return client
 
 
-@pytest.hookimpl(wrapper=True)
+@pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items):
-    """Whole stacks come first and one after another; with two processes the other one takes the rest meanwhile.
-
-    A file's tests stay together for its fixtures, and those of the answering server for that server.
-    """
-    for item in items:
-        item.add_marker(pytest.mark.xdist_group(_group(item)))
-    yield  # pytest-django has its own order for tests with a database; within ours it stays
+    """Whole stacks come first: they take longest, and mostly wait."""
     items.sort(key=lambda item: (item.get_closest_marker("stack") is None, "browser" not in item.path.parts))
 
 
-def _group(item):
-    if item.get_closest_marker("stack"):
-        return "stack"
-    if {"serving", "gateway"} & set(item.path.parts):
-        return "answering"
-    return str(item.path)
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config, log):
+    return Groups(config, log)
+
+
+class Groups(LoadScopeScheduling):
+    """With several processes: whole stacks one after another in one of them, the rest meanwhile in the other.
+
+    A file's tests stay together for its fixtures, and those that ask the answering server for that server.
+    """
+
+    def _split_scope(self, nodeid: str) -> str:
+        file = nodeid.split("::")[0]
+        if file.startswith(("tests/flows/", "tests/browser/", "tests/processes/test_up.py")):
+            return "stack"
+        return "answering" if file.startswith(("tests/serving/", "tests/gateway/")) else file

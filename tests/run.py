@@ -24,8 +24,8 @@ ON_BOTH_DATABASES = (
     "access",
     "prepare",
 )
-# Tests of whole stacks mostly wait; the groups are in tests/conftest.py.
-IN_TWO_PROCESSES = ["-n", "2", "--dist", "loadgroup", "--no-loadscope-reorder"]
+# Tests of whole stacks mostly wait; which tests go together is in tests/conftest.py.
+IN_TWO_PROCESSES = ["-n", "2", "--dist", "loadscope", "--no-loadscope-reorder"]
 
 
 def main(words: list[str]) -> int:

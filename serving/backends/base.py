@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from serving.protocol import ApiError, ChatRequest
 from serving.shapes import Usage
@@ -23,6 +23,20 @@ class AnswerBroke(ApiError):
 
     def __init__(self, message: str):
         super().__init__(message, status=502, kind="server_error", code="answer_broke_off")
+
+
+class AdapterRefused(ApiError):
+    """The adapter itself is at fault: asking again changes nothing. The message says what is wrong with it."""
+
+    def __init__(self, message: str, *, status: int = 400, code: str = "adapter_refused"):
+        super().__init__(message, status=status, param="adapter", code=code)
+
+
+class NotSupported(ApiError):
+    """This kind of backend cannot do it, whatever is asked."""
+
+    def __init__(self, what: str):
+        super().__init__(f"{what} is not supported by this kind of server.", status=501, code="not_supported")
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,11 +74,46 @@ class Delta:
     usage: Usage | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Scored:
+    """One given token: the natural logarithm of its probability there, and which token was the likeliest."""
+
+    token_id: int
+    logprob: float
+    best_token_id: int
+
+
+@dataclass(slots=True)
+class Reply:
+    """A server's answer as it came. `chunks` are its bytes in order, as they arrive.
+
+    `close` ends the answer on the server too, if it is not through yet; call it whatever happens, twice is
+    harmless.
+    """
+
+    status: int
+    content_type: str
+    headers: Mapping[str, str]
+    chunks: AsyncIterator[bytes]
+    close: Callable[[], Awaitable[None]]
+
+    async def read(self) -> bytes:
+        """All of it; the answer is closed afterwards."""
+        try:
+            return b"".join([chunk async for chunk in self.chunks])
+        finally:
+            await self.close()
+
+
 class Backend(Protocol):
     """Every method raises `ApiError`: `BackendUnavailable` when nobody is there, else the backend's own words."""
 
     async def models(self) -> list[str]:
-        """Names that are in memory now."""
+        """Names that can be asked now: bases and adapters."""
+        ...
+
+    async def is_healthy(self) -> bool:
+        """Whether it answers; never raises."""
         ...
 
     async def ensure_loaded(self, target: Target) -> None:
@@ -78,3 +127,64 @@ class Backend(Protocol):
     async def chat(self, target: Target, request: ChatRequest) -> Delta:
         """The whole answer at once."""
         ...
+
+    async def load_adapter(self, name: str, path: Path) -> None:
+        """`name` can be asked after this. No error where it is loaded already; raises AdapterRefused."""
+        ...
+
+    async def unload_adapter(self, name: str) -> None:
+        """`name` cannot be asked after this. No error where it is not loaded."""
+        ...
+
+    async def token_ids(
+        self, model: str, messages: list[dict[str, Any]], tools: list[dict[str, Any]] | None = None
+    ) -> list[int]:
+        """What the server's own template and tokenizer make of `messages`, ready for an answer to begin."""
+        ...
+
+    async def logprobs(
+        self, model: str, prompt_token_ids: list[int], answer_token_ids: list[int]
+    ) -> list[Scored]:
+        """How likely each token of the answer is to `model` behind the prompt; one pass, nothing is written."""
+        ...
+
+    async def forward(self, path: str, body: dict[str, Any]) -> Reply:
+        """Passes an OpenAI body on to `path` (`/v1/chat/completions`) and its answer back, whatever its status.
+
+        `body["model"]` is the name that the server knows (`Target.loaded_name`, a deployment's serving name); the
+        same name stands in the answer. Raises BackendUnavailable only while no byte of an answer has come.
+        """
+        ...
+
+
+class Refusing:
+    """For kinds of backend that cannot do everything: what is not written anew is refused in plain words."""
+
+    async def models(self) -> list[str]:
+        raise NotSupported("Listing models")
+
+    async def is_healthy(self) -> bool:
+        try:
+            await self.models()
+        except ApiError:
+            return False
+        return True
+
+    async def load_adapter(self, name: str, path: Path) -> None:
+        raise NotSupported("Loading an adapter")
+
+    async def unload_adapter(self, name: str) -> None:
+        raise NotSupported("Unloading an adapter")
+
+    async def token_ids(
+        self, model: str, messages: list[dict[str, Any]], tools: list[dict[str, Any]] | None = None
+    ) -> list[int]:
+        raise NotSupported("Telling the token ids of a prompt")
+
+    async def logprobs(
+        self, model: str, prompt_token_ids: list[int], answer_token_ids: list[int]
+    ) -> list[Scored]:
+        raise NotSupported("Telling how likely given tokens are")
+
+    async def forward(self, path: str, body: dict[str, Any]) -> Reply:
+        raise NotSupported(f"{path}")

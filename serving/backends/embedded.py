@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 import aiohttp
 
-from serving.backends.base import AnswerBroke, BackendUnavailable, Delta, Target
+from serving.backends.base import AnswerBroke, BackendUnavailable, Delta, Refusing, Target
 from serving.protocol import ApiError, ChatRequest
 from serving.shapes import Usage
 
@@ -25,7 +25,7 @@ LOAD_ROUNDS = 3
 CONNECTION_ERRORS = (aiohttp.ClientConnectorError, aiohttp.ServerDisconnectedError, ConnectionError)
 
 
-class EmbeddedBackend:
+class EmbeddedBackend(Refusing):
     """`url` is `unix:///path.sock` or `http://127.0.0.1:port`. Holds no connection between calls."""
 
     def __init__(self, url: str, *, wait_seconds: float = WAIT_SECONDS):

@@ -35,8 +35,9 @@ class AdapterRefused(ApiError):
 class NotSupported(ApiError):
     """This kind of backend cannot do it, whatever is asked."""
 
-    def __init__(self, what: str):
-        super().__init__(f"{what} is not supported by this kind of server.", status=501, code="not_supported")
+    def __init__(self, what: str, advice: str = ""):
+        message = f"{what} is not supported by this kind of server. {advice}".strip()
+        super().__init__(message, status=501, code="not_supported")
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,10 +150,11 @@ class Backend(Protocol):
         ...
 
     async def forward(self, path: str, body: dict[str, Any]) -> Reply:
-        """Passes an OpenAI body on to `path` (`/v1/chat/completions`) and its answer back, whatever its status.
+        """Passes an OpenAI body on to `path` (`/v1/chat/completions`) and its good answer back as it comes.
 
         `body["model"]` is the name that the server knows (`Target.loaded_name`, a deployment's serving name); the
-        same name stands in the answer. Raises BackendUnavailable only while no byte of an answer has come.
+        same name stands in the answer. A server's refusal is raised as ApiError: `model_not_found` where it does not
+        know the name (any more). Raises BackendUnavailable only while no byte of an answer has come.
         """
         ...
 

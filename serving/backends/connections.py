@@ -1,0 +1,108 @@
+"""Connections to servers, kept open between requests: one pool for each event loop."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from urllib.parse import SplitResult
+
+import aiohttp
+from aiohttp.abc import AbstractResolver, ResolveResult
+
+# Shorter than the 5 s after which uvicorn (vLLM, too) hangs up: the other order loses a request now and then.
+KEEP_OPEN_SECONDS = 4
+# Between two bytes. A long answer that is not streamed says nothing while it is written.
+SILENCE_SECONDS = 600
+
+# Says to which addresses a URL may lead, or raises ApiError.
+Guard = Callable[[str], Awaitable[list[str]]]
+
+
+class CheckedAddresses(AbstractResolver):
+    """Leads to addresses that were checked for this very request, and to no others."""
+
+    def __init__(self) -> None:
+        self.addresses: dict[tuple[str, int], list[str]] = {}
+
+    async def resolve(
+        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
+    ) -> list[ResolveResult]:
+        found = self.addresses.get((host, port))
+        if not found:
+            raise OSError(f"{host} was not checked")
+        return [
+            ResolveResult(
+                hostname=host,
+                host=address,
+                port=port,
+                family=socket.AF_INET6 if ":" in address else socket.AF_INET,
+                proto=socket.IPPROTO_TCP,
+                flags=socket.AI_NUMERICHOST,
+            )
+            for address in found
+        ]
+
+    async def close(self) -> None:
+        self.addresses.clear()
+
+
+class Connections:
+    """Of one event loop: plain ones, and those that go to checked addresses only."""
+
+    def __init__(self) -> None:
+        self._resolver = CheckedAddresses()
+        self._plain = _session(None)
+        self._guarded = _session(self._resolver)
+
+    async def to(self, url: str, parts: SplitResult, guard: Guard | None) -> aiohttp.ClientSession:
+        """The session for a request to `url`; with a guard after asking it."""
+        if guard is None:
+            return self._plain
+        port = parts.port or (443 if parts.scheme == "https" else 80)
+        self._resolver.addresses[parts.hostname or "", port] = await guard(url)
+        return self._guarded
+
+    async def close(self) -> None:
+        await self._plain.close()
+        await self._guarded.close()
+
+
+def _session(resolver: AbstractResolver | None) -> aiohttp.ClientSession:
+    # A server has no limit here: how much it takes at once is its own affair, and it queues the rest.
+    connector = aiohttp.TCPConnector(
+        limit=0, keepalive_timeout=KEEP_OPEN_SECONDS, resolver=resolver, use_dns_cache=resolver is None
+    )
+    return aiohttp.ClientSession(
+        connector=connector,
+        timeout=aiohttp.ClientTimeout(total=None, sock_connect=5, sock_read=SILENCE_SECONDS),
+        # A line of a stream may be long: a tool's arguments, log-probabilities of many tokens.
+        read_bufsize=1024 * 1024,
+        trust_env=False,
+        cookie_jar=aiohttp.DummyCookieJar(),
+    )
+
+
+_by_loop: dict[asyncio.AbstractEventLoop, tuple[Connections, AsyncGenerator[None, None]]] = {}
+
+
+async def connections() -> Connections:
+    """Those of the running loop, made at the first call and closed when the loop ends."""
+    loop = asyncio.get_running_loop()
+    if loop not in _by_loop:
+        made = Connections()
+        ending = _until_the_loop_ends(loop, made)
+        _by_loop[loop] = (made, ending)
+        await anext(ending)
+    return _by_loop[loop][0]
+
+
+async def _until_the_loop_ends(
+    loop: asyncio.AbstractEventLoop, made: Connections
+) -> AsyncGenerator[None, None]:
+    """`asyncio.run` and its like end the generators that are open; that is the one thing a loop tells at its end."""
+    try:
+        yield
+    finally:
+        _by_loop.pop(loop, None)
+        await made.close()

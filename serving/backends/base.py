@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
-from serving.protocol import ApiError, ChatRequest
+from serving.protocol import PLAIN_CHAT, Ability, ApiError, ChatRequest
 from serving.shapes import Usage
 
 
@@ -106,8 +106,29 @@ class Reply:
             await self.close()
 
 
+@dataclass(frozen=True, slots=True)
+class OpenAIServer:
+    """Where OpenAI's protocol is spoken, so that a body can be passed on in its own bytes.
+
+    `url` is `http(s)://host:port` or `unix:///path.sock`, and may end with a path that goes before `/v1`.
+    `headers` are sent with every call, such as `authorization`.
+    """
+
+    url: str
+    headers: tuple[tuple[str, str], ...] = ()
+
+
 class Backend(Protocol):
-    """Every method raises `ApiError`: `BackendUnavailable` when nobody is there, else the backend's own words."""
+    """Every method raises `ApiError`: `BackendUnavailable` when nobody is there, else the backend's own words.
+
+    `abilities` is what it can do of what OpenAI's parameters ask for; the gateway refuses the rest by name.
+    """
+
+    abilities: frozenset[Ability]
+
+    def server(self) -> OpenAIServer | None:
+        """Where the gateway may go by itself; None where every call must take the way through `forward`."""
+        ...
 
     async def models(self) -> list[str]:
         """Names that can be asked now: bases and adapters."""
@@ -161,6 +182,11 @@ class Backend(Protocol):
 
 class Refusing:
     """For kinds of backend that cannot do everything: what is not written anew is refused in plain words."""
+
+    abilities: frozenset[Ability] = PLAIN_CHAT
+
+    def server(self) -> OpenAIServer | None:
+        return None
 
     async def models(self) -> list[str]:
         raise NotSupported("Listing models")

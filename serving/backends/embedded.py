@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 import aiohttp
 
-from serving.backends.base import AnswerBroke, BackendUnavailable, Delta, Refusing, Target
+from serving.backends.base import AnswerBroke, BackendUnavailable, Delta, OpenAIServer, Refusing, Target
 from serving.protocol import ApiError, ChatRequest
 from serving.shapes import Usage
 
@@ -29,12 +29,16 @@ class EmbeddedBackend(Refusing):
     """`url` is `unix:///path.sock` or `http://127.0.0.1:port`. Holds no connection between calls."""
 
     def __init__(self, url: str, *, wait_seconds: float = WAIT_SECONDS):
+        self._url = url
         self._parts = urlsplit(url)
         self._wait_seconds = wait_seconds
         if self._parts.scheme not in ("unix", "http"):
             raise ValueError(
                 f"The embedded backend's address is {url!r}; it must begin with unix:// or http://."
             )
+
+    def server(self) -> OpenAIServer:
+        return OpenAIServer(self._url)
 
     async def models(self) -> list[str]:
         async with self._session() as session, await self._request(session, "GET", "/v1/models") as response:

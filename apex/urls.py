@@ -18,6 +18,7 @@ urlpatterns = [
     path("admin/", admin.site.urls),
     path("accounts/", include("allauth.account.urls")),
     path("settings/", include("accounts.urls")),
+    path("settings/model-names/", include("gateway.page_urls")),
     path("data/", include("datasets_app.urls")),
     path("models/", include("base_models.urls")),
     path("", include("training.urls")),

@@ -12,6 +12,7 @@ from django.http import HttpResponseBase, JsonResponse, StreamingHttpResponse
 from django.views.decorators.csrf import csrf_exempt
 
 from accounts.models import Scope
+from gateway import aliases
 from gateway.endpoints import endpoint, error_response, new_request_id
 from serving import selectors, services
 from serving.backends.base import Delta, Target
@@ -39,7 +40,8 @@ async def get_model(request, user, model_id: str) -> HttpResponseBase:
 @endpoint(method="POST", scope=Scope.CHAT)
 async def create_chat_completion(request, user) -> HttpResponseBase:
     chat = parse_chat_request(_json_body(request))
-    target = await services.resolve_model(user=user, model_id=chat.model)
+    model_id = await sync_to_async(aliases.resolved)(user, chat.model)
+    target = await services.resolve_model(user=user, model_id=model_id)
     headers = {"X-Apex-Lineage": "; ".join(f"{kind}={id_}" for kind, id_ in target.lineage.items())}
     if not chat.stream:
         return JsonResponse(await _whole_answer(target, chat), headers=headers)
@@ -69,7 +71,13 @@ def _model_cards(user) -> list[dict]:
         _card(adapter.model_id, adapter.created_at, user.get_username())
         for adapter in selectors.adapters_for(user)
     ]
-    return bases + own
+    known = {base["id"] for base in bases}
+    others = [
+        _card(alias.name, alias.created_at, user.get_username() if alias.owner_id else "apex")
+        for alias in aliases.aliases_for(user)
+        if alias.base_model.name in known
+    ]
+    return bases + own + others
 
 
 def _card(model_id: str, created_at, owner: str) -> dict:

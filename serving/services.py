@@ -15,17 +15,20 @@ from serving.backends.base import AdapterFiles, Backend, Delta, Target
 from serving.backends.registry import BACKENDS
 from serving.protocol import ApiError, ChatRequest, is_unicode, model_not_found
 from training.checkpoint_files import CheckpointUnusable, adapter_directory
+from training.checkpoints import checkpoint_called, note_trial
 from training.models import Adapter, Checkpoint
 
 
 async def resolve_model(*, user, model_id: str) -> Target:
-    """The base model or the user's own adapter of that name, with its files on this machine.
+    """The base model, or the user's own adapter or checkpoint, of that name, with its files on this machine.
 
     Raises ApiError: the same `model_not_found` for a stranger's and for a missing one.
     """
     found = await sync_to_async(_find)(user, model_id)
     if isinstance(found, BaseModel):
         return base_target(found)
+    if isinstance(found, Checkpoint):
+        return await checkpoint_target(found)
     return await adapter_target(found)
 
 
@@ -92,7 +95,7 @@ def backend_for(target: Target) -> Backend:
     return BACKENDS["embedded"](settings.EMBEDDED_URL)
 
 
-def _find(user, model_id: str) -> BaseModel | Adapter:
+def _find(user, model_id: str) -> BaseModel | Adapter | Checkpoint:
     # A database answers neither with "not found" but with an exception.
     if "\x00" in model_id or not is_unicode(model_id):
         raise model_not_found(model_id)
@@ -100,6 +103,10 @@ def _find(user, model_id: str) -> BaseModel | Adapter:
     if base_model:
         return base_model
     adapter = Adapter.objects.for_user(user).select_related("base_model").filter(model_id=model_id).first()
-    if adapter is None:
+    if adapter is not None:
+        return adapter
+    checkpoint = checkpoint_called(user, model_id)
+    if checkpoint is None:
         raise model_not_found(model_id)
-    return adapter
+    note_trial(checkpoint)  # so that it is not pruned while it answers
+    return checkpoint

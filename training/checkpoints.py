@@ -1,5 +1,7 @@
 """Which checkpoints of a job are kept, and what of their bytes goes. The files are dealt with in `training.keeping`."""
 
+import re
+import uuid
 from collections.abc import Iterable
 from datetime import timedelta
 
@@ -7,11 +9,12 @@ from django.db import transaction
 from django.utils import timezone
 
 from apex.common import files
-from training.models import Adapter, Attempt, Checkpoint, Discarded, TrainingJob
+from training.models import Adapter, Attempt, Checkpoint, Discarded, TrainingJob, model_id_of
 
 NEWEST = 2  # kept beside the best one: if the last cannot be read, the one before is used
 TRIAL = timedelta(hours=1)  # for so long after somebody tried it a checkpoint stays
 LONGEST_STORING = timedelta(days=1)  # whoever stores something has written its row by then
+CALLED = re.compile(r"(?P<model>ft:.+:(?P<key>[0-9a-f]{8})):ckpt-step-(?P<step>[0-9]{1,9})")
 
 
 def discard(hashes: Iterable[str]) -> None:
@@ -61,6 +64,26 @@ def is_used(sha256: str) -> bool:
 def newest_good(job: TrainingJob) -> Checkpoint | None:
     """The one to go on from."""
     return job.checkpoints.filter(is_damaged=False).order_by("-step").first()
+
+
+def checkpoint_called(user, model_id: str) -> Checkpoint | None:
+    """The checkpoint of the user's that programs call `ft:…:ckpt-step-<step>`, with its job and base model.
+
+    One that was kept is an adapter of that name, and is found as such.
+    """
+    named = CALLED.fullmatch(model_id)
+    if named is None:
+        return None
+    first, last = (uuid.UUID(named["key"] + digit * 24) for digit in "0f")
+    jobs = TrainingJob.objects.for_user(user).select_related("base_model", "owner", "dataset_version")
+    found = [*jobs.filter(pk__range=(first, last)), *jobs.filter(adapters__model_id=named["model"])]
+    job = next((job for job in found if model_id_of(job) == named["model"]), None)
+    if job is None:
+        return None
+    checkpoint = job.checkpoints.filter(step=int(named["step"]), is_damaged=False).first()
+    if checkpoint is not None:
+        checkpoint.job = job
+    return checkpoint
 
 
 def note_trial(checkpoint: Checkpoint) -> None:

@@ -13,6 +13,7 @@ from apex.sockets import socket_routes
 from base_models.models import BaseModel
 from base_models.services import BUILT_IN
 from datasets_app.services import begin_upload, create_connection, make_share_link, record_review
+from gateway.models import ModelAlias
 from tests.common.routes import Route, routes
 from tests.training.factories import make_adapter, make_version
 from training import queueing, services
@@ -48,7 +49,9 @@ def house(alice, monkeypatch, tmp_path):
         row={"text": SECRET},
     )  # fmt: skip
     link, _token = make_share_link(version=version, label=SECRET)
+    alias = ModelAlias.objects.create(owner=alice, name=SECRET, base_model=base_model)
     return {
+        "alias_id": alias.pk, "api-model-alias": alias.pk,
         "job_id": job.pk, "plan_id": plan.pk, "dataset_id": version.dataset_id, "version_id": version.pk,
         "adapter_id": adapter.pk, "notice_id": notice.pk, "token_id": token.public_id, "public_id": token.public_id,
         "number": version.number, "model_id": adapter.model_id, "name": "tiny", "format": "json", "key": "x",

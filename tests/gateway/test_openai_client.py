@@ -11,13 +11,16 @@ import openai
 import pytest
 from asgiref.sync import async_to_sync
 
+from gateway.aliases import create_alias
 from serving import services
 from serving.backends.base import AnswerBroke, Delta
 from serving.backends.embedded import EmbeddedBackend
 from serving.protocol import ApiError
 from tests.gateway.conftest import client_for
-from tests.training.factories import make_checkpoint
+from tests.training.factories import make_checkpoint, make_version
+from training.checkpoints import checkpoint_called
 from training.kept_checkpoints import keep_checkpoint
+from training.models import Checkpoint, TrainingJob, model_id_of
 
 HELLO = [{"role": "user", "content": "Hello, who are you?"}]
 SHORT = {"messages": HELLO, "max_tokens": 12, "temperature": 0}
@@ -265,3 +268,47 @@ def test_a_kept_checkpoint_answers_by_its_own_id(alices, mallorys, adapter, tiny
     assert all(texts) and texts[0] != texts[1]
     with pytest.raises(openai.NotFoundError):
         mallorys.chat.completions.create(model=kept.model_id, **SHORT)
+
+
+def test_a_checkpoint_answers_by_its_name_although_nobody_kept_it(alices, mallorys, adapter, tiny, tmp_path):
+    shutil.copytree(tiny["two"], tmp_path / "step-2")
+    checkpoint = make_checkpoint(adapter.job, tmp_path / "step-2", step=2)
+    name = f"{adapter.model_id}:ckpt-step-2"
+    answer = alices.chat.completions.create(model=name, **SHORT)
+    assert answer.model == name and answer.choices[0].message.content
+    checkpoint.refresh_from_db()
+    assert checkpoint.tried_at is not None
+    for client, wrong in (
+        (mallorys, name),
+        (alices, name[:-1] + "3"),
+        (alices, name.replace(":coach", ":x")),
+    ):
+        with pytest.raises(openai.NotFoundError) as caught:
+            client.chat.completions.create(model=wrong, **SHORT)
+        assert caught.value.code == "model_not_found"
+
+
+def test_a_checkpoint_is_called_by_the_name_that_its_job_will_leave(alice, base_model):
+    version = make_version(alice)
+    job = TrainingJob.objects.create(
+        owner=alice, name="My tutor", dataset_version=version, base_model=base_model
+    )
+    checkpoint = Checkpoint.objects.create(
+        job=job, token=1, step=7, directory_sha256="0" * 64, reason="interval"
+    )
+    assert model_id_of(job) == model_id_of(job) == f"ft:tiny:alice:my-tutor:{job.pk.hex[:8]}"
+    assert checkpoint_called(alice, f"{model_id_of(job)}:ckpt-step-7") == checkpoint
+    assert checkpoint_called(alice, f"{model_id_of(job)}:ckpt-step-8") is None
+
+
+def test_an_alias_is_listed_and_answers(alices, mallorys, alice, base_model):
+    create_alias(owner=alice, name="gpt-4o-mini", base_model=base_model)
+    assert "gpt-4o-mini" in [model.id for model in alices.models.list()]
+    assert alices.models.retrieve("gpt-4o-mini").object == "model"
+    answer = alices.chat.completions.create(model="gpt-4o-mini", **SHORT)
+    assert answer.model == "gpt-4o-mini"
+    assert answer.choices[0].message.content == (
+        alices.chat.completions.create(model="tiny", **SHORT).choices[0].message.content
+    )
+    with pytest.raises(openai.NotFoundError):
+        mallorys.chat.completions.create(model="gpt-4o-mini", **SHORT)

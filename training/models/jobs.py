@@ -304,13 +304,19 @@ class Adapter(OwnedModel, ImmutableModel):
         return self.name
 
 
-def new_model_id(base_model: BaseModel, owner, name: str) -> str:
-    """`ft:<base>:<owner>:<suffix>:<8 hex>`: never given twice, never changed."""
+def new_model_id(base_model: BaseModel, owner, name: str, key: str = "") -> str:
+    """`ft:<base>:<owner>:<suffix>:<8 hex>`: never given twice, never changed. The last part is `key`, or drawn."""
     owner_part = slugify(owner.get_username())[:40] or f"user-{owner.pk}"
-    return f"ft:{base_model.name}:{owner_part}:{slugify(name)[:40] or 'adapter'}:{secrets.token_hex(4)}"
+    last = key or secrets.token_hex(4)
+    return f"ft:{base_model.name}:{owner_part}:{slugify(name)[:40] or 'adapter'}:{last}"
 
 
 def model_id_of(job: TrainingJob) -> str:
-    """The model id of what `job` leaves at its end; a checkpoint kept from it adds `:ckpt-step-<step>`."""
+    """The model id of what `job` leaves at its end; a checkpoint of it adds `:ckpt-step-<step>`.
+
+    It is known from the first step on, as its last part comes from the job's own id, which was drawn.
+    """
     known = job.adapters.values_list("model_id", flat=True).first()
-    return known.partition(":ckpt-step-")[0] if known else new_model_id(job.base_model, job.owner, job.name)
+    if known:
+        return known.partition(":ckpt-step-")[0]
+    return new_model_id(job.base_model, job.owner, job.name, key=job.pk.hex[:8])

@@ -107,10 +107,10 @@ class Reply:
 
 
 @dataclass(frozen=True, slots=True)
-class OpenAIServer:
+class Wire:
     """Where OpenAI's protocol is spoken, so that a body can be passed on in its own bytes.
 
-    `url` is `http(s)://host:port` or `unix:///path.sock`, and may end with a path that goes before `/v1`.
+    `url` is `http(s)://host:port` or `unix:///path.sock`; `/v1/chat/completions` and the like come behind it.
     `headers` are sent with every call, such as `authorization`.
     """
 
@@ -126,8 +126,12 @@ class Backend(Protocol):
 
     abilities: frozenset[Ability]
 
-    def server(self) -> OpenAIServer | None:
+    def wire(self) -> Wire | None:
         """Where the gateway may go by itself; None where every call must take the way through `forward`."""
+        ...
+
+    def refusal(self, status: int, text: str) -> ApiError:
+        """What the server's answer `text` with an error's `status` says, in OpenAI's words."""
         ...
 
     async def models(self) -> list[str]:
@@ -185,8 +189,11 @@ class Refusing:
 
     abilities: frozenset[Ability] = PLAIN_CHAT
 
-    def server(self) -> OpenAIServer | None:
+    def wire(self) -> Wire | None:
         return None
+
+    def refusal(self, status: int, text: str) -> ApiError:
+        return ApiError(f"The server said {status}: {text[:200]}", status=502, kind="server_error")
 
     async def models(self) -> list[str]:
         raise NotSupported("Listing models")

@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 import aiohttp
 
-from serving.backends.base import AnswerBroke, BackendUnavailable, Delta, OpenAIServer, Refusing, Target
+from serving.backends.base import AnswerBroke, BackendUnavailable, Delta, Refusing, Target, Wire
 from serving.protocol import ApiError, ChatRequest
 from serving.shapes import Usage
 
@@ -37,8 +37,11 @@ class EmbeddedBackend(Refusing):
                 f"The embedded backend's address is {url!r}; it must begin with unix:// or http://."
             )
 
-    def server(self) -> OpenAIServer:
-        return OpenAIServer(self._url)
+    def wire(self) -> Wire:
+        return Wire(self._url)
+
+    def refusal(self, status: int, text: str) -> ApiError:
+        return _refusal(status, text)
 
     async def models(self) -> list[str]:
         async with self._session() as session, await self._request(session, "GET", "/v1/models") as response:

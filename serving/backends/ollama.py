@@ -18,7 +18,7 @@ import aiohttp
 from serving.backends.base import AnswerBroke, NotSupported, Target
 from serving.backends.modelfile import Modelfile
 from serving.backends.openai_server import OpenAIServer, read_error
-from serving.protocol import ApiError
+from serving.protocol import Ability, ApiError
 
 ADVICE = "Export the adapter as an Ollama bundle and create a model from its Modelfile."
 PIECE = 1024 * 1024
@@ -26,6 +26,14 @@ PIECE = 1024 * 1024
 
 class OllamaBackend(OpenAIServer):
     """`models` are those on that machine; Ollama loads one into memory when it is asked."""
+
+    # docs/openai.md there: neither `tool_choice`, `logit_bias`, `n` nor prompts as token ids.
+    abilities = frozenset(
+        {
+            Ability.CHAT, Ability.COMPLETIONS, Ability.EMBEDDINGS, Ability.TOOLS, Ability.RESPONSE_FORMAT,
+            Ability.SUFFIX,
+        }
+    )  # fmt: skip
 
     async def models(self) -> list[str]:
         return [model["name"] for model in await self.tags()]

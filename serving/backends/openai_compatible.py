@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from serving.backends.base import NotSupported, Target
+from serving.backends.base import NotSupported, Target, Wire
 from serving.backends.connections import Guard
 from serving.backends.openai_server import OpenAIServer
-from serving.protocol import ChatRequest
+from serving.protocol import Ability, ChatRequest
 
 ADVICE = (
     "It serves what its owner put there; choose a vLLM server, or the one that comes along, for adapters."
@@ -26,6 +26,13 @@ class OpenAICompatibleBackend(OpenAIServer):
     def __init__(self, url: str, *, api_key: str = "", guard: Guard | None = None):
         super().__init__(url, api_key=api_key, guard=guard)
         self._has_own_path = self._parts.path != "" and self.url == url.rstrip("/")
+
+    # It says itself what it cannot do: behind one address of this kind there may be anything.
+    abilities = frozenset(Ability)
+
+    def wire(self) -> Wire | None:
+        # A path of its own stands in the place of /v1.
+        return None if self._has_own_path else super().wire()
 
     def address(self, path: str) -> str:
         return self.url + (path.removeprefix("/v1") if self._has_own_path else path)

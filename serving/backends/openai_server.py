@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 import aiohttp
 
-from serving.backends.base import AnswerBroke, BackendUnavailable, Delta, Refusing, Reply, Target
+from serving.backends.base import AnswerBroke, BackendUnavailable, Delta, Refusing, Reply, Target, Wire
 from serving.backends.connections import Guard, connections
 from serving.protocol import ApiError, ChatRequest, model_not_found
 from serving.shapes import Usage
@@ -43,6 +43,14 @@ class OpenAIServer(Refusing):
     def host(self) -> str:
         """Where it is, as it may be shown: host and port."""
         return self._parts.netloc.rpartition("@")[2]
+
+    def wire(self) -> Wire | None:
+        """Not with a guard: it has to look at every call."""
+        return (
+            None
+            if self._guard
+            else Wire(self.address("/v1").removesuffix("/v1"), tuple(self._headers.items()))
+        )
 
     async def models(self) -> list[str]:
         return [card["id"] for card in await self.cards()]

@@ -16,7 +16,7 @@ import aiohttp
 
 from serving.backends.base import AdapterRefused, BackendUnavailable, NotSupported, Scored, Target
 from serving.backends.openai_server import OpenAIServer, read_error
-from serving.protocol import ApiError
+from serving.protocol import Ability, ApiError
 
 LOAD, UNLOAD = "/v1/load_lora_adapter", "/v1/unload_lora_adapter"
 
@@ -33,6 +33,9 @@ WRAPPING = re.compile(r"^Call to \w+ method failed: ")
 
 class VllmBackend(OpenAIServer):
     """`models` are the served name of the base and the adapters that are registered."""
+
+    # `best_of` and `suffix` it has no more, and leaves them aside without a word.
+    abilities = frozenset(Ability) - {Ability.BEST_OF, Ability.SUFFIX, Ability.REASONING}
 
     async def is_healthy(self) -> bool:
         """`/health` says whether the engine lives; `/v1/models` would answer without one."""

@@ -22,7 +22,8 @@ class Ability(StrEnum):
     LOGPROBS = "logprobs"  # logprobs, top_logprobs
     ECHO = "echo"  # completions that give the prompt back
     SUFFIX = "suffix"  # completions that fill in before a given end
-    TOOLS = "tools"  # tools, tool_choice, messages that call tools
+    TOOLS = "tools"  # tools, and messages that call them
+    TOOL_CHOICE = "tool_choice"
     RESPONSE_FORMAT = "response_format"  # answers held to JSON or to a schema
     LOGIT_BIAS = "logit_bias"
     REASONING = "reasoning_effort"

@@ -32,7 +32,7 @@ ASKING = {
     "n": Asks(Ability.CHOICES, 1),
     "reasoning_effort": Asks(Ability.REASONING, "none"),
     "response_format": Asks(Ability.RESPONSE_FORMAT, {"type": "text"}),
-    "tool_choice": Asks(Ability.TOOLS, "none"),
+    "tool_choice": Asks(Ability.TOOL_CHOICE, "auto", "none"),
     "tools": Asks(Ability.TOOLS, []),
     "top_logprobs": Asks(Ability.LOGPROBS, 0),
     "verbosity": Asks(None, "medium"),
@@ -100,6 +100,8 @@ def parse_chat_request(body: Any, abilities: frozenset[Ability] = PLAIN_CHAT) ->
     model = values.model_name(body)
     stream = values.flag(body, "stream")
     tools = read_tools(body)
+    if tools and body.get("tool_choice") == "none" and Ability.TOOL_CHOICE not in abilities:
+        raise ApiError("This model calls tools as it likes; leave `tools` out.", param="tool_choice")
     return ChatRequest(
         model=model,
         messages=read_messages(values.required(body, "messages"), with_tools=Ability.TOOLS in abilities),

@@ -65,6 +65,15 @@ class BaseModel(models.Model):
         return Path(self.directory)
 
     @property
+    def suited_settings(self) -> list[tuple[str, str, object]]:
+        """`(method, setting, value)` of what suits it; the method is empty where a setting holds for several."""
+        found = []
+        for name, value in self.recommended_config.items():
+            under = value.items() if isinstance(value, dict) else [("", value)]
+            found += [(name, inner, each) if inner else ("", name, each) for inner, each in under]
+        return found
+
+    @property
     def usual_length(self) -> int:
         """Tokens of an example that a training of this model reads, unless told otherwise."""
         wanted = self.recommended_config.get("max_length", DEFAULT_MAX_LENGTH)

@@ -33,23 +33,32 @@ def mallory_client(mallory):
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items):
-    """Whole stacks come first: they take longest, and mostly wait."""
-    items.sort(key=lambda item: (item.get_closest_marker("stack") is None, "browser" not in item.path.parts))
+    """Whole stacks come first: they take longest, and mostly wait. Groups with a test that empties the database at its
+    end come last, since with it goes what migrations have filled in."""
+    emptying = {group_of(item.nodeid) for item in items if empties_database(item)}
+    items.sort(key=lambda item: (group_of(item.nodeid) != "stack", group_of(item.nodeid) in emptying))
+
+
+def empties_database(item) -> bool:
+    marked = item.get_closest_marker("django_db")
+    is_marked = bool(marked and marked.kwargs.get("transaction"))
+    return is_marked or "transactional_db" in getattr(item, "fixturenames", ())
+
+
+def group_of(nodeid: str) -> str:
+    """Tests that stay together: a file's for its fixtures, whole stacks, those that ask the answering server."""
+    file = nodeid.split("::")[0]
+    if file.startswith(("tests/flows/", "tests/browser/", "tests/processes/test_up.py")):
+        return "stack"
+    return "answering" if file.startswith(("tests/serving/", "tests/gateway/")) else file
 
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config, log):
+    """With several processes: whole stacks one after another in one of them, the rest meanwhile in the other."""
     return Groups(config, log)
 
 
 class Groups(LoadScopeScheduling):
-    """With several processes: whole stacks one after another in one of them, the rest meanwhile in the other.
-
-    A file's tests stay together for its fixtures, and those that ask the answering server for that server.
-    """
-
     def _split_scope(self, nodeid: str) -> str:
-        file = nodeid.split("::")[0]
-        if file.startswith(("tests/flows/", "tests/browser/", "tests/processes/test_up.py")):
-            return "stack"
-        return "answering" if file.startswith(("tests/serving/", "tests/gateway/")) else file
+        return group_of(nodeid)

@@ -68,12 +68,14 @@ def refuse_unknown_method(method: str) -> None:
 
 
 def suits(base_model: BaseModel, method: str) -> dict:
-    """What is known to suit a base model: all of it was found for learning by example; of that, other methods take
-    what concerns the model and its memory."""
+    """What is known to suit a base model: what stands under the method's own name, before what was found for learning
+    by example, of which other methods take what concerns the model and its memory."""
     if not METHODS[method].is_offered:
         return {}
     found = base_model.recommended_config
-    return {name: value for name, value in found.items() if method == "sft" or name not in ABOUT_LEARNING}
+    shared = {name: value for name, value in found.items() if name not in METHODS}
+    kept = {name: value for name, value in shared.items() if method == "sft" or name not in ABOUT_LEARNING}
+    return kept | found.get(method, {})
 
 
 def settled_config(

@@ -22,7 +22,8 @@ SILENCE_SECONDS = 600
 # An adapter may be pushed out by others between loading it and asking it; that often in a row it is no chance.
 LOAD_ROUNDS = 3
 
-CONNECTION_ERRORS = (aiohttp.ClientConnectorError, aiohttp.ServerDisconnectedError, ConnectionError)
+# Also what a process says that is just dying: it takes the connection and cuts it.
+CONNECTION_ERRORS = (aiohttp.ClientOSError, aiohttp.ServerDisconnectedError, ConnectionError)
 
 
 class EmbeddedBackend(Refusing):

@@ -8,7 +8,7 @@ from apex.processes import plan
 ROOT = Path(__file__).resolve().parent.parent.parent
 ROOMS = ("apex", "accounts", "base_models", "datasets_app", "training", "serving", "gateway", "rendering")
 # Set by one of our own processes for another; a name in an example that a page shows.
-NOT_SETTINGS = {"APEX_STOP_WITH_PARENT", "APEX_TOKEN"}
+NOT_SETTINGS = {"APEX_STOP_WITH_PARENT", "APEX_TEST_PROCESS", "APEX_TOKEN"}
 
 
 def names_in_code() -> set[str]:

@@ -39,6 +39,14 @@ def test_a_job_is_created_by_dataset_id_and_base_model_name(alice_api, version, 
     assert alice_api.get(f"{JOBS}{answer.data['id']}/").data["base_model"] == "tiny"
 
 
+def test_a_job_asks_for_memory_and_waits_where_no_device_has_as_much(alice_api, version, base_model, sent):
+    wanted = {"name": "x", "dataset": "Letters", "base_model": "tiny"}
+    reckoned = alice_api.post(JOBS, wanted, format="json").data["memory_bytes"]
+    asked = alice_api.post(JOBS, wanted | {"memory_gb": 80.5}, format="json")
+    assert (asked.status_code, asked.data["memory_bytes"]) == (201, 80_500_000_000) and 0 < reckoned < 8e9
+    assert alice_api.post(JOBS, wanted | {"memory_gb": 0}, format="json").status_code == 400
+
+
 def test_a_dataset_may_be_named_by_its_name_and_a_base_model_by_its_id(alice_api, version, base_model, sent):
     answer = alice_api.post(JOBS, {"name": "x", "dataset": "Letters", "base_model": str(base_model.pk)})
     assert answer.status_code == 201, answer.data

@@ -39,6 +39,20 @@ def test_what_suits_the_base_model_comes_before_the_defaults_and_after_what_was_
     assert (job.config["learning_rate"], job.config["epochs"]) == (0.002, 1)
 
 
+def test_what_suits_a_method_is_under_its_name(base_model):
+    base_model.recommended_config = {
+        "learning_rate": 0.002,
+        "max_length": 256,
+        "dpo": {"learning_rate": 3e-4},
+    }
+    found = {method: services.suits(base_model, method) for method in ("sft", "dpo", "kto")}
+    assert found == {
+        "sft": {"learning_rate": 0.002, "max_length": 256},
+        "dpo": {"learning_rate": 3e-4, "max_length": 256},
+        "kto": {"max_length": 256},
+    }
+
+
 @pytest.mark.parametrize(
     ("config", "field", "words"),
     [

@@ -66,6 +66,7 @@ class JobSerializer(serializers.ModelSerializer):
             "eval_loss",
             "adapter",
             "device_count",
+            "memory_bytes",
             "priority",
             "wanted_queue",
             "queued_at",
@@ -120,6 +121,12 @@ class JobCreateSerializer(serializers.Serializer):
     )
     device_count = serializers.IntegerField(
         default=1, min_value=1, max_value=64, help_text="GPUs of one machine that it should have."
+    )
+    memory_gb = serializers.FloatField(
+        required=False,
+        min_value=0.001,
+        max_value=100_000,
+        help_text="Memory that each device must have, in GB; by default what the estimate says that it needs.",
     )
     priority = serializers.ChoiceField(
         choices=Priority.choices,

@@ -78,7 +78,7 @@ class JobViewSet(
                 priority=asked["priority"],
                 wanted_queue=asked.get("wanted_queue", ""),
                 estimate=estimate,
-                memory_bytes=estimate.get("asks_bytes"),
+                memory_bytes=_asked_memory(asked, estimate),
             )
         except services.StartRefused as problem:
             raise Unacceptable(str(problem), field=problem.field) from problem
@@ -240,6 +240,11 @@ def asked_of(user, asked: dict) -> Asked:
         start_adapter=start,
         devices=asked["device_count"],
     )
+
+
+def _asked_memory(asked: dict, estimate: dict) -> int | None:
+    """What each device must have, in bytes: as asked for, else as reckoned."""
+    return round(asked["memory_gb"] * 1e9) if "memory_gb" in asked else estimate.get("asks_bytes")
 
 
 def estimate_of(user, asked: dict) -> dict:

@@ -58,6 +58,7 @@ def is_used(sha256: str) -> bool:
         Adapter.objects.filter(directory_sha256=sha256).exists()
         or Checkpoint.objects.filter(directory_sha256=sha256).exists()
         or Attempt.objects.open().filter(storing_sha256=sha256).exists()
+        or files.is_held(sha256)
     )
 
 

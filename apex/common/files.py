@@ -10,6 +10,7 @@ import shutil
 import tempfile
 import zipfile
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
 
 from django.conf import settings
@@ -130,6 +131,14 @@ def unpack(archive: zipfile.ZipFile, target: Path, sha256: str) -> None:
 def open_stored(sha256: str):
     """A binary file object over the stored bytes; `FileNotFoundError` if they are not there."""
     return storage().open(storage_name(sha256), "rb")
+
+
+def is_held(sha256: str) -> bool:
+    """Whether a room that the others may not import needs these bytes: `settings.FILE_HOLDERS` names them.
+
+    To be asked, beside one's own rows, before stored bytes are removed.
+    """
+    return any(import_module(name).is_held(sha256) for name in settings.FILE_HOLDERS)
 
 
 def delete_stored(sha256: str) -> None:

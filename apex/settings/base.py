@@ -201,6 +201,11 @@ CELERY_BEAT_SCHEDULE = {
         "schedule": TRAINING_SWEEP_SECONDS,
         "options": {"expires": max(10.0, TRAINING_SWEEP_SECONDS)},
     },
+    "sweep-gateway": {
+        "task": "gateway.tasks.sweep_gateway",
+        "schedule": TRAINING_SWEEP_SECONDS,
+        "options": {"expires": max(10.0, TRAINING_SWEEP_SECONDS)},
+    },
     "sweep-imports": {
         "task": "datasets_app.tasks.sweep_imports",
         "schedule": 15.0,
@@ -219,6 +224,8 @@ EMBEDDED_URL = os.environ.get("APEX_EMBEDDED_URL") or broker.socket_url(DATA_DIR
 
 # Who says what learned from a version of a dataset; datasets_app imports no app above it.
 DATASET_LEARNERS = ["training.lineage"]
+# Who else needs stored bytes, asked before any are removed (`apex.common.files.is_held`).
+FILE_HOLDERS = ["gateway.holding"]
 
 TRACKER = os.environ.get(
     "APEX_TRACKER", ""

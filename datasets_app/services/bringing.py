@@ -337,8 +337,9 @@ def delete_unused_files(hashes: set[str]) -> None:
 
 
 def is_used(sha256: str) -> bool:
-    """Whether a version that was not erased refers to the stored file."""
+    """Whether a version that was not erased, an import's report or a room above refers to the stored file."""
     versions = DatasetVersion.objects.present().filter(
         Q(source_sha256=sha256) | Q(rows_sha256=sha256) | Q(report_sha256=sha256)
     )
-    return versions.exists() or DatasetImport.objects.filter(report_sha256=sha256).exists()
+    imports = DatasetImport.objects.filter(report_sha256=sha256)
+    return versions.exists() or imports.exists() or files.is_held(sha256)

@@ -13,7 +13,7 @@ from apex.sockets import socket_routes
 from base_models.models import BaseModel
 from base_models.services import BUILT_IN
 from datasets_app.services import begin_upload, create_connection, make_share_link, record_review
-from gateway.models import ModelAlias
+from gateway.models import ApiFile, FineTune, ModelAlias
 from tests.common.routes import Route, routes
 from tests.training.factories import make_adapter, make_version
 from training import queueing, services
@@ -50,7 +50,10 @@ def house(alice, monkeypatch, tmp_path):
     )  # fmt: skip
     link, _token = make_share_link(version=version, label=SECRET)
     alias = ModelAlias.objects.create(owner=alice, name=SECRET, base_model=base_model)
+    file = ApiFile.objects.create(owner=alice, file_name=SECRET, purpose="batch", sha256="0" * 64, size=1)
+    tune = FineTune.objects.create(owner=alice, model=SECRET, training_file=file.public_id, seed=1)
     return {
+        "file_id": file.public_id, "fine_tuning_job_id": tune.public_id,
         "alias_id": alias.pk, "api-model-alias": alias.pk,
         "job_id": job.pk, "plan_id": plan.pk, "dataset_id": version.dataset_id, "version_id": version.pk,
         "adapter_id": adapter.pk, "notice_id": notice.pk, "token_id": token.public_id, "public_id": token.public_id,

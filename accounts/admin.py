@@ -21,7 +21,13 @@ class UserAdmin(DjangoUserAdmin, ModelAdmin):
     change_password_form = AdminPasswordChangeForm
     list_display = ["username", "email", "is_active", "is_superuser", "last_login", "date_joined"]
     list_filter = ["is_active", "is_superuser", "date_joined"]
-    fieldsets = (*DjangoUserAdmin.fieldsets, (_("Preferences"), {"fields": ["time_zone", "upload_limit_mb"]}))
+    fieldsets = (
+        *DjangoUserAdmin.fieldsets,
+        (
+            _("Preferences"),
+            {"fields": ["time_zone", "upload_limit_mb", "requests_per_minute", "tokens_per_minute"]},
+        ),
+    )
 
 
 @admin.register(Group)
@@ -31,9 +37,9 @@ class GroupAdmin(DjangoGroupAdmin, ModelAdmin):
 
 @admin.register(ApiToken)
 class ApiTokenAdmin(ModelAdmin):
-    list_display = ["name", "user", "scopes", "created", "last_used_at", "expiry"]
+    list_display = ["name", "user", "scopes", "model_names", "created", "last_used_at", "expiry"]
     search_fields = ["name", "user__username"]
-    fields = ["name", "user", "scopes", "created", "last_used_at", "expiry"]
+    fields = ["name", "user", "scopes", "model_names", "created", "last_used_at", "expiry"]
     readonly_fields = fields
     list_select_related = ["user"]
 

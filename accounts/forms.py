@@ -1,15 +1,17 @@
 """Forms for people: an account, a profile, an API token."""
 
+from datetime import timedelta
 from pathlib import Path
 from zoneinfo import available_timezones
 
 from allauth.account.forms import SignupForm as BaseSignupForm
 from django import forms
 from django.core.exceptions import ValidationError
+from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from accounts.models import AllowedPlace, Scope, User
-from accounts.services import ALL_SCOPES
+from accounts.services import ALL_SCOPES, BadToken, clean_model_names
 from apex.common.fetch import FetchRefused
 from apex.common.fetch.places import clean_host, network_of, split_host
 
@@ -80,6 +82,38 @@ class TokenForm(forms.Form):
         initial=ALL_SCOPES,
         widget=forms.CheckboxSelectMultiple,
     )
+    model_names = forms.CharField(
+        label=_("Which models may it ask?"),
+        required=False,
+        widget=forms.Textarea(attrs={"rows": 2}),
+        help_text=_("Their ids, one a line. Empty: all that you may ask."),
+    )
+    days = forms.TypedChoiceField(
+        label=_("How long is it good for?"),
+        required=False,
+        coerce=int,
+        empty_value=None,
+        choices=[
+            ("", _("until you end it")),
+            (1, _("a day")),
+            (7, _("a week")),
+            (30, _("30 days")),
+            (90, _("90 days")),
+            (365, _("a year")),
+        ],
+    )
+
+    def clean_model_names(self) -> list[str]:
+        try:
+            return clean_model_names(self.cleaned_data["model_names"].splitlines())
+        except BadToken as problem:
+            raise ValidationError(str(problem)) from problem
+
+    def asked(self) -> dict:
+        """What `services.create_token` takes."""
+        asked = dict(self.cleaned_data)
+        days = asked.pop("days")
+        return asked | {"expires_at": timezone.now() + timedelta(days=days) if days else None}
 
 
 class AllowedPlaceForm(forms.ModelForm):

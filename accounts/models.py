@@ -36,6 +36,18 @@ class User(AbstractUser):
         blank=True,
         help_text=_("Empty: as for everybody (UPLOAD_LIMIT_BYTES)."),
     )
+    requests_per_minute = models.PositiveIntegerField(
+        _("questions a minute"),
+        null=True,
+        blank=True,
+        help_text=_("Empty: as for everybody (APEX_REQUESTS_PER_MINUTE); 0: no limit."),
+    )
+    tokens_per_minute = models.PositiveIntegerField(
+        _("tokens a minute"),
+        null=True,
+        blank=True,
+        help_text=_("Empty: as for everybody (APEX_TOKENS_PER_MINUTE); 0: no limit."),
+    )
 
 
 class Scope(models.TextChoices):
@@ -45,11 +57,15 @@ class Scope(models.TextChoices):
 
 
 class ApiToken(AbstractAuthToken):
-    """Lets a program act for its user. Only a hash is kept; the token itself is shown once, when it is made."""
+    """Lets a program act for its user. Only a hash is kept; the token itself is shown once, when it is made.
+
+    `model_names` are the names of the models that it may ask; none named: all that its user may. `expiry` ends it.
+    """
 
     public_id = models.UUIDField(default=uuid.uuid4, unique=True, editable=False)
     name = models.CharField(_("name"), max_length=80)
     scopes = models.JSONField(_("scopes"), default=list)
+    model_names = models.JSONField(_("models"), default=list, blank=True)
     last_used_at = models.DateTimeField(_("last used"), null=True, blank=True)
 
     class Meta:
@@ -61,6 +77,10 @@ class ApiToken(AbstractAuthToken):
 
     def has_scope(self, scope: str) -> bool:
         return scope in self.scopes
+
+    def may_ask(self, *names: str) -> bool:
+        """Whether it may ask a model that goes by these names."""
+        return not self.model_names or any(name in self.model_names for name in names)
 
     def note_use(self) -> None:
         """Keeps when it was last used, at most once a minute, so that a busy script does not write at each call."""

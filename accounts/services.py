@@ -1,5 +1,7 @@
 """What people ask for: an API token, its end, a changed profile, a read bell."""
 
+from datetime import datetime
+
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
@@ -7,14 +9,21 @@ from accounts.models import ApiToken, Notice, Scope, User
 from apex.common.events import announce, user_group
 
 ALL_SCOPES = tuple(Scope.values)
+MOST_MODELS = 100
+LONGEST_MODEL_NAME = 255
 
 
 class BadToken(ValueError):
     """A token was asked for with a name or scopes that cannot be; the message says which."""
 
 
-def create_token(*, user: User, name: str, scopes=ALL_SCOPES) -> tuple[ApiToken, str]:
-    """Makes a token for `user` and returns it with its text, which is kept nowhere and cannot be shown again."""
+def create_token(
+    *, user: User, name: str, scopes=ALL_SCOPES, model_names=(), expires_at: datetime | None = None
+) -> tuple[ApiToken, str]:
+    """Makes a token for `user` and returns it with its text, which is kept nowhere and cannot be shown again.
+
+    It may ask the models of these names, or all where none is named, and ends at `expires_at`.
+    """
     name = name.strip()
     if not 1 <= len(name) <= 80:
         raise BadToken(
@@ -27,7 +36,43 @@ def create_token(*, user: User, name: str, scopes=ALL_SCOPES) -> tuple[ApiToken,
         raise BadToken(
             _("A token needs scopes out of %(known)s; found: %(found)s.") % {"known": known, "found": found}
         )
-    return ApiToken.objects.create(user=user, name=name, scopes=sorted(set(scopes)))
+    now = timezone.now()
+    if expires_at is not None and expires_at <= now:
+        raise BadToken(_("A token cannot end in the past (%(when)s).") % {"when": expires_at})
+    return ApiToken.objects.create(
+        user=user,
+        name=name,
+        scopes=sorted(set(scopes)),
+        model_names=clean_model_names(model_names),
+        expiry=None if expires_at is None else expires_at - now,
+    )
+
+
+def clean_model_names(names) -> list[str]:
+    """The names without blanks and repeats, in the order given. Raises BadToken."""
+    found = list(dict.fromkeys(name.strip() for name in names if name.strip()))
+    if len(found) > MOST_MODELS or any(len(name) > LONGEST_MODEL_NAME for name in found):
+        raise BadToken(
+            _("A token names at most %(most)d models, of at most %(long)d characters each.")
+            % {"most": MOST_MODELS, "long": LONGEST_MODEL_NAME}
+        )
+    return found
+
+
+def refuse_more_than(parent: ApiToken, *, scopes, model_names, expires_at: datetime | None) -> None:
+    """A token that makes a token gives on no more than it has. Raises BadToken."""
+    more = [scope for scope in scopes if not parent.has_scope(scope)]
+    if more:
+        raise BadToken(_("This token cannot give what it has not: %(found)s.") % {"found": ", ".join(more)})
+    if parent.model_names and (not model_names or set(model_names) - set(parent.model_names)):
+        raise BadToken(
+            _("This token is for some models only (%(names)s); name some of these.")
+            % {"names": ", ".join(parent.model_names)}
+        )
+    if parent.expiry and (expires_at is None or expires_at > parent.expiry):
+        raise BadToken(
+            _("This token ends at %(when)s; what it makes cannot last longer.") % {"when": parent.expiry}
+        )
 
 
 def revoke_token(*, token: ApiToken) -> None:

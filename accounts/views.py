@@ -37,7 +37,7 @@ def tokens(request: HttpRequest) -> HttpResponse:
     form = TokenForm(request.POST or None)
     token = secret = None
     if request.method == "POST" and form.is_valid():
-        token, secret = services.create_token(user=request.user, **form.cleaned_data)
+        token, secret = services.create_token(user=request.user, **form.asked())
         form = TokenForm()
     context = {"form": form, "tokens": selectors.tokens_of(request.user), "token": token, "secret": secret}
     context |= first_call(request.build_absolute_uri("/"))

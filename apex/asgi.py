@@ -1,4 +1,4 @@
-"""HTTP goes to Django, web sockets to the consumers; uvicorn runs `apex.asgi:application`."""
+"""Questions to models go the hot path, other HTTP to Django, web sockets to consumers: `apex.asgi:application`."""
 
 import os
 
@@ -14,7 +14,9 @@ from django.conf import settings  # noqa: E402
 from apex.common.limits import BodyLimit  # noqa: E402
 from apex.common.partial_bodies import KeepWhatCame  # noqa: E402
 from apex.sockets import sockets  # noqa: E402
+from gateway.hot.app import HotPath  # noqa: E402
 
 http = KeepWhatCame(http, prefix="/api/v1/uploads/")
 http = BodyLimit(http, limit=settings.DATA_UPLOAD_MAX_MEMORY_SIZE)
-application = ProtocolTypeRouter({"http": http, "websocket": sockets})
+# Questions to models do not go through Django at all (docs/decisions/0100).
+application = HotPath(ProtocolTypeRouter({"http": http, "websocket": sockets}))

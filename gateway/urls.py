@@ -5,8 +5,10 @@ from gateway import file_views, tuning_views, views
 app_name = "gateway"
 urlpatterns = [
     path("models", views.list_models, name="models"),
-    path("models/<path:model_id>", views.get_model, name="model"),
-    path("chat/completions", views.create_chat_completion, name="chat-completions"),
+    path("models/<path:model_id>", views.model, name="model"),
+    path("chat/completions", views.only_post, name="chat-completions"),
+    path("completions", views.only_post, name="completions"),
+    path("embeddings", views.only_post, name="embeddings"),
     path("files", file_views.files, name="files"),
     path("files/<str:file_id>", file_views.file, name="file"),
     path("files/<str:file_id>/content", file_views.get_content, name="file-content"),

@@ -1,68 +1,98 @@
-"""The OpenAI-compatible routes: a thin translator over `serving.services`."""
+"""`/v1/models`, and what is said to all that is none of our addresses. Asking a model itself is `gateway.hot`."""
 
 from __future__ import annotations
 
-import json
 import logging
-from collections.abc import AsyncIterator
-from contextlib import aclosing
 
 from asgiref.sync import sync_to_async
-from django.http import HttpResponseBase, JsonResponse, StreamingHttpResponse
+from django.http import HttpResponseBase, JsonResponse
 from django.views.decorators.csrf import csrf_exempt
 
 from accounts.models import Scope
 from gateway import aliases
+from gateway.asking import by_method
+from gateway.auth import model_not_allowed
 from gateway.endpoints import endpoint, error_response, new_request_id
-from serving import selectors, services
-from serving.backends.base import Delta, Target
-from serving.protocol import ApiError, ChatRequest, model_not_found, parse_chat_request
-from serving.shapes import AnswerShape
+from serving import selectors
+from serving.protocol import ApiError, is_unicode, model_not_found
+from training.kept_checkpoints import delete_adapter
+from training.services import DeleteRefused
 
 log = logging.getLogger(__name__)
-
-MAX_BODY_BYTES = 1024 * 1024
 
 
 @endpoint(method="GET", scope=Scope.READ)
 async def list_models(request, user) -> HttpResponseBase:
-    return JsonResponse({"object": "list", "data": await sync_to_async(_model_cards)(user)})
+    cards = await sync_to_async(_model_cards)(user)
+    allowed = request.api_token.may_ask
+    return JsonResponse({"object": "list", "data": [card for card in cards if allowed(card["id"])]})
 
 
 @endpoint(method="GET", scope=Scope.READ)
 async def get_model(request, user, model_id: str) -> HttpResponseBase:
+    _check_allowed(request, model_id)
     for card in await sync_to_async(_model_cards)(user):
         if card["id"] == model_id:
             return JsonResponse(card)
     raise model_not_found(model_id)
 
 
-@endpoint(method="POST", scope=Scope.CHAT)
-async def create_chat_completion(request, user) -> HttpResponseBase:
-    chat = parse_chat_request(_json_body(request))
-    model_id = await sync_to_async(aliases.resolved)(user, chat.model)
-    target = await services.resolve_model(user=user, model_id=model_id)
-    headers = {"X-Apex-Lineage": "; ".join(f"{kind}={id_}" for kind, id_ in target.lineage.items())}
-    if not chat.stream:
-        return JsonResponse(await _whole_answer(target, chat), headers=headers)
+@endpoint(method="DELETE", scope=Scope.WRITE)
+async def delete_model(request, user, model_id: str) -> HttpResponseBase:
+    """One's own adapter, where it may go: what a training left at its end goes with the training."""
+    _check_allowed(request, model_id)
+    await sync_to_async(_delete)(user, model_id)
+    return JsonResponse({"id": model_id, "object": "model", "deleted": True})
 
-    deltas = services.stream_answer(target=target, request=chat)
-    # The first piece tells whether there will be an answer: until then a refusal is a plain status.
-    first = await anext(deltas)
-    return StreamingHttpResponse(
-        _events(first, deltas, chat),
-        content_type="text/event-stream; charset=utf-8",
-        headers=headers | {"Cache-Control": "no-cache", "X-Accel-Buffering": "no"},
-    )
+
+model = by_method(GET=get_model, DELETE=delete_model)
+
+
+@csrf_exempt
+async def only_post(request) -> HttpResponseBase:
+    """The addresses of the hot path, which has every POST there before Django sees it."""
+    error = ApiError(
+        f"Not allowed to {request.method} on {request.path} (HINT: Perhaps you meant to POST?)",
+        status=405, code="method_not_supported",
+    )  # fmt: skip
+    return _plain_error(error)
 
 
 @csrf_exempt
 async def unknown_route(request, path: str = "") -> HttpResponseBase:
     """Whatever else is asked for below /v1, so that a client reads an error object and not a page."""
-    error = ApiError(f"Invalid URL ({request.method} {request.path})", status=404, code="unknown_url")
+    return _plain_error(
+        ApiError(f"Invalid URL ({request.method} {request.path})", status=404, code="unknown_url")
+    )
+
+
+def _plain_error(error: ApiError) -> HttpResponseBase:
     response = error_response(error)
     response["x-request-id"] = new_request_id()
     return response
+
+
+def _check_allowed(request, model_id: str) -> None:
+    if not request.api_token.may_ask(model_id):
+        raise model_not_allowed(model_id)
+
+
+def _delete(user, model_id: str) -> None:
+    # A database answers neither with "not found" but with an exception.
+    if "\x00" in model_id or not is_unicode(model_id):
+        raise model_not_found(model_id)
+    if selectors.base_models_for(user).filter(name=model_id).exists():
+        raise ApiError(
+            "You have insufficient permissions for this operation: base models are the house's.",
+            status=403, param="model", code="not_your_model",
+        )  # fmt: skip
+    adapter = selectors.adapters_for(user).filter(model_id=model_id).first()
+    if adapter is None:
+        raise model_not_found(model_id)
+    try:
+        delete_adapter(adapter=adapter)
+    except DeleteRefused as problem:
+        raise ApiError(str(problem), status=409, param="model", code="model_in_use") from problem
 
 
 def _model_cards(user) -> list[dict]:
@@ -82,46 +112,3 @@ def _model_cards(user) -> list[dict]:
 
 def _card(model_id: str, created_at, owner: str) -> dict:
     return {"id": model_id, "object": "model", "created": int(created_at.timestamp()), "owned_by": owner}
-
-
-def _json_body(request) -> object:
-    # A body in chunks does not say its size.
-    declared = int(request.headers.get("content-length") or 0)
-    if declared > MAX_BODY_BYTES or len(request.body) > MAX_BODY_BYTES:
-        raise ApiError(
-            f"The request body is larger than {MAX_BODY_BYTES} bytes.", status=413, code="too_large"
-        )
-    try:
-        return json.loads(request.body)
-    except (ValueError, RecursionError) as error:
-        raise ApiError(f"We could not parse the JSON body of your request: {error}") from error
-
-
-async def _whole_answer(target: Target, chat: ChatRequest) -> dict:
-    answer = await services.backend_for(target).chat(target, chat)
-    return AnswerShape(chat.model).completion(answer.text, answer.finish_reason, answer.usage)
-
-
-async def _events(first: Delta, deltas: AsyncIterator[Delta], chat: ChatRequest) -> AsyncIterator[bytes]:
-    """Chunks as server-sent events; a client that leaves closes `deltas`, and with it the answer."""
-    shape, with_usage = AnswerShape(chat.model), chat.include_usage
-    async with aclosing(deltas):
-        try:
-            yield _event(shape.first_chunk(with_usage))
-            delta: Delta | None = first
-            while delta is not None:
-                if delta.text:
-                    yield _event(shape.text_chunk(delta.text, with_usage))
-                if delta.finish_reason:
-                    yield _event(shape.last_chunk(delta.finish_reason, with_usage))
-                    if with_usage:
-                        yield _event(shape.usage_chunk(delta.usage))
-                delta = await anext(deltas, None)
-        except ApiError as error:
-            log.warning("an answer of %s broke off: %s", chat.model, error)
-            yield _event(error.body())
-        yield b"data: [DONE]\n\n"
-
-
-def _event(body: dict) -> bytes:
-    return f"data: {json.dumps(body, ensure_ascii=False)}\n\n".encode()

@@ -317,6 +317,10 @@ SPECTACULAR_SETTINGS = {
     },
 }
 
+# Of one person, by the OpenAI-compatible surface; 0: no limit. The admin sets other ones for single people.
+REQUESTS_PER_MINUTE = int(os.environ.get("APEX_REQUESTS_PER_MINUTE", "10000"))
+TOKENS_PER_MINUTE = int(os.environ.get("APEX_TOKENS_PER_MINUTE", "0"))
+
 # --- Words and times ----------------------------------------------------------------------------------------
 LANGUAGE_CODE = "en"
 LANGUAGES = [("en", _("English"))]

@@ -4,6 +4,7 @@ from .aliases import ModelAlias
 from .batches import BATCH_MOVES, BATCH_UNFINISHED, Batch, BatchAnswer, BatchStatus
 from .files import ApiFile, FilePurpose
 from .tuning import TUNE_MOVES, BroughtJob, FineTune, TuneStatus
+from .uses import GatewayUse
 
 __all__ = [
     "BATCH_MOVES",
@@ -16,6 +17,7 @@ __all__ = [
     "BroughtJob",
     "FilePurpose",
     "FineTune",
+    "GatewayUse",
     "ModelAlias",
     "TuneStatus",
 ]

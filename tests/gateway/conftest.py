@@ -7,9 +7,9 @@ import time
 import openai
 import pytest
 import uvicorn
-from django.core.asgi import get_asgi_application
 
 from accounts.services import create_token
+from apex.asgi import application
 from tests.serving.conftest import embedded, tiny  # noqa: F401 - fixtures
 from tests.serving.factories import make_adapter_row, make_base_model
 
@@ -20,9 +20,7 @@ def site(transactional_db, settings, embedded):  # noqa: F811
     settings.EMBEDDED_URL = embedded.url
     settings.ALLOWED_HOSTS = ["127.0.0.1"]
     listener = socket.create_server(("127.0.0.1", 0))
-    config = uvicorn.Config(
-        get_asgi_application(), log_level="warning", lifespan="off", timeout_graceful_shutdown=2
-    )
+    config = uvicorn.Config(application, log_level="warning", timeout_graceful_shutdown=2)
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
     thread.start()

@@ -12,11 +12,12 @@ import pytest
 from asgiref.sync import async_to_sync
 
 from gateway.aliases import create_alias
+from gateway.hot.exchange import MAX_BODY_BYTES
 from serving import services
-from serving.backends.base import AnswerBroke, Delta
 from serving.backends.embedded import EmbeddedBackend
 from serving.protocol import ApiError
 from tests.gateway.conftest import client_for
+from tests.gateway.mock_server import MockServer, Script, chunk
 from tests.training.factories import make_checkpoint, make_version
 from training.checkpoints import checkpoint_called
 from training.kept_checkpoints import keep_checkpoint
@@ -141,13 +142,14 @@ def test_every_fault_below_v1_is_an_error_object(site, alices):
     token = alices.api_key
     faults = [
         raw(f"{site}/v1/embeddings", "POST", {"input": "x"}, token),
+        raw(f"{site}/v1/engines", "POST", {"input": "x"}, token),
         raw(f"{site}/v1/", "GET", None, token),
         raw(f"{site}/v1/models", "POST", {}, token),
         raw(f"{site}/v1/chat/completions", "GET", None, token),
         raw(f"{site}/v1/chat/completions", "POST", b"{broken", token),
         raw(f"{site}/v1/chat/completions", "POST", [], token),
     ]
-    assert [status for status, _, _ in faults] == [404, 404, 405, 405, 400, 400]
+    assert [status for status, _, _ in faults] == [400, 404, 404, 405, 405, 400, 400]
     for _, headers, body in faults:
         assert headers["x-request-id"].startswith("req_")
         assert set(body["error"]) == {"message", "type", "param", "code"}
@@ -155,7 +157,7 @@ def test_every_fault_below_v1_is_an_error_object(site, alices):
 
 @pytest.mark.parametrize("is_in_chunks", [False, True])
 def test_too_large_a_body_is_refused_whether_it_says_its_size_or_not(site, alices, is_in_chunks):
-    body = b" " * (1024 * 1024 + 1)
+    body = b" " * (MAX_BODY_BYTES + 1)
     body = iter([body[:1000], body[1000:]]) if is_in_chunks else body
     status, _, answer = raw(f"{site}/v1/chat/completions", "POST", body, alices.api_key)
     assert (status, answer["error"]["code"]) == (413, "too_large")
@@ -184,23 +186,15 @@ def test_a_model_with_a_nul_in_its_name_is_a_missing_one(site, alices, alice):
         assert caught.value.status == 404
 
 
-def test_an_overloaded_process_is_passed_on_with_the_time_to_wait(site, alices, base_model, monkeypatch):
-    monkeypatch.setattr("serving.services.BACKENDS", {"embedded": lambda url: Overloaded()})
-    for stream in (False, True):
-        body = {"model": "tiny", "stream": stream, **SHORT}
-        status, headers, answer = raw(f"{site}/v1/chat/completions", "POST", body, alices.api_key)
-        assert (status, answer["error"]["code"], headers["retry-after"]) == (503, "overloaded", "2")
-
-
-class Overloaded:
-    """A backend with a full queue."""
-
-    async def stream_chat(self, target, request):
-        await self.chat(target, request)
-        yield Delta("")
-
-    async def chat(self, target, request):
-        raise ApiError("Too many wait.", status=503, kind="server_error", code="overloaded")
+def test_an_overloaded_process_is_passed_on_with_the_time_to_wait(site, alices, base_model, settings):
+    full = ApiError("Too many wait.", status=503, kind="server_error", code="overloaded")
+    refusal = Script(status=503, pieces=[json.dumps(full.body()).encode()], headers={"retry-after": "7"})
+    with MockServer(lambda asked: refusal) as server:
+        settings.EMBEDDED_URL = server.url
+        for stream in (False, True):
+            body = {"model": "tiny", "stream": stream, **SHORT}
+            status, headers, answer = raw(f"{site}/v1/chat/completions", "POST", body, alices.api_key)
+            assert (status, answer["error"]["code"], headers["retry-after"]) == (503, "overloaded", "7")
 
 
 def test_a_client_that_leaves_ends_the_answer_in_the_model_process(alices, adapter, embedded):
@@ -228,20 +222,13 @@ def gone(tmp_path):
     return EmbeddedBackend(f"unix://{tmp_path}/nobody.sock", wait_seconds=0.1)
 
 
-class BreaksOff:
-    """A backend whose process dies after the first piece."""
-
-    async def stream_chat(self, target, request):
-        yield Delta("Hel")
-        raise AnswerBroke("The answering process went away in the middle of the answer.")
-
-
-def test_an_answer_that_breaks_off_is_an_error_in_the_stream(alices, base_model, monkeypatch):
-    monkeypatch.setattr("serving.services.BACKENDS", {"embedded": lambda url: BreaksOff()})
+def test_an_answer_that_breaks_off_is_an_error_in_the_stream(alices, base_model, settings):
+    script = Script(pieces=[chunk("tiny", ""), chunk("tiny", "Hel")], ends="breaks")
     texts = []
-    with pytest.raises(openai.APIError) as caught:
-        for chunk in alices.chat.completions.create(model="tiny", stream=True, **SHORT):
-            texts.append(chunk.choices[0].delta.content)
+    with MockServer(lambda asked: script) as server, pytest.raises(openai.APIError) as caught:
+        settings.EMBEDDED_URL = server.url
+        for piece in alices.chat.completions.create(model="tiny", stream=True, **SHORT):
+            texts.append(piece.choices[0].delta.content)
     assert texts == ["", "Hel"]
     assert caught.value.code == "answer_broke_off"
 

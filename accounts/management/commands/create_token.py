@@ -1,6 +1,9 @@
 """`manage.py create_token USERNAME` prints a new API token and nothing else, so that a script can take it."""
 
+from datetime import timedelta
+
 from django.core.management.base import BaseCommand, CommandError
+from django.utils import timezone
 
 from accounts.models import User
 from accounts.services import ALL_SCOPES, BadToken, create_token
@@ -19,13 +22,24 @@ class Command(BaseCommand):
             help=f"out of: {', '.join(ALL_SCOPES)} (default: all)",
         )
 
+        parser.add_argument(
+            "--models", nargs="+", default=[], help="ids of models that it may ask (default: all)"
+        )
+        parser.add_argument("--days", type=float, help="how long it is good for (default: until it is ended)")
+
     def handle(self, *args, **options):
         try:
             user = User.objects.get(username=options["username"], is_active=True)
         except User.DoesNotExist as problem:
             raise CommandError(f"There is no active user named {options['username']!r}.") from problem
         try:
-            _, text = create_token(user=user, name=options["name"], scopes=options["scopes"])
+            _, text = create_token(
+                user=user,
+                name=options["name"],
+                scopes=options["scopes"],
+                model_names=options["models"],
+                expires_at=timezone.now() + timedelta(days=options["days"]) if options["days"] else None,
+            )
         except BadToken as problem:
             raise CommandError(str(problem)) from problem
         self.stdout.write(text)

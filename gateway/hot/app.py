@@ -1,0 +1,266 @@
+"""The ASGI callable in front of Django: `POST` to the three addresses where models answer ends here."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import time
+from typing import Any
+
+from django.utils import timezone
+
+from accounts.models import Scope
+from gateway.hot.callers import Caller, Callers
+from gateway.hot.exchange import ClientLeft, Exchange, Receive, Send
+from gateway.hot.limits import Limits
+from gateway.hot.recording import Recorder
+from gateway.hot.relay import Stream, Used, failure_event, usage_of
+from gateway.hot.requests import KINDS, Body, Kind
+from gateway.hot.routes import Route, Routes
+from gateway.hot.upstream import Answer, Away, BrokeOff, PassedOn, Upstream
+from serving.backends.base import AnswerBroke, BackendUnavailable
+from serving.protocol import ApiError
+
+log = logging.getLogger(__name__)
+
+# How often a question is put until it is told that nobody answers: models move, and processes start again.
+ROUNDS = 3
+LONGEST_ANSWER = 64 * 1024 * 1024
+LONGEST_REFUSAL = 1024 * 1024
+# A reader that takes nothing for so long holds up a server that others wait for.
+STUCK_SECONDS = 60.0
+LEFT = 499  # nginx's number for a client that left; it is only written down
+
+
+class HotPath:
+    """`site` gets all that is not ours. What is kept belongs to one event loop and is made anew for another."""
+
+    def __init__(self, site) -> None:
+        self._site = site
+        self._gateway: Gateway | None = None
+
+    async def __call__(self, scope: dict, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http":
+            kind = KINDS.get(scope["path"])
+            if kind is not None and scope["method"] == "POST":
+                await self._here().answer(kind, Exchange(scope, receive, send))
+                return
+        elif scope["type"] == "lifespan":
+            await self._live(receive, send)
+            return
+        await self._site(scope, receive, send)
+
+    def _here(self) -> Gateway:
+        loop = asyncio.get_running_loop()
+        if self._gateway is None or self._gateway.loop is not loop:
+            self._gateway = Gateway(loop)
+        return self._gateway
+
+    async def _live(self, receive: Receive, send: Send) -> None:
+        """The server's word that it begins and ends."""
+        while True:
+            message = await receive()
+            if message["type"] == "lifespan.shutdown" and self._gateway:
+                await self._gateway.close()
+            await send({"type": f"{message['type']}.complete"})
+            if message["type"] == "lifespan.shutdown":
+                return
+
+
+class Gateway:
+    """All that answering needs, in one event loop."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self.loop = loop
+        self.callers, self.routes, self.limits = Callers(), Routes(), Limits()
+        self.upstream, self.recorder = Upstream(), Recorder()
+        self._open: set[Exchange] = set()
+        self._timer = loop.call_later(STUCK_SECONDS / 4, self._sweep)
+
+    async def close(self) -> None:
+        self._timer.cancel()
+        self.upstream.close()
+        await self.recorder.close()
+
+    async def answer(self, kind: Kind, exchange: Exchange) -> None:
+        """Whatever happens, the client gets an answer that it understands, unless it left."""
+        question = Question(self, kind, exchange)
+        self._open.add(exchange)
+        try:
+            await question.answer()
+        except ApiError as error:
+            await exchange.refuse(error)
+        except ClientLeft:
+            exchange.status = LEFT
+        except asyncio.CancelledError:
+            if not exchange.has_left:
+                raise
+            asyncio.current_task().uncancel()
+            exchange.status = LEFT
+        except Exception:
+            log.exception("%s (%s) broke", kind.path, exchange.request_id)
+            if not exchange.status:
+                await exchange.refuse(
+                    ApiError(
+                        "The server had an error while processing your request "
+                        f"(request {exchange.request_id}).",
+                        status=500, kind="server_error",
+                    )
+                )  # fmt: skip
+        finally:
+            self._open.discard(exchange)
+            exchange.end()
+            question.record()
+
+    def _sweep(self) -> None:
+        now = time.monotonic()
+        for exchange in list(self._open):
+            if exchange.writes_since is not None and now - exchange.writes_since > STUCK_SECONDS:
+                log.info("%s reads nothing for %.0f s", exchange.request_id, STUCK_SECONDS)
+                exchange.leave()
+        self._timer = self.loop.call_later(STUCK_SECONDS / 4, self._sweep)
+
+
+class Question:
+    """One request on its way through the gateway."""
+
+    def __init__(self, gateway: Gateway, kind: Kind, exchange: Exchange):
+        self._gateway, self._kind, self._exchange = gateway, kind, exchange
+        self._caller: Caller | None = None
+        self._route: Route | None = None
+        self._model = ""
+        self._is_stream = False
+        self._used = Used()
+
+    async def answer(self) -> None:
+        gateway, exchange = self._gateway, self._exchange
+        # 1. Who asks, and may they ask more in this minute? A stranger's body is not even read.
+        header = next((value for name, value in exchange.scope["headers"] if name == b"authorization"), None)
+        caller = await gateway.callers.of(header, Scope.CHAT)
+        window = gateway.limits.take(caller)
+        self._caller = caller
+        exchange.headers += gateway.limits.headers(caller, window)
+        # 2. What is asked, of which model?
+        body = Body(await exchange.body())
+        self._model = body.model
+        exchange.watch()
+        # 3. Ask. Until the first byte of an answer is there, another server or another try may do.
+        problem: Exception | None = None
+        for _ in range(ROUNDS):
+            route = await gateway.routes.to(caller, body.model)
+            if problem is not None and route.target == self._route.target:
+                await route.backend.ensure_loaded(route.target)
+            self._route = route
+            try:
+                await self._ask(route, body)
+                return
+            except (Away, BrokeOff) as error:
+                problem = error
+            except ApiError as error:
+                if error.code != "model_not_found":
+                    raise
+                problem = error
+            gateway.routes.drop(caller, body.model)
+        raise BackendUnavailable(
+            f"Nothing answers for `{body.model}` at the moment. Ask again in a few seconds."
+        ) from problem
+
+    async def _ask(self, route: Route, body: Body) -> None:
+        """One try. Raises Away or BrokeOff only while nothing has been answered."""
+        backend, exchange = route.backend, self._exchange
+        request = body.parsed(self._kind, backend.abilities)
+        self._is_stream = getattr(request, "stream", False)
+        sent = body.outgoing(self._kind, request, route.served_name, backend.abilities)
+        answer = await self._begin(route, sent)
+        try:
+            if answer.status != 200:
+                raise await self._refusal(route, answer)
+            self._say_lineage(route)
+            if self._is_stream:
+                await self._pass_stream(route, request, answer)
+            else:
+                whole = await answer.whole(LONGEST_ANSWER)
+                self._used = usage_of(whole)
+                await exchange.whole(200, route.rename(whole))
+        finally:
+            await answer.close()
+
+    async def _begin(self, route: Route, sent: bytes) -> Answer | PassedOn:
+        """The beginning of an answer. Raises Away."""
+        if wire := route.backend.wire():
+            return await self._gateway.upstream.ask(wire, self._kind.path, self._exchange.request_id, sent)
+        try:
+            return PassedOn(await route.backend.forward(self._kind.path, json.loads(sent)))
+        except BackendUnavailable as problem:
+            raise Away(str(problem)) from problem
+
+    async def _pass_stream(self, route: Route, request: Any, answer: Answer | PassedOn) -> None:
+        exchange = self._exchange
+        stream = Stream(route.rename, keeps_usage=request.include_usage)
+        try:
+            # Before the first bytes come, whoever breaks off has not begun.
+            block = await answer.next()
+            await exchange.start_stream()
+            exchange.watch_now()
+            while block:
+                if passed := stream.push(block):
+                    await exchange.write(passed)
+                block = await answer.next()
+            rest = stream.finish()
+        except BrokeOff as problem:
+            if not exchange.status:
+                raise
+            stream.finish()
+            log.warning("an answer of %s broke off: %s", self._model, problem)
+            broke = AnswerBroke("The answering process went away in the middle of the answer.")
+            rest = b"" if stream.is_done else failure_event(broke.body())
+        finally:
+            stream.finish()
+            self._used = stream.used
+        await exchange.write(rest, more=False)
+
+    async def _refusal(self, route: Route, answer: Answer | PassedOn) -> ApiError:
+        text = (await answer.whole(LONGEST_REFUSAL)).decode(errors="replace")
+        error = route.backend.refusal(answer.status, text)
+        self._say_lineage(route)
+        if again := answer.headers.get(b"retry-after"):
+            self._exchange.headers.append((b"retry-after", again))
+        # A server knows models by names that mean nothing outside.
+        message = error.message.replace(route.target.loaded_name, self._model)
+        return ApiError(message, status=error.status, kind=error.kind, param=error.param, code=error.code)
+
+    def _say_lineage(self, route: Route) -> None:
+        headers = [pair for pair in self._exchange.headers if pair[0] != b"x-apex-lineage"]
+        self._exchange.headers = [*headers, (b"x-apex-lineage", route.lineage)]
+
+    def record(self) -> None:
+        """What it took, written down in the background; strangers leave no row."""
+        caller, exchange, used = self._caller, self._exchange, self._used
+        if caller is None:
+            return
+        now = time.monotonic()
+        if tokens := (used.prompt_tokens or 0) + (used.completion_tokens or 0):
+            self._gateway.limits.used(caller, tokens)
+        self._gateway.recorder.note(
+            {
+                "at": timezone.now(),
+                "user_id": caller.user.pk,
+                "token_id": caller.token_id,
+                "request_id": exchange.request_id,
+                "endpoint": self._kind.endpoint,
+                "model": self._model[:255],
+                "adapter_id": self._route.target.lineage.get("adapter") if self._route else None,
+                "status": exchange.status,
+                "is_stream": self._is_stream,
+                "prompt_tokens": used.prompt_tokens,
+                "completion_tokens": used.completion_tokens,
+                "is_estimated": used.completion_tokens is not None and not used.is_counted,
+                "first_byte_ms": _milliseconds(exchange.begun, exchange.first_byte),
+                "latency_ms": _milliseconds(exchange.begun, now),
+            }
+        )
+
+
+def _milliseconds(begun: float, at: float | None) -> float | None:
+    return None if at is None else round((at - begun) * 1000, 3)

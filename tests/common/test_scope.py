@@ -54,7 +54,7 @@ def house(alice, monkeypatch, tmp_path):
     tune = FineTune.objects.create(owner=alice, model=SECRET, training_file=file.public_id, seed=1)
     return {
         "file_id": file.public_id, "fine_tuning_job_id": tune.public_id,
-        "alias_id": alias.pk, "api-model-alias": alias.pk,
+        "alias_id": alias.pk, "api-model-alias": alias.pk, "api-token": token.public_id,
         "job_id": job.pk, "plan_id": plan.pk, "dataset_id": version.dataset_id, "version_id": version.pk,
         "adapter_id": adapter.pk, "notice_id": notice.pk, "token_id": token.public_id, "public_id": token.public_id,
         "number": version.number, "model_id": adapter.model_id, "name": "tiny", "format": "json", "key": "x",

@@ -1,6 +1,6 @@
 """The periodic sweep: goes on with what waits, writes what is due, throws away what is over."""
 
-from gateway import filing, tuning, tuning_told
+from gateway import batch_running, batching, filing, tuning, tuning_told
 from gateway.models import ApiFile, FilePurpose
 
 
@@ -8,6 +8,7 @@ def sweep() -> None:
     settle_files()
     tuning.advance_waiting()
     tuning_told.settle_all_results()
+    batching.send_waiting(batch_running.stale_before())
     filing.delete_expired()
 
 

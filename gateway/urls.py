@@ -1,6 +1,6 @@
 from django.urls import path, re_path
 
-from gateway import file_views, tuning_views, views
+from gateway import batch_views, file_views, tuning_views, views
 
 app_name = "gateway"
 urlpatterns = [
@@ -39,5 +39,8 @@ urlpatterns = [
         tuning_views.list_checkpoints,
         name="fine-tuning-checkpoints",
     ),
+    path("batches", batch_views.batches, name="batches"),
+    path("batches/<str:batch_id>", batch_views.get_batch, name="batch"),
+    path("batches/<str:batch_id>/cancel", batch_views.cancel_batch, name="batch-cancel"),
     re_path(r"^(?P<path>.*)$", views.unknown_route, name="unknown-route"),
 ]

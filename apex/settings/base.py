@@ -220,6 +220,7 @@ IMPORT_MEMORY_BYTES = int(os.environ.get("APEX_IMPORT_MEMORY_MB", "2048")) * 102
 IMPORT_SILENT_SECONDS = 30  # then its worker is taken for gone
 IMPORT_TRIES = 3
 IMPORT_KEEP_DAYS = 30
+BATCH_CONCURRENCY = int(os.environ.get("APEX_BATCH_CONCURRENCY", "8"))  # questions of a batch at once
 EMBEDDED_URL = os.environ.get("APEX_EMBEDDED_URL") or broker.socket_url(DATA_DIR, "serving")
 
 # Who says what learned from a version of a dataset; datasets_app imports no app above it.

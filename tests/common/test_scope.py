@@ -13,6 +13,7 @@ from apex.sockets import socket_routes
 from base_models.models import BaseModel
 from base_models.services import BUILT_IN
 from datasets_app.services import begin_upload, create_connection, make_share_link, record_review
+from gateway.batching import create_batch
 from gateway.models import ApiFile, FineTune, ModelAlias
 from tests.common.routes import Route, routes
 from tests.training.factories import make_adapter, make_version
@@ -52,7 +53,11 @@ def house(alice, monkeypatch, tmp_path):
     alias = ModelAlias.objects.create(owner=alice, name=SECRET, base_model=base_model)
     file = ApiFile.objects.create(owner=alice, file_name=SECRET, purpose="batch", sha256="0" * 64, size=1)
     tune = FineTune.objects.create(owner=alice, model=SECRET, training_file=file.public_id, seed=1)
+    batch = create_batch(
+        owner=alice, input_file=file, endpoint="/v1/chat/completions", metadata={"x": SECRET}
+    )
     return {
+        "batch_id": batch.public_id,
         "file_id": file.public_id, "fine_tuning_job_id": tune.public_id,
         "alias_id": alias.pk, "api-model-alias": alias.pk, "api-token": token.public_id,
         "job_id": job.pk, "plan_id": plan.pk, "dataset_id": version.dataset_id, "version_id": version.pk,

@@ -1,0 +1,375 @@
+"""`/v1/batches`: every question of a file is answered once, whoever is killed on the way."""
+
+import json
+import uuid
+from datetime import timedelta
+
+import pytest
+from asgiref.sync import async_to_sync
+from django.utils import timezone
+
+from apex.common import files as stored_files
+from gateway import batch_answers, batch_running, batching, sweeping
+from gateway.aliases import create_alias
+from gateway.models import ApiFile, Batch, BatchAnswer
+from serving.backends.base import BackendUnavailable
+from serving.protocol import ApiError
+from tests.gateway.openai_client import Program
+from tests.serving.conftest import embedded, tiny  # noqa: F401 - fixtures
+from tests.serving.factories import make_base_model
+
+pytestmark = pytest.mark.django_db(transaction=True)
+CHAT = "/v1/chat/completions"
+
+
+def question(number: int, **body) -> dict:
+    asked = {"model": "tiny", "messages": [{"role": "user", "content": f"Number {number}?"}], "max_tokens": 4}
+    return {"custom_id": f"q{number}", "method": "POST", "url": CHAT, "body": asked | body}
+
+
+def as_file(rows) -> bytes:
+    return "\n".join(row if isinstance(row, str) else json.dumps(row) for row in rows).encode()
+
+
+@pytest.fixture
+def nudges(monkeypatch):
+    """Batches that a worker was told of."""
+    sent = []
+    monkeypatch.setattr(
+        batching.current_app, "send_task", lambda name, kwargs: sent.append(kwargs["batch_id"])
+    )
+    return sent
+
+
+@pytest.fixture
+def alices(alice, nudges):
+    return Program(alice)
+
+
+@pytest.fixture
+def mallorys(mallory, nudges):
+    return Program(mallory)
+
+
+@pytest.fixture
+def answers(monkeypatch):
+    """What is asked is noted and answered at once; `answers.says` may be another way to answer."""
+    return Answers(monkeypatch)
+
+
+class Answers:
+    def __init__(self, monkeypatch):
+        self.asked: list[str] = []
+        self.says = lambda body: {
+            "usage": {"prompt_tokens": 5, "completion_tokens": 2},
+            "model": body["model"],
+        }
+        monkeypatch.setattr(batch_answers, "answer", self.answer)
+
+    async def answer(self, *, user, endpoint, body):
+        self.asked.append(body["messages"][0]["content"])
+        return self.says(body)
+
+
+def create(program, rows, **more) -> dict:
+    file = program.send(as_file(rows), purpose="batch", name="questions.jsonl")[1]
+    body = {"input_file_id": file["id"], "endpoint": CHAT, "completion_window": "24h", **more}
+    status, batch = program.post("batches", body)
+    assert status == 200, batch
+    return batch
+
+
+def key_of(batch: dict) -> str:
+    return str(uuid.UUID(batch["id"].removeprefix("batch_")))
+
+
+def run(batch: dict) -> None:
+    batch_running.run_batch(key_of(batch))
+
+
+def rows_of(program, file_id: str) -> list[dict]:
+    return [json.loads(line) for line in program.content(file_id).splitlines()]
+
+
+def test_a_batch_is_answered_by_the_models_themselves(alices, alice, nudges, embedded, tiny, settings):  # noqa: F811
+    settings.EMBEDDED_URL = embedded.url
+    create_alias(owner=alice, name="gpt-4o-mini", base_model=make_base_model(tiny["base"]))
+    rows = [question(i, temperature=0) for i in range(4)]
+    rows += [
+        question(4, model="gpt-4o-mini"),
+        question(5, model="nope"),
+        question(6, temperature=9),
+        question(7, stream=True),
+    ]
+    batch = create(alices, rows, metadata={"k": "v"})
+    assert (batch["object"], batch["status"], batch["metadata"]) == ("batch", "validating", {"k": "v"})
+    assert batch["expires_at"] - batch["created_at"] == 24 * 3600 and nudges == [key_of(batch)]
+    run(batch)
+    done = alices.get(f"batches/{batch['id']}")[1]
+    assert done["status"] == "completed", done
+    assert done["request_counts"] == {"total": 8, "completed": 5, "failed": 3}
+    assert done["in_progress_at"] <= done["finalizing_at"] <= done["completed_at"]
+    good, bad = rows_of(alices, done["output_file_id"]), rows_of(alices, done["error_file_id"])
+    assert [row["custom_id"] for row in good] == ["q0", "q1", "q2", "q3", "q4"]
+    answer = good[4]["response"]
+    assert (
+        answer["status_code"] == 200 and answer["request_id"].startswith("req_") and good[4]["error"] is None
+    )
+    assert answer["body"]["object"] == "chat.completion" and answer["body"]["model"] == "gpt-4o-mini"
+    assert answer["body"]["choices"][0]["message"]["role"] == "assistant"
+    used = sum(row["response"]["body"]["usage"]["total_tokens"] for row in good)
+    assert done["usage"]["total_tokens"] == used > 0
+    assert [(row["custom_id"], row["response"]["status_code"]) for row in bad] == [
+        ("q5", 404),
+        ("q6", 400),
+        ("q7", 400),
+    ]
+    assert bad[1]["response"]["body"]["error"]["param"] == "temperature"
+    output = alices.get(f"files/{done['output_file_id']}")[1]
+    assert (output["purpose"], output["filename"]) == ("batch_output", f"{batch['id']}_output.jsonl")
+    assert not BatchAnswer.objects.exists()
+
+
+def test_a_file_with_a_bad_line_fails_as_a_whole_and_names_the_lines(alices, answers):
+    good = question(0)
+    rows = [
+        good, "", "no json", good, question(1) | {"method": "GET"}, question(2) | {"url": "/v1/embeddings"},
+        {"custom_id": "x"}, question(3) | {"body": []}, "[]",
+        '{"custom_id": "\\ud800"}', question(4) | {"custom_id": 7},
+    ]  # fmt: skip
+    batch = create(alices, rows)
+    run(batch)
+    failed = alices.get(f"batches/{batch['id']}")[1]
+    assert failed["status"] == "failed" and failed["failed_at"] and "output_file_id" not in failed
+    found = [(error["line"], error["code"]) for error in failed["errors"]["data"]]
+    assert found == [
+        (3, "invalid_json_line"), (4, "duplicate_custom_id"), (5, "invalid_method"), (6, "mismatched_url"),
+        (7, "missing_required_parameter"), (8, "invalid_body"), (9, "invalid_json_line"), (10, "invalid_json_line"),
+        (11, "invalid_custom_id"),
+    ]  # fmt: skip
+    assert not answers.asked
+    empty = create(alices, ["", " "])
+    run(empty)
+    assert alices.get(f"batches/{empty['id']}")[1]["errors"]["data"][0]["code"] == "empty_file"
+
+
+def test_a_worker_that_is_killed_costs_no_row_and_doubles_none(alices, answers, settings, monkeypatch):
+    settings.BATCH_CONCURRENCY = 1
+    batch = create(alices, [question(i) for i in range(6)])
+
+    class Killed(BaseException):
+        pass
+
+    real, kept = batch_running.keep, []
+
+    def dying(*arguments):
+        if len(kept) == 3:
+            raise Killed
+        kept.append(arguments)
+        real(*arguments)
+
+    monkeypatch.setattr(batch_running, "keep", dying)
+    # A process that is killed lets go of nothing.
+    claims = []
+    real_claim = batch_running.claim
+    monkeypatch.setattr(batch_running, "claim", lambda key: claims.append(real_claim(key)) or claims[-1])
+    with pytest.raises(Killed):
+        run(batch)
+    Batch.objects.update(attempt=claims[0], heartbeat_at=timezone.now())
+    monkeypatch.setattr(batch_running, "keep", real)
+    assert alices.get(f"batches/{batch['id']}")[1]["request_counts"] == {
+        "total": 6,
+        "completed": 3,
+        "failed": 0,
+    }
+    run(batch)  # the dead one seems to be at work still
+    assert len(answers.asked) == 4
+    Batch.objects.update(heartbeat_at=timezone.now() - timedelta(minutes=5))
+    run(batch)
+    done = alices.get(f"batches/{batch['id']}")[1]
+    assert done["status"] == "completed" and done["request_counts"] == {
+        "total": 6,
+        "completed": 6,
+        "failed": 0,
+    }
+    assert [row["custom_id"] for row in rows_of(alices, done["output_file_id"])] == [
+        f"q{i}" for i in range(6)
+    ]
+    assert len(answers.asked) == 7 and done["usage"]["input_tokens"] == 30
+    with pytest.raises(batch_running.LostHold):
+        batch_running.keep(*kept[0])  # one back from the dead
+    assert ApiFile.objects.filter(purpose="batch_output").count() == 1
+
+
+def test_a_slice_ends_in_time_and_the_next_goes_on(alices, answers, nudges, settings, monkeypatch):
+    settings.BATCH_CONCURRENCY = 2
+    monkeypatch.setattr(batch_running, "SLICE_SECONDS", -1)
+    batch = create(alices, [question(i) for i in range(3)])
+    run(batch)
+    assert nudges == [key_of(batch)] * 2 and not answers.asked
+    monkeypatch.setattr(batch_running, "SLICE_SECONDS", 20)
+    run(batch)
+    assert alices.get(f"batches/{batch['id']}")[1]["status"] == "completed" and len(nudges) == 2
+
+
+def test_where_nobody_can_answer_it_waits_and_the_sweep_goes_on(alices, answers, nudges, monkeypatch):
+    async def away(*, user, endpoint, body):
+        raise batch_answers.Later("nobody is there")
+
+    batch = create(alices, [question(0)])
+    with monkeypatch.context() as without:
+        without.setattr(batch_answers, "answer", away)
+        run(batch)
+    assert alices.get(f"batches/{batch['id']}")[1]["status"] == "in_progress" and len(nudges) == 1
+    sweeping.sweep()
+    assert len(nudges) == 2
+    run(batch)
+    assert alices.get(f"batches/{batch['id']}")[1]["status"] == "completed"
+
+
+def test_what_may_pass_is_asked_again_and_a_refusal_is_not(alices, alice, monkeypatch, tmp_path):
+    make_base_model(tmp_path)
+
+    class Backend:
+        abilities = frozenset({"chat"})
+
+        def __init__(self, problem):
+            self.problem = problem
+
+        async def chat(self, target, request):
+            raise self.problem
+
+    for problem in (
+        BackendUnavailable("away"),
+        ApiError("full", status=503),
+        ApiError("slow down", status=429),
+    ):
+        monkeypatch.setattr("serving.services.backend_for", lambda target, problem=problem: Backend(problem))
+        with pytest.raises(batch_answers.Later):
+            ask(alice)
+    monkeypatch.setattr(
+        "serving.services.backend_for", lambda target: Backend(ApiError("too long", code="context"))
+    )
+    with pytest.raises(ApiError, match="too long"):
+        ask(alice)
+
+
+def ask(user):
+    return async_to_sync(batch_answers.answer)(user=user, endpoint=CHAT, body=question(0)["body"])
+
+
+def test_when_its_time_is_over_every_row_says_what_became_of_it(alices, answers, settings):
+    settings.BATCH_CONCURRENCY = 1
+    batch = create(alices, [question(i) for i in range(3)])
+    key = key_of(batch)
+    row = Batch.objects.get(pk=key)
+    token = batch_running.claim(key)
+    batch_running.begin(row, stored_files.local_path(row.input_sha256))
+    first = next(batch_running.batch_reading.questions(stored_files.local_path(row.input_sha256)))
+    good = batch_running.row_of(row, first, response=batch_running.response_of(200, {}))
+    batch_running.keep(row, token, first, good, True)
+    Batch.objects.update(expires_at=timezone.now() - timedelta(seconds=1), attempt=None, heartbeat_at=None)
+    run(batch)
+    over = alices.get(f"batches/{batch['id']}")[1]
+    assert over["status"] == "expired" and over["expired_at"]
+    assert over["request_counts"] == {"total": 3, "completed": 1, "failed": 2}
+    assert [row["custom_id"] for row in rows_of(alices, over["output_file_id"])] == ["q0"]
+    errors = rows_of(alices, over["error_file_id"])
+    assert [(row["custom_id"], row["response"], row["error"]["code"]) for row in errors] == [
+        ("q1", None, "batch_expired"), ("q2", None, "batch_expired"),
+    ]  # fmt: skip
+
+
+def test_a_batch_is_cancelled_and_keeps_what_was_answered(alices, answers, nudges, settings):
+    settings.BATCH_CONCURRENCY = 1
+    batch = create(alices, [question(i) for i in range(5)])
+    real = answers.says
+
+    def cancelling(body):
+        if len(answers.asked) == 2:
+            raise batch_answers.Later("stop here")
+        return real(body)
+
+    answers.says = cancelling
+    run(batch)
+    cancelled = alices.post(f"batches/{batch['id']}/cancel")[1]
+    assert cancelled["status"] == "cancelling" and cancelled["cancelling_at"] and len(nudges) == 2
+    run(batch)
+    done = alices.get(f"batches/{batch['id']}")[1]
+    assert done["status"] == "cancelled" and done["request_counts"] == {
+        "total": 5,
+        "completed": 1,
+        "failed": 4,
+    }
+    assert {row["error"]["code"] for row in rows_of(alices, done["error_file_id"])} == {"batch_cancelled"}
+    status, answer = alices.post(f"batches/{batch['id']}/cancel")
+    assert (status, answer["error"]["code"]) == (400, "invalid_batch_status")
+
+
+def test_a_batch_that_was_never_begun_is_cancelled_without_files(alices, answers):
+    batch = create(alices, [question(0)])
+    alices.post(f"batches/{batch['id']}/cancel")
+    run(batch)
+    done = alices.get(f"batches/{batch['id']}")[1]
+    assert done["status"] == "cancelled" and "error_file_id" not in done and not answers.asked
+
+
+def test_its_file_may_be_deleted_while_it_waits(alices, answers):
+    batch = create(alices, [question(0)])
+    assert alices.delete(f"files/{batch['input_file_id']}")[0] == 200
+    run(batch)
+    done = alices.get(f"batches/{batch['id']}")[1]
+    assert done["status"] == "completed" and done["input_file_id"] == batch["input_file_id"]
+
+
+def test_one_batch_is_at_work_at_a_time(alices, answers):
+    first, second = create(alices, [question(0)]), create(alices, [question(0)])
+    Batch.objects.filter(pk=key_of(first)).update(attempt=uuid.uuid4(), heartbeat_at=timezone.now())
+    run(second)
+    assert alices.get(f"batches/{second['id']}")[1]["status"] == "validating"
+
+
+def test_its_files_expire_when_asked_to(alices, answers):
+    batch = create(alices, [question(0)], output_expires_after={"anchor": "created_at", "seconds": 3600})
+    run(batch)
+    done = alices.get(f"batches/{batch['id']}")[1]
+    output = alices.get(f"files/{done['output_file_id']}")[1]
+    assert 3590 <= output["expires_at"] - output["created_at"] <= 3600
+
+
+@pytest.mark.parametrize(
+    ("change", "param"),
+    [
+        ({"input_file_id": "file-nope"}, "input_file_id"),
+        ({"input_file_id": None}, "input_file_id"),
+        ({"endpoint": "/v1/images"}, "endpoint"),
+        ({"endpoint": 3}, "endpoint"),
+        ({"completion_window": "1h"}, "completion_window"),
+        ({"metadata": []}, "metadata"),
+        ({"output_expires_after": {"anchor": "x", "seconds": 3600}}, "output_expires_after.anchor"),
+        ({"colour": "red"}, "colour"),
+    ],
+)
+def test_a_bad_wish_is_refused_by_name(alices, change, param):
+    file = alices.send(as_file([question(0)]), purpose="batch")[1]["id"]
+    body = {"input_file_id": file, "endpoint": CHAT, "completion_window": "24h"} | change
+    status, answer = alices.post("batches", body)
+    assert (status, answer["error"]["param"]) == (400, param)
+    assert not Batch.objects.exists()
+
+
+def test_a_strangers_batch_and_a_missing_one_are_the_same(alices, mallorys):
+    batch = create(alices, [question(0)])
+    for each in (batch["id"], "batch_" + "0" * 32, "batch_x"):
+        assert mallorys.get(f"batches/{each}")[0] == 404
+        assert mallorys.post(f"batches/{each}/cancel")[0] == 404
+    assert mallorys.get("batches")[1]["data"] == []
+    body = {"input_file_id": batch["input_file_id"], "endpoint": CHAT, "completion_window": "24h"}
+    assert mallorys.post("batches", body)[1]["error"]["param"] == "input_file_id"
+    assert [one["id"] for one in alices.get("batches")[1]["data"]] == [batch["id"]]
+
+
+def test_a_batch_needs_a_token_that_may_chat(alice, alices):
+    batch = create(alices, [question(0)])
+    writer = Program(alice, scopes=["read", "write"])
+    assert writer.post("batches", {})[0] == 403 and writer.get(f"batches/{batch['id']}")[0] == 200

@@ -9,7 +9,7 @@ import torch
 from rendering import Renderer
 from tests.engine.test_drill import Kept
 from tests.engine.tiny import chat_rows, write_run
-from training.engine.answering import greedy_answer, greedy_answers, question_of
+from training.engine.answering import greedy_answer, greedy_answers, logprobs_of, question_of
 from training.engine.config import TrainingConfig
 from training.engine.control import Control
 from training.engine.data import read_rows
@@ -112,6 +112,12 @@ def test_the_record_holds_what_the_written_adapter_answers_on_the_whole_base(
             answer = greedy_answer(model, prompt["prompt_token_ids"], 64, record["stop_token_ids"])
         assert answer.token_ids == prompt["answer_token_ids"]
         assert answer.logprobs == pytest.approx(prompt["logprobs"], abs=1e-4)
+        with torch.no_grad(), model.disable_adapter():
+            alone = logprobs_of(model, prompt["prompt_token_ids"], answer.token_ids)
+        assert alone == pytest.approx(prompt["base_logprobs"], abs=1e-4)
+        assert alone != pytest.approx(prompt["logprobs"], abs=1e-2)
+        again = Renderer.from_directory(adapter).render_prompt(prompt["messages"], tools=prompt["tools"])
+        assert again.token_ids == prompt["prompt_token_ids"]
     drift = record["drift"]
     if quantization == "none":
         assert drift is None

@@ -18,11 +18,16 @@ TEXT_PROMPT_TOKENS = 32
 
 @dataclass(frozen=True)
 class Question:
-    """A prompt as the model is given it, the words that a person reads of it, and the answer of the row."""
+    """A prompt as the model is given it, the words that a person reads of it, and the answer of the row.
+
+    `messages` and `tools` are what the template made the prompt of; None for the beginning of a plain text.
+    """
 
     token_ids: list[int]
     text: str
     expected: str
+    messages: list[dict[str, Any]] | None = None
+    tools: list[dict[str, Any]] | None = None
 
 
 @dataclass(frozen=True)
@@ -43,7 +48,13 @@ def question_of(row: Row, renderer: Renderer) -> Question:
     *before, answer = row.messages
     token_ids = renderer.render_prompt(before, tools=row.tools).token_ids
     asked = [message for message in before if message.get("role") == "user"]
-    return Question(token_ids, words_of((asked or before or [{}])[-1]), words_of(answer))
+    return Question(
+        token_ids,
+        words_of((asked or before or [{}])[-1]),
+        words_of(answer),
+        messages=list(before),
+        tools=row.tools,
+    )
 
 
 def words_of(message: dict[str, Any]) -> str:

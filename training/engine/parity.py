@@ -27,6 +27,22 @@ def reference_answers(model, questions: Sequence[Question], renderer: Renderer) 
     )
 
 
+def base_logprobs(model, questions: Sequence[Question], answers: Sequence[Answer]) -> list[list[float]]:
+    """How probable each token of `answers` is to the base alone, so that a wrong base can be told from a wrong adapter.
+
+    The adapter is left out for the moment. Draws no random number.
+    """
+
+    def ask() -> list[list[float]]:
+        with model.disable_adapter():
+            return [
+                logprobs_of(model, question.token_ids, answer.token_ids)
+                for question, answer in zip(questions, answers, strict=True)
+            ]
+
+    return _asked(model, ask)
+
+
 def drift_between(
     model, questions: Sequence[Question], squeezed: Sequence[Answer], own: Sequence[Answer]
 ) -> dict:
@@ -56,6 +72,7 @@ def parity_record(
     questions: Sequence[Question],
     answers: Sequence[Answer],
     *,
+    base: Sequence[list[float]],
     renderer: Renderer,
     base_model_dir: Path,
     lineage: dict[str, Any],
@@ -63,7 +80,10 @@ def parity_record(
     quantization: str,
     drift: dict[str, Any] | None,
 ) -> dict[str, Any]:
-    """What parity.json holds (docs/architecture.md); the answers were made in `precision` and `quantization`."""
+    """What parity.json holds (docs/architecture.md); the answers were made in `precision` and `quantization`.
+
+    `base` is what `base_logprobs` says of these answers.
+    """
     return {
         "format": FORMAT,
         "precision": precision,
@@ -79,12 +99,15 @@ def parity_record(
             {
                 "prompt": renderer.decode(question.token_ids, skip_special_tokens=False),
                 "prompt_token_ids": question.token_ids,
+                "messages": question.messages,
+                "tools": question.tools,
                 "answer": renderer.decode(answer.token_ids),
                 "answer_token_ids": answer.token_ids,
                 "logprobs": [round(value, 6) for value in answer.logprobs],
+                "base_logprobs": [round(value, 6) for value in alone],
                 "is_ended": answer.is_ended,
             }
-            for question, answer in zip(questions, answers, strict=True)
+            for question, answer, alone in zip(questions, answers, base, strict=True)
         ],
     }
 

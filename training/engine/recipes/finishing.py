@@ -9,7 +9,14 @@ from typing import TYPE_CHECKING, Any
 from training.engine.artifacts import library_versions, write_adapter
 from training.engine.errors import is_memory_error
 from training.engine.loading import add_adapter, free_bytes, load_adapter_tensors, load_model
-from training.engine.parity import PROMPTS, drift_between, parity_record, precision_of, reference_answers
+from training.engine.parity import (
+    PROMPTS,
+    base_logprobs,
+    drift_between,
+    parity_record,
+    precision_of,
+    reference_answers,
+)
 
 if TYPE_CHECKING:
     from training.engine.answering import Question
@@ -47,11 +54,13 @@ def finish(
     tensors = trainer.adapter()
     questions = asked[:PROMPTS]
     answers = reference_answers(trainer.model, questions, base.renderer)
+    alone = base_logprobs(trainer.model, questions, answers)
     peak = int(trainer.work.ranks.most(trainer.memory_bytes()))
     if not trainer.work.ranks.is_first:
         return
     found = {
         "answers": answers,
+        "base": alone,
         "precision": precision_of(trainer.model),
         "quantization": config.quantization,
         "drift": None,
@@ -119,10 +128,17 @@ def _asked_whole(
         model = add_adapter(load_model(base.directory, machine.device, machine.is_bf16, whole=True), config)
         load_adapter_tensors(model, tensors)
         answers = reference_answers(model, questions, base.renderer)
+        alone = base_logprobs(model, questions, answers)
         drift = drift_between(model, questions, squeezed, answers)
     except (RuntimeError, MemoryError) as error:
         if not is_memory_error(error):
             raise
         reporter.report("log", message=f"Memory ran out with the whole base model, so {kept}.")
         return {}
-    return {"answers": answers, "precision": precision_of(model), "quantization": "none", "drift": drift}
+    return {
+        "answers": answers,
+        "base": alone,
+        "precision": precision_of(model),
+        "quantization": "none",
+        "drift": drift,
+    }

@@ -7,5 +7,6 @@ urlpatterns = [
     path("", include("datasets_app.api.urls")),
     path("", include("base_models.api.urls")),
     path("", include("training.api.urls")),
+    path("", include("serving.api.urls")),
     path("", include("gateway.api")),
 ]

@@ -121,7 +121,7 @@ MOVES: dict[str, set[str]] = {
     Status.CHECKING: {Status.ACTIVE, Status.WANTED, Status.REFUSED, Status.UNLOADED},
     Status.ACTIVE: {Status.DRAINING},
     Status.REFUSED: {Status.WANTED, Status.UNLOADED},
-    Status.DRAINING: {Status.UNLOADED, Status.REPLACED},
+    Status.DRAINING: {Status.UNLOADED, Status.REPLACED, Status.WANTED},
     Status.UNLOADED: {Status.WANTED},
     Status.REPLACED: {Status.WANTED},
 }
@@ -147,7 +147,7 @@ class Deployment(OwnedModel):
         loading | checking → wanted                        its server went away on the way: once more
         wanted | loading | checking | refused → unloaded   called off
         active → draining → unloaded | replaced            taken down, or another version took its place
-        refused | unloaded | replaced → wanted             put to work once more
+        refused | draining | unloaded | replaced → wanted  put to work once more, by a roll-back, say
 
     Versions of one assistant share their `line` and its `model_name`, under which programs ask whichever of them is
     active; at most one is. `serving_name` is what servers know it by: it tells nobody anything, and with every version

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import json
 import logging
+from datetime import timedelta
 from itertools import islice
+
+from django.db.models import Q
+from django.utils import timezone
 
 from apex.common import files
 from apex.common.access import owned_or_404
@@ -12,6 +16,9 @@ from base_models.models import BaseModel
 from datasets_app.models import DatasetVersion
 from datasets_app.reference_rows import first_rows
 from datasets_app.sources import SourceError
+from serving.backends.base import Place
+from serving.models import EMBEDDED, Deployment, Health, Node, PlacementState
+from serving.nodes import places_of
 from training.models import Adapter, Checkpoint
 
 logger = logging.getLogger(__name__)
@@ -21,9 +28,55 @@ LONGEST_SUGGESTION = 300  # characters; a longer one is no question to try out
 ROWS_READ = 5000
 
 
+# `last_used_at` is for the slot planner; to the minute is exact enough, and costs a busy assistant no writes.
+USE_NOTED = timedelta(minutes=1)
+
+
 def base_models_for(user):
-    """Base models that can answer on this machine."""
-    return BaseModel.objects.for_user(user).on_this_machine()
+    """Base models that can answer: on this machine, or on a server of their own."""
+    served = Node.objects.enabled().filter(base_model__isnull=False).values("base_model")
+    return BaseModel.objects.for_user(user).filter(Q(is_on_this_machine=True) | Q(pk__in=served))
+
+
+def deployment_called(user, model_name: str) -> Deployment | None:
+    """The active version of the user's assistant of that name."""
+    found = Deployment.objects.for_user(user).active().select_related("adapter__base_model")
+    return found.filter(model_name=model_name).first()
+
+
+def deployment_of(adapter: Adapter) -> Deployment | None:
+    """Where this very adapter is at work, if it is."""
+    found = Deployment.objects.active().select_related("adapter__base_model")
+    return found.filter(adapter=adapter).order_by("-active_at").first()
+
+
+def deployments_for(user):
+    """The user's deployments with what a list shows of each, newest first."""
+    related = ("adapter__base_model", "replaces")
+    return Deployment.objects.for_user(user).select_related(*related).prefetch_related("placements__node")
+
+
+def places_of_deployment(deployment: Deployment) -> tuple[Place, ...]:
+    """Servers that have it ready, checked and equal; not the embedded process. Notes that it was asked."""
+    now = timezone.now()
+    if deployment.last_used_at is None or now - deployment.last_used_at > USE_NOTED:
+        Deployment.objects.filter(pk=deployment.pk).update(last_used_at=now)
+    ready = deployment.placements.filter(state=PlacementState.LOADED).values("node")
+    nodes = Node.objects.enabled().filter(pk__in=ready, health=Health.UP).exclude(backend=EMBEDDED)
+    return places_of(nodes)
+
+
+def is_resting(deployment: Deployment) -> bool:
+    """Whether it waits on disk for a slot of a server that is up."""
+    resting = deployment.placements.filter(state=PlacementState.RESTING)
+    return resting.filter(node__is_enabled=True, node__health=Health.UP).exists()
+
+
+def places_of_base(base_model: BaseModel) -> tuple[str, tuple[Place, ...]]:
+    """What its servers call the base model, and those that are up."""
+    nodes = Node.objects.enabled().filter(base_model=base_model, health=Health.UP)
+    listed = list(nodes)
+    return (listed[0].served_name, places_of(listed)) if listed else ("", ())
 
 
 def adapters_for(user):

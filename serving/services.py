@@ -4,35 +4,80 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from dataclasses import replace
 
 from asgiref.sync import sync_to_async
 from django.conf import settings
 
 from apex.common import files
 from base_models.models import BaseModel
-from serving import selectors
-from serving.backends.base import AdapterFiles, Backend, Delta, Target
+from serving import reconcile, selectors
+from serving.backends.base import AdapterFiles, Backend, BackendUnavailable, Delta, Place, Target
 from serving.backends.registry import BACKENDS
+from serving.models import Deployment
+from serving.nodes import backend_at
+from serving.nudges import nudge_about
 from serving.protocol import ApiError, ChatRequest, is_unicode, model_not_found
+from serving.routing import RoutedBackend
 from training.checkpoint_files import CheckpointUnusable, adapter_directory
 from training.checkpoints import checkpoint_called, note_trial
 from training.models import Adapter, Checkpoint
 
 
 async def resolve_model(*, user, model_id: str) -> Target:
-    """The base model, or the user's own adapter or checkpoint, of that name, with its files on this machine.
+    """The base model, or the user's own adapter, assistant or checkpoint, of that name, and where it answers.
 
+    What is at work on servers is asked there; everything else in the embedded process, with its files on this machine.
     Raises ApiError: the same `model_not_found` for a stranger's and for a missing one.
     """
     found = await sync_to_async(_find)(user, model_id)
     if isinstance(found, BaseModel):
-        return base_target(found)
+        return await base_target(found)
     if isinstance(found, Checkpoint):
         return await checkpoint_target(found)
-    return await adapter_target(found)
+    if isinstance(found, Deployment):
+        return await deployment_target(found, model_id)
+    deployment = await sync_to_async(selectors.deployment_of)(found)
+    return await deployment_target(deployment, model_id) if deployment else await adapter_target(found)
 
 
-def base_target(base_model: BaseModel) -> Target:
+async def deployment_target(deployment: Deployment, model_id: str) -> Target:
+    """`deployment` comes with its adapter and base model. Its servers if one has it ready, else the embedded process.
+
+    One that waits on disk for a slot comes back first.
+    """
+    places = await sync_to_async(selectors.places_of_deployment)(deployment)
+    if not places and await sync_to_async(selectors.is_resting)(deployment):
+        await reconcile.bring_back(deployment.pk)
+        places = await sync_to_async(selectors.places_of_deployment)(deployment)
+    adapter = deployment.adapter
+    if not places:
+        return replace(await adapter_target(adapter), model_id=model_id, deployment=deployment.serving_name)
+    path = await asyncio.to_thread(files.local_directory, adapter.directory_sha256)
+    return Target(
+        model_id=model_id,
+        base_name=adapter.base_model.name,
+        base_path=adapter.base_model.path,
+        adapter=AdapterFiles(deployment.serving_name, path),
+        lineage=lineage_of(adapter),
+        places=places,
+        deployment=deployment.serving_name,
+    )
+
+
+async def base_target(base_model: BaseModel) -> Target:
+    """On the base model's own servers where one is up, under the name that it has there."""
+    served_name, places = await sync_to_async(selectors.places_of_base)(base_model)
+    if places:
+        return replace(embedded_base_target(base_model), base_name=served_name, places=places)
+    if not base_model.is_on_this_machine:
+        raise BackendUnavailable(
+            f"No server of {base_model.name} answers right now. Ask again in a few seconds."
+        )
+    return embedded_base_target(base_model)
+
+
+def embedded_base_target(base_model: BaseModel) -> Target:
     return Target(
         model_id=base_model.name,
         base_name=base_model.name,
@@ -51,12 +96,16 @@ async def adapter_target(adapter: Adapter) -> Target:
         base_name=base_model.name,
         base_path=base_model.path,
         adapter=AdapterFiles(adapter.model_id, path),
-        lineage={
-            "adapter": str(adapter.pk),
-            "job": str(adapter.job_id),
-            "dataset-version": str(adapter.dataset_version_id),
-        },
+        lineage=lineage_of(adapter),
     )
+
+
+def lineage_of(adapter: Adapter) -> dict[str, str]:
+    return {
+        "adapter": str(adapter.pk),
+        "job": str(adapter.job_id),
+        "dataset-version": str(adapter.dataset_version_id),
+    }
 
 
 async def checkpoint_target(checkpoint: Checkpoint) -> Target:
@@ -91,11 +140,17 @@ def stream_answer(*, target: Target, request: ChatRequest) -> AsyncIterator[Delt
 
 
 def backend_for(target: Target) -> Backend:
-    """Every model answers in the embedded process so far."""
+    """The target's servers, the least busy first and another where one is away; else the embedded process."""
+    if target.places:
+        return RoutedBackend(target, backend_at, on_away=_note_away)
     return BACKENDS["embedded"](settings.EMBEDDED_URL)
 
 
-def _find(user, model_id: str) -> BaseModel | Adapter | Checkpoint:
+def _note_away(place: Place) -> None:
+    nudge_about(place.node)
+
+
+def _find(user, model_id: str) -> BaseModel | Adapter | Checkpoint | Deployment:
     # A database answers neither with "not found" but with an exception.
     if "\x00" in model_id or not is_unicode(model_id):
         raise model_not_found(model_id)
@@ -105,6 +160,9 @@ def _find(user, model_id: str) -> BaseModel | Adapter | Checkpoint:
     adapter = Adapter.objects.for_user(user).select_related("base_model").filter(model_id=model_id).first()
     if adapter is not None:
         return adapter
+    deployment = selectors.deployment_called(user, model_id)
+    if deployment is not None:
+        return deployment
     checkpoint = checkpoint_called(user, model_id)
     if checkpoint is None:
         raise model_not_found(model_id)

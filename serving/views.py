@@ -136,7 +136,7 @@ def _step_name(step: int) -> str:
 
 
 async def _base(base_model: BaseModel) -> Target:
-    return services.base_target(base_model)
+    return services.embedded_base_target(base_model)
 
 
 async def _answer(request, version: DatasetVersion, find: Callable[[], Awaitable[Target]]):

@@ -30,6 +30,7 @@ def prepare(say: Callable[[str], None]) -> None:
     if collect_static():
         say("Static files are collected.")
     register_base_models(say)
+    announce_embedded_server()
     try:
         password = create_first_superuser()
     except NameTaken as error:
@@ -84,6 +85,13 @@ def register_base_models(say: Callable[[str], None]) -> None:
         register_builtin_models()
     except UnusableModel as error:
         say(f"The demo base model cannot be used: {error}")
+
+
+def announce_embedded_server() -> None:
+    """Make the process that comes with Apex known as a server of models, so that adapters can be put to work on it."""
+    from serving.nodes import announce_embedded
+
+    announce_embedded()
 
 
 def create_first_superuser() -> str | None:

@@ -195,6 +195,8 @@ TRAINING_LEASE_SECONDS = float(os.environ.get("APEX_LEASE_SECONDS", "20"))
 TRAINING_SWEEP_SECONDS = float(os.environ.get("APEX_SWEEP_SECONDS", "10"))
 # How often an idle worker looks for work by itself, whatever the broker does.
 TRAINING_LOOK_SECONDS = float(os.environ.get("APEX_LOOK_SECONDS", "15"))
+# How often servers of models are asked what they have: a server that was started anew gets its adapters back then.
+SERVING_LOOK_SECONDS = float(os.environ.get("APEX_SERVING_LOOK_SECONDS", "5"))
 CELERY_BEAT_SCHEDULE = {
     "sweep-jobs": {
         "task": "training.tasks.sweep_jobs",
@@ -210,6 +212,11 @@ CELERY_BEAT_SCHEDULE = {
         "task": "datasets_app.tasks.sweep_imports",
         "schedule": 15.0,
         "options": {"expires": 15},
+    },
+    "look-after-nodes": {
+        "task": "serving.tasks.reconcile",
+        "schedule": SERVING_LOOK_SECONDS,
+        "options": {"expires": max(5.0, SERVING_LOOK_SECONDS)},
     },
 }
 TRAINING_DRILLS = os.environ.get("APEX_DRILLS", "") == "1"
@@ -239,7 +246,8 @@ ALLOWED_PLACES = "accounts.places.allowed_places"
 ALLOWED_HOSTS_OUT = [place for place in os.environ.get("APEX_ALLOWED_HOSTS_OUT", "").split(",") if place]
 ALLOWED_DIRECTORIES = [place for place in os.environ.get("APEX_ALLOWED_DIRECTORIES", "").split(":") if place]
 SECRET_KEYS = os.environ.get("APEX_SECRET_KEYS", "")  # newest first; none: a file in the data directory
-SEALED_FIELDS = [("datasets_app.Connection", "sealed")]  # what rotate_secrets goes through
+# What rotate_secrets goes through.
+SEALED_FIELDS = [("datasets_app.Connection", "sealed"), ("serving.Node", "sealed_key")]
 REFERENCE_LIMIT_BYTES = int(os.environ.get("APEX_REFERENCE_LIMIT_GB", "0")) * 1024**3  # 0: no limit
 REFERENCE_ROWS_SHOWN = 1000
 

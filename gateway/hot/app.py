@@ -19,7 +19,7 @@ from gateway.hot.relay import Stream, Used, failure_event, usage_of
 from gateway.hot.requests import KINDS, Body, Kind
 from gateway.hot.routes import Route, Routes
 from gateway.hot.upstream import Answer, Away, BrokeOff, PassedOn, Upstream
-from serving.backends.base import AnswerBroke, BackendUnavailable
+from serving.backends.base import AnswerBroke, BackendUnavailable, Wire
 from serving.protocol import ApiError
 
 log = logging.getLogger(__name__)
@@ -168,11 +168,21 @@ class Question:
 
     async def _ask(self, route: Route, body: Body) -> None:
         """One try. Raises Away or BrokeOff only while nothing has been answered."""
-        backend, exchange = route.backend, self._exchange
+        backend = route.backend
         request = body.parsed(self._kind, backend.abilities)
         self._is_stream = getattr(request, "stream", False)
         sent = body.outgoing(self._kind, request, route.served_name, backend.abilities)
-        answer = await self._begin(route, sent)
+        wire = backend.wire()
+        with backend.under_way(wire):
+            try:
+                answer = await self._begin(route, wire, sent)
+            except Away:
+                backend.note_away(wire)
+                raise
+            await self._pass_on(route, request, answer)
+
+    async def _pass_on(self, route: Route, request: Any, answer: Answer | PassedOn) -> None:
+        exchange = self._exchange
         try:
             if answer.status != 200:
                 raise await self._refusal(route, answer)
@@ -186,9 +196,9 @@ class Question:
         finally:
             await answer.close()
 
-    async def _begin(self, route: Route, sent: bytes) -> Answer | PassedOn:
+    async def _begin(self, route: Route, wire: Wire | None, sent: bytes) -> Answer | PassedOn:
         """The beginning of an answer. Raises Away."""
-        if wire := route.backend.wire():
+        if wire:
             return await self._gateway.upstream.ask(wire, self._kind.path, self._exchange.request_id, sent)
         try:
             return PassedOn(await route.backend.forward(self._kind.path, json.loads(sent)))

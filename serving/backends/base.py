@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
@@ -49,10 +50,22 @@ class AdapterFiles:
 
 
 @dataclass(frozen=True, slots=True)
+class Place:
+    """A server that has the target ready. `key` opens it, where it wants one; it is never shown."""
+
+    node: str
+    backend: str
+    address: str
+    key: str = field(default="", repr=False)
+
+
+@dataclass(frozen=True, slots=True)
 class Target:
     """What shall answer: a base model, or an adapter on it, with its files on this machine.
 
-    `model_id` is the name that the asker used; `lineage` tells where it comes from (kind → id).
+    `model_id` is the name that the asker used; `lineage` tells where it comes from (kind → id). `places` are the
+    servers that have it ready, any of which may answer; without any the embedded process does. `deployment` is the
+    serving name of the deployment that was found, if one was.
     """
 
     model_id: str
@@ -60,6 +73,8 @@ class Target:
     base_path: Path
     adapter: AdapterFiles | None = None
     lineage: dict[str, str] = field(default_factory=dict)
+    places: tuple[Place, ...] = ()
+    deployment: str = ""
 
     @property
     def loaded_name(self) -> str:
@@ -111,11 +126,12 @@ class Wire:
     """Where OpenAI's protocol is spoken, so that a body can be passed on in its own bytes.
 
     `url` is `http(s)://host:port` or `unix:///path.sock`; `/v1/chat/completions` and the like come behind it.
-    `headers` are sent with every call, such as `authorization`.
+    `headers` are sent with every call, such as `authorization`. `node` names the server among several.
     """
 
     url: str
     headers: tuple[tuple[str, str], ...] = ()
+    node: str = ""
 
 
 class Backend(Protocol):
@@ -127,7 +143,18 @@ class Backend(Protocol):
     abilities: frozenset[Ability]
 
     def wire(self) -> Wire | None:
-        """Where the gateway may go by itself; None where every call must take the way through `forward`."""
+        """Where the gateway may go by itself; None where every call must take the way through `forward`.
+
+        Asked anew for each question: of several servers it is the one whose turn it is.
+        """
+        ...
+
+    def under_way(self, wire: Wire | None) -> AbstractContextManager[None]:
+        """To be held while an answer comes over `wire`, so that it counts as under way."""
+        ...
+
+    def note_away(self, wire: Wire | None) -> None:
+        """Nobody was there at `wire`: others are asked first for a while."""
         ...
 
     def refusal(self, status: int, text: str) -> ApiError:
@@ -191,6 +218,12 @@ class Refusing:
 
     def wire(self) -> Wire | None:
         return None
+
+    def under_way(self, wire: Wire | None) -> AbstractContextManager[None]:
+        return nullcontext()
+
+    def note_away(self, wire: Wire | None) -> None:
+        """With one server only there is no other to ask first."""
 
     def refusal(self, status: int, text: str) -> ApiError:
         return ApiError(f"The server said {status}: {text[:200]}", status=502, kind="server_error")

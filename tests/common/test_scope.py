@@ -15,6 +15,8 @@ from base_models.services import BUILT_IN
 from datasets_app.services import begin_upload, create_connection, make_share_link, record_review
 from gateway.batching import create_batch
 from gateway.models import ApiFile, FineTune, ModelAlias
+from serving.deploying import deploy_adapter
+from serving.nodes import announce_embedded
 from tests.common.routes import Route, routes
 from tests.training.factories import make_adapter, make_version
 from training import queueing, services
@@ -40,6 +42,8 @@ def house(alice, monkeypatch, tmp_path):
     job = services.start_job(owner=alice, name=SECRET, dataset_version=version, base_model=base_model)
     adapter = make_adapter(job, tmp_path)
     Checkpoint.objects.create(job=job, token=1, step=3, directory_sha256="0" * 64, reason="interval")
+    node = announce_embedded()
+    deployment = deploy_adapter(adapter=adapter, by=alice, why=SECRET)
     chain = Chain.objects.create(owner=alice, name=SECRET, base_model=base_model)
     notice = Notice.objects.create(owner=alice, text=SECRET, url="/")
     connection = create_connection(owner=alice, name=SECRET, kind="hf", credentials={"token": SECRET})
@@ -68,7 +72,9 @@ def house(alice, monkeypatch, tmp_path):
         "api-job": job.pk, "api-adapter": adapter.pk, "api-dataset": version.dataset_id,
         "connection_id": connection.pk, "api-connection": connection.pk,
         "import_id": imported.pk, "api-import": imported.pk, "api-upload": imported.pk,
-        "api-base-model": "tiny", "chain_id": chain.pk, "api-chain": chain.pk, "api-version": version.pk,
+        "api-base-model": "tiny",
+        "deployment_id": deployment.pk, "api-deployment": deployment.pk, "node_id": node.pk, "api-node": node.pk,
+        "chain_id": chain.pk, "api-chain": chain.pk, "api-version": version.pk,
     }  # fmt: skip
 
 

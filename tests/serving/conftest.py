@@ -6,7 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from serving import nudges
 from tests.serving.embedded_process import running_server
+from tests.serving.server_of_adapters import AdapterServer
+from tests.serving.server_of_adapters import running as running_adapters
 from tests.serving.tiny import make_adapter, make_base
 
 _home = tempfile.TemporaryDirectory(prefix="apex-tiny-")
@@ -45,3 +48,18 @@ def loaded(embedded, tiny):
         status, text = embedded.call("POST", "/v1/load_lora_adapter", body)
         assert status == 200, text
     return embedded
+
+
+@pytest.fixture
+def server(tiny):
+    """A server of adapters for the tiny base, which answers from the records beside them."""
+    with running_adapters(AdapterServer(tiny["base"])) as server:
+        yield server
+
+
+@pytest.fixture
+def no_nudges(monkeypatch):
+    """Nobody is told by the broker; the test looks after the nodes itself. Returns what would have been sent."""
+    sent = []
+    monkeypatch.setattr(nudges.current_app, "send_task", lambda name, **more: sent.append(name))
+    return sent

@@ -1,0 +1,8 @@
+from rest_framework.routers import SimpleRouter
+
+from serving.api.views import DeploymentViewSet, NodeViewSet
+
+router = SimpleRouter()
+router.register("deployments", DeploymentViewSet, basename="api-deployment")
+router.register("nodes", NodeViewSet, basename="api-node")
+urlpatterns = router.urls

@@ -1,0 +1,72 @@
+"""How busy a server is, from the Prometheus page that vLLM keeps at `/metrics`."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import re
+import time
+from typing import Any
+
+from serving.backends.base import Backend
+from serving.backends.vllm import VllmBackend
+from serving.models import Node
+from serving.protocol import ApiError
+
+logger = logging.getLogger(__name__)
+
+SECONDS = 2
+LINE = re.compile(r"^vllm:([a-z_]+)(?:\{[^}]*\})? ([0-9.eE+-]+)$", re.MULTILINE)
+WANTED = {
+    "num_requests_running": "running",
+    "num_requests_waiting": "waiting",
+    "generation_tokens_total": "tokens",
+    "time_to_first_token_seconds_sum": "first_token_seconds",
+    "time_to_first_token_seconds_count": "first_tokens",
+}
+
+
+async def read_figures(node: Node, backend: Backend) -> dict[str, Any]:
+    """`running` and `waiting` questions, and since the last look `tokens_per_second` and `first_token` (seconds).
+
+    Empty where the server does not say; nothing depends on it.
+    """
+    if not isinstance(backend, VllmBackend):
+        return {}
+    try:
+        async with asyncio.timeout(SECONDS):
+            text = await backend.read(await backend.good(await backend.open("GET", "/metrics")))
+    except (ApiError, TimeoutError) as problem:
+        logger.info("%s does not say how busy it is: %s", node, problem)
+        return {}
+    return figures_between(node.figures, parse(text), time.time())
+
+
+def parse(text: str) -> dict[str, float]:
+    """Sums over all label sets of the counters and gauges that are wanted."""
+    found: dict[str, float] = {}
+    for name, value in LINE.findall(text):
+        if name in WANTED:
+            found[WANTED[name]] = found.get(WANTED[name], 0.0) + float(value)
+    return found
+
+
+def figures_between(before: dict[str, Any], now: dict[str, float], at: float) -> dict[str, Any]:
+    """What is kept: the counters as they are, and what they say of the time since `before`."""
+    if not now:
+        return {}
+    counters = before.get("counters", {})
+    seconds = at - before.get("at", at)
+    tokens = now.get("tokens", 0.0) - counters.get("tokens", 0.0)
+    firsts = now.get("first_tokens", 0.0) - counters.get("first_tokens", 0.0)
+    waited = now.get("first_token_seconds", 0.0) - counters.get("first_token_seconds", 0.0)
+    is_same_run = bool(counters) and tokens >= 0 and firsts >= 0 and seconds > 0
+    return {
+        "running": round(now.get("running", 0)),
+        "waiting": round(now.get("waiting", 0)),
+        "tokens_per_second": round(tokens / seconds, 1) if is_same_run else None,
+        # Of a quiet time the last value stays: it still says how fast this server is.
+        "first_token": round(waited / firsts, 4) if is_same_run and firsts else before.get("first_token"),
+        "counters": now,
+        "at": at,
+    }

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from typing import Any
 
 from asgiref.sync import sync_to_async
 
 from gateway import aliases
+from gateway.auth import model_not_allowed
 from serving import services
 from serving.backends.base import AnswerBroke, Backend, BackendUnavailable, Target
 from serving.protocol import (
@@ -33,13 +35,20 @@ class Later(Exception):
     """What should answer cannot just now; asking again later may help."""
 
 
-async def answer(*, user, endpoint: str, body: dict[str, Any]) -> dict[str, Any]:
-    """The body of the answer. Raises ApiError where it is refused, `Later` where nobody could answer yet."""
+async def answer(
+    *, user, endpoint: str, body: dict[str, Any], model_names: Sequence[str] = ()
+) -> dict[str, Any]:
+    """The body of the answer. Raises ApiError where it is refused, `Later` where nobody could answer yet.
+
+    `model_names`: those that may be asked; none named: all that the user may.
+    """
     asked = model_name(body)
     try:
         target = await services.resolve_model(
             user=user, model_id=await sync_to_async(aliases.resolved)(user, asked)
         )
+        if model_names and asked not in model_names and target.model_id not in model_names:
+            raise model_not_allowed(asked)
         backend = services.backend_for(target)
         request = PARSERS[endpoint](body, backend.abilities)
         if getattr(request, "stream", False):

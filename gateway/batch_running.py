@@ -164,7 +164,10 @@ class Slice:
         try:
             async with asyncio.timeout(QUESTION_SECONDS):
                 body = await batch_answers.answer(
-                    user=self.batch.owner, endpoint=self.batch.endpoint, body=question.body
+                    user=self.batch.owner,
+                    endpoint=self.batch.endpoint,
+                    body=question.body,
+                    model_names=self.batch.model_names,
                 )
             return row_of(self.batch, question, response=response_of(200, body)), True
         except TimeoutError:

@@ -47,6 +47,7 @@ def create_batch(request: HttpRequest, user) -> HttpResponseBase:
         endpoint=address,
         completion_window=window,
         metadata=asking.metadata_in(body),
+        model_names=request.api_token.model_names,
         output_seconds=asking.expiry_in(body.get("output_expires_after"), "output_expires_after"),
     )
     return JsonResponse(batching.told(batch))

@@ -28,8 +28,9 @@ def create_batch(
     completion_window: str = "24h",
     metadata: dict[str, str] | None = None,
     output_seconds: int | None = None,
+    model_names: list[str] | None = None,
 ) -> Batch:
-    """A worker reads and answers it; its file may be deleted meanwhile."""
+    """A worker reads and answers it; its file may be deleted meanwhile. `model_names`: those that may be asked."""
     with transaction.atomic():
         batch = Batch.objects.create(
             owner=owner,
@@ -39,6 +40,7 @@ def create_batch(
             input_sha256=input_file.sha256,
             metadata=metadata or {},
             output_seconds=output_seconds,
+            model_names=model_names or [],
             expires_at=timezone.now() + WINDOWS[completion_window],
         )
         transaction.on_commit(partial(send_batch, batch.pk))

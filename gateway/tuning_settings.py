@@ -127,8 +127,7 @@ def config_for(plain: Asked, method: dict[str, Any], seed: int | None) -> dict[s
     usual = plain.again(config).config
     if asked["n_epochs"] != AUTO:
         # Exactly so many passes: neither more for small data nor fewer because it got no better.
-        config |= {"epochs": asked["n_epochs"], "min_steps": 1}
-        config.pop("early_stopping_checks", None)
+        config |= {"epochs": asked["n_epochs"], "min_steps": 1, "early_stopping_checks": None}
     if asked["batch_size"] != AUTO:
         config |= _batch(asked["batch_size"], usual.batch_size)
         if asked["n_epochs"] == AUTO:

@@ -9,6 +9,7 @@ from django.http import HttpRequest, HttpResponseBase, JsonResponse
 
 from accounts.models import Scope
 from gateway import asking, tuning, tuning_events, tuning_settings, tuning_told
+from gateway.auth import model_not_allowed
 from gateway.endpoints import endpoint
 from gateway.models import FineTune
 from serving.protocol import ApiError
@@ -41,6 +42,8 @@ def list_jobs(request: HttpRequest, user) -> HttpResponseBase:
 @asking.in_thread
 def create_job(request: HttpRequest, user) -> HttpResponseBase:
     wanted = wanted_in(asking.json_object(request))
+    if not request.api_token.may_ask(wanted.model):
+        raise model_not_allowed(wanted.model)
     tune = tuning.create_fine_tune(owner=user, wanted=wanted)
     return JsonResponse(job_told(find_tune(user, tune.public_id)))
 

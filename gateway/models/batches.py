@@ -51,6 +51,9 @@ class Batch(OwnedModel):
     endpoint = models.CharField(_("endpoint"), max_length=60)
     completion_window = models.CharField(max_length=10, default="24h")
     input_file = models.CharField(max_length=40)
+    model_names = models.JSONField(
+        _("models"), default=list, blank=True, help_text=_("Those that its token may ask; none named: all.")
+    )
     input_sha256 = models.CharField(max_length=64)
     metadata = models.JSONField(default=dict, blank=True)
     output_seconds = models.PositiveIntegerField(_("seconds that its files are kept"), null=True, blank=True)

@@ -8,6 +8,7 @@ import pytest
 from asgiref.sync import async_to_sync
 from django.utils import timezone
 
+from accounts.models import ApiToken
 from apex.common import files as stored_files
 from gateway import batch_answers, batch_running, batching, sweeping
 from gateway.aliases import create_alias
@@ -66,7 +67,7 @@ class Answers:
         }
         monkeypatch.setattr(batch_answers, "answer", self.answer)
 
-    async def answer(self, *, user, endpoint, body):
+    async def answer(self, *, user, endpoint, body, model_names):
         self.asked.append(body["messages"][0]["content"])
         return self.says(body)
 
@@ -213,7 +214,7 @@ def test_a_slice_ends_in_time_and_the_next_goes_on(alices, answers, nudges, sett
 
 
 def test_where_nobody_can_answer_it_waits_and_the_sweep_goes_on(alices, answers, nudges, monkeypatch):
-    async def away(*, user, endpoint, body):
+    async def away(*, user, endpoint, body, model_names):
         raise batch_answers.Later("nobody is there")
 
     batch = create(alices, [question(0)])
@@ -373,3 +374,14 @@ def test_a_batch_needs_a_token_that_may_chat(alice, alices):
     batch = create(alices, [question(0)])
     writer = Program(alice, scopes=["read", "write"])
     assert writer.post("batches", {})[0] == 403 and writer.get(f"batches/{batch['id']}")[0] == 200
+
+
+def test_a_token_for_some_models_asks_no_others_by_a_batch(alices, alice, embedded, tiny, settings):  # noqa: F811
+    settings.EMBEDDED_URL = embedded.url
+    make_base_model(tiny["base"])
+    ApiToken.objects.update(model_names=["another"])
+    batch = create(alices, [question(0)])
+    run(batch)
+    done = alices.get(f"batches/{batch['id']}")[1]
+    row = rows_of(alices, done["error_file_id"])[0]["response"]
+    assert (row["status_code"], row["body"]["error"]["code"]) == (403, "model_not_allowed")

@@ -6,6 +6,7 @@ import time
 import pytest
 from django.utils import timezone
 
+from accounts.models import ApiToken
 from datasets_app import execution, making
 from datasets_app.models import Dataset, DatasetImport
 from datasets_app.services import delete_dataset
@@ -500,3 +501,9 @@ def test_a_job_is_told_although_its_examples_were_erased(alices, alice, training
     told = alices.get(f"fine_tuning/jobs/{succeeded[0]['id']}")[1]
     assert (told["status"], told["training_file"]) == ("succeeded", training_file)
     assert alices.get(f"files/{training_file}")[0] == 404
+
+
+def test_a_token_for_some_models_trains_no_others(alices, training_file):
+    ApiToken.objects.update(model_names=["another"])
+    status, answer = alices.post("fine_tuning/jobs", {"model": "tiny", "training_file": training_file})
+    assert (status, answer["error"]["code"]) == (403, "model_not_allowed")

@@ -6,8 +6,17 @@ from typing import Any, Protocol, TextIO
 
 import msgspec
 
+
+def _plain(value: Any) -> Any:
+    """What a library made more of than it is: torch's version is a kind of str, NumPy's numbers kinds of float."""
+    for kind in (str, float, int):
+        if isinstance(value, kind):
+            return kind(value)
+    raise TypeError(f"an event cannot say {value!r}")
+
+
 # A quarter of what the standard library takes for a step's numbers. Of a number that is none (NaN) it makes null.
-_encode = msgspec.json.Encoder().encode
+_encode = msgspec.json.Encoder(enc_hook=_plain).encode
 
 
 class Reporter(Protocol):

@@ -3,6 +3,7 @@
 import socket
 import threading
 import time
+from contextlib import contextmanager
 
 import openai
 import pytest
@@ -14,11 +15,9 @@ from tests.serving.conftest import embedded, tiny  # noqa: F401 - fixtures
 from tests.serving.factories import make_adapter_row, make_base_model
 
 
-@pytest.fixture
-def site(transactional_db, settings, embedded):  # noqa: F811
-    """The address of a server that runs this project's ASGI application, in a thread."""
-    settings.EMBEDDED_URL = embedded.url
-    settings.ALLOWED_HOSTS = ["127.0.0.1"]
+@contextmanager
+def running(application):
+    """The address of a uvicorn that runs `application`, in a thread."""
     listener = socket.create_server(("127.0.0.1", 0))
     config = uvicorn.Config(application, log_level="warning", timeout_graceful_shutdown=2)
     server = uvicorn.Server(config)
@@ -29,6 +28,21 @@ def site(transactional_db, settings, embedded):  # noqa: F811
     yield f"http://127.0.0.1:{listener.getsockname()[1]}"
     server.should_exit = True
     thread.join(timeout=10)
+
+
+@pytest.fixture
+def bare_site(transactional_db, settings):
+    """The address of a server that runs this project's ASGI application; no model answers yet."""
+    settings.ALLOWED_HOSTS = ["127.0.0.1"]
+    with running(application) as url:
+        yield url
+
+
+@pytest.fixture
+def site(bare_site, settings, embedded):  # noqa: F811
+    """The same, and the real answering process."""
+    settings.EMBEDDED_URL = embedded.url
+    return bare_site
 
 
 @pytest.fixture

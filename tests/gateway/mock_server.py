@@ -28,7 +28,9 @@ class Script:
     headers: dict[str, str] = field(default_factory=dict)
     pieces: list[bytes] = field(default_factory=list)
     pause: float = 0.0
-    ends: str = "well"  # "breaks": hangs up without an end; "hangs": says nothing more
+    ends: str = (
+        "well"  # "breaks": hangs up without an end; "hangs": says nothing more; "silent": nothing at all
+    )
     is_chunked: bool = True
 
 
@@ -113,6 +115,7 @@ class MockServer:
         self._started.set()
         self._loop.run_forever()
         server.close()
+        self._loop.set_exception_handler(lambda loop, context: None)  # tests stop it in the middle of answers
         for task in asyncio.all_tasks(self._loop):
             task.cancel()
         self._loop.run_until_complete(asyncio.sleep(0))
@@ -149,10 +152,16 @@ class MockServer:
         asked.left_at = time.monotonic()
 
     async def _write(self, writer, script: Script, asked: Asked, watch: asyncio.Task) -> bool:
+        if script.ends == "silent":
+            return False
         kind = "text/event-stream" if script.is_chunked and script.status == 200 else "application/json"
         size = sum(map(len, script.pieces))
         length = "transfer-encoding: chunked" if script.is_chunked else f"content-length: {size}"
         more = "".join(f"{name}: {value}\r\n" for name, value in script.headers.items())
+        if script.ends == "hangs" and not script.pieces:
+            while asked.left_at is None:
+                await asyncio.sleep(0.005)
+            return False
         writer.write(f"HTTP/1.1 {script.status} X\r\ncontent-type: {kind}\r\n{length}\r\n{more}\r\n".encode())
         for index, piece in enumerate(script.pieces):
             if script.pause:

@@ -21,7 +21,8 @@ class Fresh(Generic[K, V]):
     """Keeps what `load` finds. A value of `soft` seconds is renewed beside the requests, one of `hard` before them.
 
     `load` takes the keys that are wanted now and returns what it found: a value, or an exception that whoever asks
-    shall get; a key that it leaves out has none any more. At most `most` values are kept.
+    shall get; a key that it leaves out has none any more. Keys of the same moment are looked up in one call, or with
+    `one_by_one` each in its own, so that none waits for another. At most `most` values are kept.
     """
 
     def __init__(
@@ -31,20 +32,22 @@ class Fresh(Generic[K, V]):
         soft: float,
         hard: float,
         most: int = 10_000,
+        one_by_one: bool = False,
     ):
         self._load, self._soft, self._hard, self._most = load, soft, hard, most
         self._entries: dict[K, Entry[V]] = {}
         self._wanted: dict[K, asyncio.Future] = {}
         self._under_way: dict[K, asyncio.Future] = {}
-        self._loader: asyncio.Task | None = None
-        self._clock = asyncio.get_running_loop().time
+        self._tasks: set[asyncio.Task] = set()
+        self._one_by_one = one_by_one
+        self._loop = asyncio.get_running_loop()
 
     def peek(self, key: K) -> V | None:
         """The value if it is fresh enough, without waiting."""
         entry = self._entries.get(key)
         if entry is None:
             return None
-        age = self._clock() - entry.at
+        age = self._loop.time() - entry.at
         if age > self._soft:
             self._want(key)
         return entry.value if age <= self._hard else None
@@ -64,36 +67,40 @@ class Fresh(Generic[K, V]):
     def _want(self, key: K) -> asyncio.Future:
         if key in self._wanted:
             return self._wanted[key]
-        # One that is under way may have read what was true before; only a caller without any value waits for it.
+        # One that is under way may have read what was true before a `drop`; who has a value can wait for it.
         if key in self._under_way and key in self._entries:
             return self._under_way[key]
-        future = self._wanted[key] = asyncio.get_running_loop().create_future()
+        future = self._wanted[key] = self._loop.create_future()
         future.add_done_callback(_look_at)
-        if self._loader is None:
-            self._loader = asyncio.create_task(self._work())
+        if len(self._wanted) == 1:  # those of the same moment are looked up together
+            self._loop.call_soon(self._begin)
         return future
 
-    async def _work(self) -> None:
-        try:
-            while self._wanted:
-                self._under_way, self._wanted = self._wanted, {}
-                await self._look_up(self._under_way)
-                self._under_way = {}
-        finally:
-            self._loader = None
+    def _begin(self) -> None:
+        wanted, self._wanted = self._wanted, {}
+        batches = [{key: future} for key, future in wanted.items()] if self._one_by_one else [wanted]
+        for batch in batches:
+            self._under_way |= batch
+            task = self._loop.create_task(self._look_up(batch))
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
 
     async def _look_up(self, wanted: dict[K, asyncio.Future]) -> None:
-        begun = self._clock()
+        begun = self._loop.time()
         try:
             found = await self._load(list(wanted))
         except Exception as problem:  # whoever waits gets it; what is known stays until it is too old
-            for future in wanted.values():
-                future.set_exception(problem)
-            return
+            found = dict.fromkeys(wanted, problem)
+            is_known_still = True
+        else:
+            is_known_still = False
         for key, future in wanted.items():
-            # Out and in again: the one that was not renewed for longest stands first.
-            self._entries.pop(key, None)
+            if self._under_way.get(key) is future:
+                del self._under_way[key]
             value = found.get(key)
+            if not is_known_still:
+                # Out and in again: the one that was not renewed for longest stands first.
+                self._entries.pop(key, None)
             if isinstance(value, Exception):
                 future.set_exception(value)
                 continue

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 from dataclasses import dataclass
 
@@ -17,6 +16,7 @@ from gateway.hot.fresh import Fresh
 from gateway.hot.relay import Renaming
 from serving import services
 from serving.backends.base import Backend, Target
+from serving.protocol import ApiError
 
 SOFT_SECONDS, HARD_SECONDS = 0.4, 0.8
 
@@ -34,7 +34,10 @@ class Route:
 
 class Routes:
     def __init__(self) -> None:
-        self._fresh: Fresh[tuple[int, str], Route] = Fresh(self._load, soft=SOFT_SECONDS, hard=HARD_SECONDS)
+        # A deployment that comes back from disk takes seconds, for which no other model shall wait.
+        self._fresh: Fresh[tuple[int, str], Route] = Fresh(
+            self._load, soft=SOFT_SECONDS, hard=HARD_SECONDS, one_by_one=True
+        )
         self._users: dict[int, User] = {}
 
     async def to(self, caller: Caller, name: str) -> Route:
@@ -54,11 +57,13 @@ class Routes:
         self._fresh.drop((caller.user.pk, name))
 
     async def _load(self, keys: list[tuple[int, str]]) -> dict[tuple[int, str], Route | Exception]:
-        found = await asyncio.gather(
-            *(as_a_request(_find, self._users[user_id], name) for user_id, name in keys),
-            return_exceptions=True,
-        )
-        return dict(zip(keys, found, strict=True))
+        found: dict[tuple[int, str], Route | Exception] = {}
+        for user_id, name in keys:
+            try:
+                found[user_id, name] = await as_a_request(_find, self._users[user_id], name)
+            except ApiError as refusal:
+                found[user_id, name] = refusal
+        return found
 
 
 async def _find(user: User, name: str) -> Route:

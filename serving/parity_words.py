@@ -37,13 +37,18 @@ WORDS = {
 
 def words_for(found: dict[str, Any]) -> str:
     """`found` is `Parity.as_json()`."""
+    return f"{headline(found)} {measured(found)}".strip() if found else ""
+
+
+def headline(found: dict[str, Any]) -> str:
+    """The same without the figures."""
     if not found:
         return ""
     if found["is_equal"] is None:
         return _("There is nothing to compare it with: it was kept without reference answers.")
     if found["is_equal"]:
-        return f"{_('Answers as it did when it was trained.')} {measured(found)}".strip()
-    return f"{WORDS.get(found['reason'], WORDS[parity.OTHER])} {measured(found)}".strip()
+        return _("Answers as it did when it was trained.")
+    return str(WORDS.get(found["reason"], WORDS[parity.OTHER]))
 
 
 def measured(found: dict[str, Any]) -> str:

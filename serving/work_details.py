@@ -15,7 +15,7 @@ from serving.models import (
     PlacementState,
     Status,
 )
-from serving.parity_words import divergence_words, drift_words, words_for
+from serving.parity_words import divergence_words, drift_words, headline, words_for
 from training.models import Adapter
 
 # The shape that stands for each status (components/status.html).
@@ -53,6 +53,12 @@ class Work:
     says: str
     details: list[str] = field(default_factory=list)
     places: list[dict] = field(default_factory=list)
+
+    @property
+    def headline(self) -> str:
+        """What it says, without the figures where the page shows them by themselves."""
+        is_compared = self.deployment.status == Status.ACTIVE and self.deployment.parity
+        return headline(self.deployment.parity) if is_compared else self.says
 
     @property
     def is_moving(self) -> bool:

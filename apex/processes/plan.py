@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from . import broker
+from .places import ROOT
 
 GRACEFUL_WEB_SECONDS = 3
 
@@ -49,14 +50,16 @@ def site_processes(
     training_queues: list[str],
     serving_url: str,
     host_header: str = "localhost",
+    vllm_at: tuple[str, int] | None = None,
 ) -> list[Process]:
-    """Return everything but the broker: web, workers, scheduler, serving."""
+    """Return everything but the broker: web, workers, scheduler, serving, and a vLLM of our own where one is wanted."""
     return [
         web(host, port, host_header),
         worker("default", concurrency=3),
         *(worker(queue) for queue in training_queues),
         scheduler(data),
         serving(serving_url),
+        *([vllm(*vllm_at)] if vllm_at else []),
     ]
 
 
@@ -111,12 +114,30 @@ def serving(url: str) -> Process:
     return Process(name="serving", command=_python("serving.embedded", "--url", url), rests=True)
 
 
+def vllm(host: str, port: int) -> Process:
+    """Return the local vLLM; `manage.py serve_vllm` reads from the settings what it serves, and becomes it."""
+    return Process(
+        name="vllm",
+        command=(sys.executable, str(ROOT / "manage.py"), "serve_vllm"),
+        is_ready=lambda: status_of(host, port, "/health") == 200,
+        # It answers while it computes; an engine that has died says 503.
+        is_well=lambda: status_of(host, port, "/health", timeout=5) == 200,
+    )
+
+
 def healthz(host: str, port: int, host_header: str, timeout: float = 2.0) -> int | None:
     """Return the HTTP status of `/healthz`, or None if nothing answers within `timeout` seconds."""
+    return status_of(host, port, "/healthz", host_header=host_header, timeout=timeout)
+
+
+def status_of(
+    host: str, port: int, path: str, *, host_header: str = "localhost", timeout: float = 2.0
+) -> int | None:
+    """Return the HTTP status of a GET, or None if nothing answers within `timeout` seconds."""
     reachable = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
     connection = http.client.HTTPConnection(reachable, port, timeout=timeout)
     try:
-        connection.request("GET", "/healthz", headers={"Host": host_header})
+        connection.request("GET", path, headers={"Host": host_header})
         return connection.getresponse().status
     except (OSError, http.client.HTTPException):
         return None

@@ -229,6 +229,19 @@ IMPORT_TRIES = 3
 IMPORT_KEEP_DAYS = 30
 BATCH_CONCURRENCY = int(os.environ.get("APEX_BATCH_CONCURRENCY", "8"))  # questions of a batch at once
 EMBEDDED_URL = os.environ.get("APEX_EMBEDDED_URL") or broker.socket_url(DATA_DIR, "serving")
+# A vLLM of our own, started by `manage.py up` where a base model is named, and by `manage.py serve_vllm`.
+VLLM = {
+    "base_model": os.environ.get("APEX_VLLM_BASE_MODEL", ""),
+    "host": os.environ.get("APEX_VLLM_HOST", "127.0.0.1"),
+    "port": int(os.environ.get("APEX_VLLM_PORT", "8001")),
+    "device": os.environ.get("APEX_VLLM_DEVICE", "gpu" if GPU_COUNT else "cpu"),
+    "adapters": int(os.environ.get("APEX_VLLM_ADAPTERS", "8")),
+    "most_rank": int(os.environ.get("APEX_VLLM_RANK", "64")),
+    "context": int(os.environ.get("APEX_VLLM_CONTEXT", "0")),  # tokens; 0: the model's own
+    "api_key": os.environ.get("APEX_VLLM_KEY", ""),
+    "program": os.environ.get("APEX_VLLM_PROGRAM", ""),
+    "options": os.environ.get("APEX_VLLM_OPTIONS", ""),
+}
 
 # Who says what learned from a version of a dataset; datasets_app imports no app above it.
 DATASET_LEARNERS = ["training.lineage"]

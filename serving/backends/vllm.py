@@ -27,8 +27,9 @@ OUTAGES = re.compile(
     r"|NCCL|cancelled|connection",
     re.IGNORECASE,
 )
-# The engine's process puts that before what it was.
-WRAPPING = re.compile(r"^Call to \w+ method failed: ")
+# What the engine's processes put around what it was.
+WRAPPING = re.compile(r"Worker failed with error '(.*)', please check the stack trace .*", re.DOTALL)
+TOO_LONG = ("maximum context length", "cannot be greater than max_model_len")
 
 
 class VllmBackend(OpenAIServer):
@@ -112,7 +113,14 @@ class VllmBackend(OpenAIServer):
             return []
         given = [*prompt_token_ids, *answer_token_ids]
         body = {"model": model, "prompt": given, "max_tokens": 1, "temperature": 0, "prompt_logprobs": 1}
-        answer = await self.ask("POST", "/v1/completions", body)
+        try:
+            answer = await self.ask("POST", "/v1/completions", body)
+        except ApiError as error:
+            if "not JSON compliant" not in error.message:
+                raise
+            raise AdapterRefused(
+                f"{model} computes values that are no numbers at {self.host}; its weights are damaged."
+            ) from error
         try:
             # One entry a token, of the first None: nothing stands before it. Each holds the given token and the
             # likeliest, by id.
@@ -131,14 +139,14 @@ class VllmBackend(OpenAIServer):
         error = super().refusal(status, text)
         if status == 404 and "does not exist" in error.message:
             return ApiError(error.message, status=404, param="model", code="model_not_found")
-        if status == 400 and "maximum context length" in error.message:
+        if status == 400 and any(words in error.message for words in TOO_LONG):
             return ApiError(error.message, status=400, param="messages", code="context_length_exceeded")
         if status >= 500 and OUTAGES.search(error.message):
             return BackendUnavailable(error.message)
         return error
 
     def _load_refusal(self, status: int, message: str, name: str) -> ApiError:
-        message = WRAPPING.sub("", message).strip()
+        message = _unwrapped(message)
         if status in (404, 405):
             if "No adapter found" not in message:
                 return _no_updating()
@@ -161,6 +169,13 @@ class VllmBackend(OpenAIServer):
                 f"Unload that one, or use another name.",
                 status=409, code="adapter_name_taken",
             )  # fmt: skip
+
+
+def _unwrapped(message: str) -> str:
+    """What was wrong, without the processes through which the word of it came."""
+    message = message.removeprefix("Call to add_lora method failed: ")
+    found = WRAPPING.fullmatch(message)
+    return (found[1] if found else message).strip()
 
 
 def _scored(token: int, entry: dict[str, dict[str, Any]]) -> Scored:

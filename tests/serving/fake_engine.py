@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from rendering import Renderer
-from serving.adapter_files import BrokenFile, read_tensors
+from serving.adapter_files import BrokenFile, first_bad_value, read_tensors
 
 PLAIN_INITS = ("gaussian", "eva", "orthogonal", "mica", "lora_ga")
 
@@ -29,10 +29,13 @@ class Model:
     seed: bytes
     words: int
     stop: int
+    is_broken: bool = False  # computes NaN
     known: dict[tuple[int, ...], tuple[int, float]] = field(default_factory=dict)
 
     def next(self, before: list[int]) -> tuple[int, float]:
         """The likeliest token and its log-probability."""
+        if self.is_broken:
+            return 0, math.nan
         if found := self.known.get(tuple(before)):
             return found
         drawn = self._draw(before)
@@ -43,7 +46,7 @@ class Model:
 
     def logprob(self, before: list[int], token: int) -> float:
         best, logprob = self.next(before)
-        if token == best:
+        if token == best or self.is_broken:
             return logprob
         return math.log(1 - math.exp(logprob)) - 3 - self._draw([*before, token]) % 50 / 10
 
@@ -134,12 +137,15 @@ class FakeEngine:
             if ".lora_A." not in tensor.name and ".lora_B." not in tensor.name:
                 raise ValueError(f"{tensor.name} is unsupported LoRA weight")
             inner = self.config["hidden_size"]
-            if ".q_proj.lora_A." in tensor.name and tensor.shape[1] != inner:
+            # One that is narrower is copied into the corner of what is there, without a word.
+            if ".q_proj.lora_A." in tensor.name and tensor.shape[1] > inner:
                 raise ValueError(
                     f"The size of tensor a ({inner}) must match the size of tensor b ({tensor.shape[1]}) at "
                     f"non-singleton dimension 1"
                 )
-        return self._model(hashlib.sha256(weights.read_bytes()).digest(), path)
+        model = self._model(hashlib.sha256(weights.read_bytes()).digest(), path)
+        model.is_broken = first_bad_value(weights, tensors) is not None
+        return model
 
     def _check(self, config: dict) -> None:
         """`PEFTHelper.validate_legal`, in its order and words."""

@@ -26,6 +26,9 @@ PATHS = re.compile(r"/(?:home|usr|opt|var|tmp|root|lib|mnt|srv)(?:/[\w.\-]+)+")
 MORE_PATHS = re.compile(r"(?:/[\w\-]+)+/[\w\-]+\.\w+")
 
 
+DEAD = "EngineCore encountered an issue. See stack trace (above) for the root cause."
+
+
 class Refused(Exception):
     def __init__(self, message: str, kind: str, code: int, param: str | None = None):
         super().__init__(message)
@@ -55,6 +58,7 @@ class FakeVllm:
         self.numbers = itertools.count(1)
         self.running: dict[int, int | None] = {}  # request → its adapter
         self.aborted = 0
+        self.is_dead = False  # the engine's process has ended; the one that speaks HTTP has not yet
         self.calls: list[tuple[str, str]] = []
         self.context = context or self.engine.config["max_position_embeddings"]
         self.url = ""
@@ -88,7 +92,7 @@ class FakeVllm:
     # --- adapters --------------------------------------------------------------------------------------------
 
     async def _health(self, request: web.Request) -> web.Response:
-        return web.Response()
+        return web.Response(status=503 if self.is_dead else 200)
 
     async def _models(self, request: web.Request) -> web.Response:
         common = {"object": "model", "created": int(time.time()), "owned_by": "vllm"}
@@ -129,7 +133,11 @@ class FakeVllm:
         except NotFound as error:
             raise Refused(str(error), "NotFoundError", 404) from error
         except Exception as error:  # whatever it was, the handler says 500
-            raise Refused(str(error), "InternalServerError", 500) from error
+            message = (
+                f"Call to add_lora method failed: Worker failed with error '{error}', please check the stack trace "
+                f"above for the root cause"
+            )
+            raise Refused(message, "InternalServerError", 500) from error
         self.adapters[name] = (number, path)
         return web.Response(text=f"Success: LoRA adapter '{name}' added successfully.")
 
@@ -166,6 +174,8 @@ class FakeVllm:
         scores = None
         if body.get("prompt_logprobs") is not None:
             model = self._model(number)
+            if model.is_broken:
+                raise Refused("Out of range float values are not JSON compliant", "BadRequestError", 400)
             scores = [None, *(_entry(model, prompt[:at], prompt[at]) for at in range(1, len(prompt)))]
         return await self._answer(request, body, number, prompt, body.get("max_tokens", 16), scores)
 
@@ -177,6 +187,14 @@ class FakeVllm:
         return await self._answer(request, body, number, prompt, most, None)
 
     async def _answer(self, request, body, number, prompt, most, scores):
+        if most > self.context:
+            raise Refused(
+                f"max_tokens={most} cannot be greater than max_model_len={self.context}. Please request fewer output "
+                f"tokens. (parameter=max_tokens, value={most})",
+                "BadRequestError",
+                400,
+                "max_tokens",
+            )
         if len(prompt) + most > self.context or not prompt:
             raise Refused(
                 f"This model's maximum context length is {self.context} tokens. However, you requested {most} output "
@@ -246,6 +264,8 @@ class FakeVllm:
 
     def _number(self, body: dict) -> int | None:
         """The adapter that is asked; one that was pushed out is read from its path again."""
+        if self.is_dead:
+            raise Refused(DEAD, "InternalServerError", 500)
         name = body.get("model") or self.served_name
         if name == self.served_name:
             return None
@@ -259,8 +279,9 @@ class FakeVllm:
         number, path = self.adapters[name]
         try:
             self.engine.add(number, name, path)
-        except Exception as error:
-            raise Refused(str(error), "InternalServerError", 500) from error
+        except Exception as error:  # in the middle of a step there is nobody to tell
+            self.is_dead = True
+            raise Refused(DEAD, "InternalServerError", 500) from error
         return number
 
     def _prompt(self, body: dict) -> list[int]:

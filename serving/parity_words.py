@@ -44,6 +44,8 @@ def headline(found: dict[str, Any]) -> str:
     """The same without the figures."""
     if not found:
         return ""
+    if found["reason"] == parity.NOT_TOLD:
+        return _("It answers. The process that comes with Apex does not tell enough to compare more.")
     if found["is_equal"] is None:
         return _("There is nothing to compare it with: it was kept without reference answers.")
     if found["is_equal"]:

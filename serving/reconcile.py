@@ -28,6 +28,7 @@ from serving.protocol import ApiError
 logger = logging.getLogger(__name__)
 
 ASK_SECONDS = 5
+REST_SECONDS = 60
 # Longer than a web process may still send questions to a version that it found a moment ago.
 DRAIN_SECONDS = 6
 # An answer that takes longer than that is one that nobody waits for.
@@ -77,7 +78,8 @@ async def pass_over(node_id, token) -> None:
         return
     if node.backend == EMBEDDED:
         work = await sync_to_async(placing.work_on_demand)(node)
-        await sync_to_async(note_health)(node, Health.UP)
+        if not await is_there(node, backend, is_needed=bool(work.load)):
+            return
     else:
         names = await names_on(node, backend)
         if names is None:
@@ -92,6 +94,22 @@ async def pass_over(node_id, token) -> None:
             return
         if not await loading.put_on_node(node, backend, placement, work.here):
             return
+
+
+async def is_there(node: Node, backend: Backend, *, is_needed: bool) -> bool:
+    """Whether the embedded process answers; asked rarely while there is nothing to do, for it also rests."""
+    seen = node.last_seen_at
+    is_fresh = seen is not None and timezone.now() - seen < timedelta(seconds=REST_SECONDS)
+    if node.health == Health.UP and is_fresh and not is_needed:
+        return True
+    try:
+        async with asyncio.timeout(ASK_SECONDS):
+            is_up = await backend.is_healthy()
+    except TimeoutError:
+        is_up = False
+    words = "" if is_up else "It is not up. It starts within seconds; if it does not, its log says why."
+    await sync_to_async(note_health)(node, Health.UP if is_up else Health.AWAY, words)
+    return is_up
 
 
 async def names_on(node: Node, backend: Backend) -> list[str] | None:

@@ -11,7 +11,7 @@ class ParitySerializer(serializers.Serializer):
     reason = serializers.CharField(
         allow_blank=True,
         help_text="template_drift, wrong_base, quantisation, not_applied, stale_adapter, corrupted, differs, "
-        "no_reference; empty: equal.",
+        "no_reference, not_told; empty: equal.",
     )
     precision = serializers.CharField(allow_blank=True)
     bound = serializers.FloatField(

@@ -8,6 +8,7 @@ import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeGuard
 
 import numpy as np
 
@@ -117,7 +118,7 @@ def _tensor(name: str, entry: object, start: int) -> Tensor:
     return Tensor(name, dtype, tuple(shape), start + offsets[0], start + offsets[1])
 
 
-def _is_whole(value: object) -> bool:
+def _is_whole(value: object) -> TypeGuard[list[int]]:
     return isinstance(value, list) and all(type(one) is int and 0 <= one < 2**48 for one in value)
 
 

@@ -15,7 +15,7 @@ from base_models.models import BaseModel
 from serving.models import Hardware, Node
 from serving.vllm_command import VllmServer
 
-NODE = "vllm"  # the name of its row
+NODE = "vLLM of Apex"  # the name of its row
 
 
 class CannotServe(Exception):

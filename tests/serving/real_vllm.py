@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 
 from apex.processes import places, vllm_cpu
+from apex.processes.child import die_with_parent
 from serving.vllm_command import VllmServer
 from tests.stack import free_port
 
@@ -34,6 +35,7 @@ class RealVllm:
 
     def start(self) -> None:
         begun = time.monotonic()
+        parent = os.getpid()
         with open(self.log, "ab") as log:
             self.process = subprocess.Popen(
                 self.command.command(),
@@ -42,6 +44,7 @@ class RealVllm:
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
+                preexec_fn=lambda: die_with_parent(parent),  # a test run that is killed leaves nothing
             )
         while not self.is_up():
             assert self.process.poll() is None, f"vLLM has ended:\n{self.said()}"

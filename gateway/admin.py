@@ -4,7 +4,7 @@ from django.forms import ModelForm
 from unfold.admin import ModelAdmin
 
 from gateway.aliases import AliasRefused, refuse_name
-from gateway.models import ModelAlias
+from gateway.models import ApiFile, Batch, FineTune, ModelAlias
 
 
 class AliasForm(ModelForm):
@@ -25,3 +25,37 @@ class ModelAliasAdmin(ModelAdmin):
     list_display = ["name", "base_model", "owner", "created_at"]
     list_filter = ["base_model"]
     search_fields = ["name"]
+
+
+class SeenAdmin(ModelAdmin):
+    """To look at: what programs have made is changed by their owners alone."""
+
+    def has_add_permission(self, request) -> bool:
+        return False
+
+    def has_change_permission(self, request, obj=None) -> bool:
+        return False
+
+    def has_delete_permission(self, request, obj=None) -> bool:
+        return False
+
+
+@admin.register(ApiFile)
+class ApiFileAdmin(SeenAdmin):
+    list_display = ["file_name", "owner", "purpose", "size", "created_at", "expires_at"]
+    list_filter = ["purpose"]
+    search_fields = ["file_name", "owner__username"]
+
+
+@admin.register(FineTune)
+class FineTuneAdmin(SeenAdmin):
+    list_display = ["public_id", "owner", "model", "status", "job", "created_at"]
+    list_filter = ["status"]
+    search_fields = ["model", "owner__username"]
+
+
+@admin.register(Batch)
+class BatchAdmin(SeenAdmin):
+    list_display = ["public_id", "owner", "status", "endpoint", "total", "completed", "failed", "created_at"]
+    list_filter = ["status", "endpoint"]
+    search_fields = ["owner__username"]

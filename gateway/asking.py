@@ -228,13 +228,13 @@ def page_of(rows: QuerySet, request: HttpRequest, *, prefix: str, usual: int, mo
 
 
 def list_response(data: list[dict], has_more: bool) -> JsonResponse:
-    """OpenAI's list; first and last id are there also where a client of one kind only reads them."""
+    """OpenAI's list; first and last id are texts also where there is nothing, as its description of files says."""
     return JsonResponse(
         {
             "object": "list",
             "data": data,
-            "first_id": data[0]["id"] if data else None,
-            "last_id": data[-1]["id"] if data else None,
+            "first_id": data[0]["id"] if data else "",
+            "last_id": data[-1]["id"] if data else "",
             "has_more": has_more,
         }
     )

@@ -101,8 +101,8 @@ def test_the_list_goes_in_pages_by_purpose_and_order(alices, mallorys):
     assert mallorys.get("files")[1] == {
         "object": "list",
         "data": [],
-        "first_id": None,
-        "last_id": None,
+        "first_id": "",
+        "last_id": "",
         "has_more": False,
     }
     for query in (

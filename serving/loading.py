@@ -200,10 +200,11 @@ async def note_base(node: Node, backend: Backend, record: dict[str, Any]) -> Non
 async def keep_apart(node: Node, backend: Backend, target: Target, here: set[str]) -> None:
     """Base and adapters asked at once answer as alone, or the node is not asked at all. Raises Refused.
 
-    Where it has been seen with as many adapters, it is not looked at again; on a processor every time.
+    Where it has been seen with as many adapters, it is not looked at again. A vLLM on a processor that nobody has
+    mended would die of being looked at; there a slot stays free instead.
     """
     seen = node.probe.get("adapters", 0) if node.probe.get("is_right") else 0
-    if not node.base_scores or (len(here) <= seen and not node.needs_free_slot):
+    if not node.base_scores or len(here) <= seen or node.needs_free_slot:
         return
     records = await sync_to_async(records_on)(node, here)
     if not records:

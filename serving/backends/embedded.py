@@ -5,12 +5,24 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 import aiohttp
 
-from serving.backends.base import AnswerBroke, BackendUnavailable, Delta, Refusing, Target, Wire
+from serving.backends.base import (
+    AdapterRefused,
+    AnswerBroke,
+    BackendUnavailable,
+    Delta,
+    Refusing,
+    Reply,
+    Scored,
+    Target,
+    Wire,
+)
+from serving.embedded.parts import ABILITIES
 from serving.protocol import ApiError, ChatRequest
 from serving.shapes import Usage
 
@@ -21,6 +33,9 @@ RETRY_SECONDS = 0.25
 SILENCE_SECONDS = 600
 # An adapter may be pushed out by others between loading it and asking it; that often in a row it is no chance.
 LOAD_ROUNDS = 3
+# Looking whether somebody is there must not take longer than that.
+HEALTH_SECONDS = 3.0
+PASSED_HEADERS = {"retry-after", "x-request-id"}
 
 # Also what a process says that is just dying: it takes the connection and cuts it.
 CONNECTION_ERRORS = (aiohttp.ClientOSError, aiohttp.ServerDisconnectedError, ConnectionError)
@@ -28,6 +43,8 @@ CONNECTION_ERRORS = (aiohttp.ClientOSError, aiohttp.ServerDisconnectedError, Con
 
 class EmbeddedBackend(Refusing):
     """`url` is `unix:///path.sock` or `http://127.0.0.1:port`. Holds no connection between calls."""
+
+    abilities = ABILITIES
 
     def __init__(self, url: str, *, wait_seconds: float = WAIT_SECONDS):
         self._url = url
@@ -47,6 +64,14 @@ class EmbeddedBackend(Refusing):
     async def models(self) -> list[str]:
         async with self._session() as session, await self._request(session, "GET", "/v1/models") as response:
             return [card["id"] for card in (await response.json())["data"]]
+
+    async def is_healthy(self) -> bool:
+        try:
+            async with asyncio.timeout(HEALTH_SECONDS), self._session() as session:
+                response = await session.get(self._base + "/health")
+                return response.status == 200
+        except (aiohttp.ClientError, ConnectionError, TimeoutError):
+            return False
 
     async def ensure_loaded(self, target: Target) -> None:
         async with self._session() as session:
@@ -72,6 +97,73 @@ class EmbeddedBackend(Refusing):
             if delta.finish_reason:
                 return Delta(text, delta.finish_reason, delta.usage)
         raise AnswerBroke("The answer ended without saying why.")
+
+    # --- adapters, and what the parity gate asks -----------------------------------------------------------------
+
+    async def load_adapter(self, name: str, path: Path) -> None:
+        """On the one base in memory that it fits; `ensure_loaded` names the base, and loads that as well."""
+        body = {"lora_name": name, "lora_path": str(path)}
+        try:
+            await self._said("/v1/load_lora_adapter", body)
+        except ApiError as error:
+            if error.status >= 500:
+                raise
+            raise AdapterRefused(error.message, status=error.status) from error
+
+    async def unload_adapter(self, name: str) -> None:
+        try:
+            await self._said("/v1/unload_lora_adapter", {"lora_name": name})
+        except ApiError as error:
+            if error.code != "model_not_found":
+                raise
+
+    async def token_ids(
+        self, model: str, messages: list[dict[str, Any]], tools: list[dict[str, Any]] | None = None
+    ) -> list[int]:
+        body: dict[str, Any] = {"model": model, "messages": messages}
+        said = json.loads(await self._said("/tokenize", body | ({"tools": tools} if tools else {})))
+        return said["tokens"]
+
+    async def logprobs(
+        self, model: str, prompt_token_ids: list[int], answer_token_ids: list[int]
+    ) -> list[Scored]:
+        if not answer_token_ids:
+            return []
+        given = [*prompt_token_ids, *answer_token_ids]
+        # Nothing is written, so that prompt and answer may fill the context.
+        body = {"model": model, "prompt": given, "max_tokens": 0, "echo": True, "prompt_logprobs": 1}
+        said = json.loads(await self._said("/v1/completions", body))
+        entries = said["choices"][0]["prompt_logprobs"][len(prompt_token_ids) :]
+        return [
+            Scored(token, entry[str(token)]["logprob"], int(min(entry, key=lambda one: entry[one]["rank"])))
+            for token, entry in zip(answer_token_ids, entries, strict=True)
+        ]
+
+    async def forward(self, path: str, body: dict[str, Any]) -> Reply:
+        session = self._session()
+        try:
+            response = await self._request(session, "POST", path, body)
+        except BaseException:
+            await session.close()
+            raise
+
+        async def close() -> None:
+            response.close()
+            await session.close()
+
+        return Reply(
+            status=response.status,
+            content_type=response.headers.get("content-type", "application/json"),
+            headers={name: value for name, value in response.headers.items() if name in PASSED_HEADERS},
+            chunks=_chunks(response),
+            close=close,
+        )
+
+    async def _said(self, path: str, body: dict[str, Any]) -> str:
+        async with self._session() as session, await self._request(session, "POST", path, body) as response:
+            return await response.text()
+
+    # --- one request ---------------------------------------------------------------------------------------------
 
     async def _ask(
         self, session: aiohttp.ClientSession, target: Target, body: dict[str, Any]
@@ -128,6 +220,14 @@ class EmbeddedBackend(Refusing):
             connector=aiohttp.UnixConnector(self._parts.path) if unix else aiohttp.TCPConnector(),
             timeout=aiohttp.ClientTimeout(total=None, sock_connect=5, sock_read=SILENCE_SECONDS),
         )
+
+
+async def _chunks(response: aiohttp.ClientResponse) -> AsyncIterator[bytes]:
+    try:
+        async for piece in response.content.iter_any():
+            yield piece
+    except (aiohttp.ClientError, ConnectionError, TimeoutError) as error:
+        raise AnswerBroke("The answering process went away in the middle of the answer.") from error
 
 
 async def _read_deltas(response: aiohttp.ClientResponse) -> AsyncIterator[Delta]:

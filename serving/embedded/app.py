@@ -3,24 +3,28 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import logging
 import time
 from collections.abc import Awaitable, Callable
 from contextlib import asynccontextmanager
-from pathlib import Path
 from typing import Any
 
+from serving.embedded.answers import ChatAnswers, TextAnswers, send_stream, send_whole
+from serving.embedded.parts import ABILITIES, Part, parts_of, take_extras
+from serving.embedded.wire import Receive, Send, directory_of, read_json, send_json, send_text, text_of
 from serving.embedded.worker import Ticket, Worker
-from serving.protocol import ApiError, ChatRequest, model_not_found, parse_chat_request
-from serving.shapes import AnswerShape
+from serving.protocol import (
+    ApiError,
+    ChatRequest,
+    CompletionRequest,
+    model_not_found,
+    parse_chat_request,
+    parse_completion_request,
+    values,
+)
+from serving.protocol.messages import read_messages, read_tools
 
 log = logging.getLogger(__name__)
-
-MAX_BODY_BYTES = 10 * 1024 * 1024
-Receive = Callable[[], Awaitable[dict]]
-Send = Callable[[dict], Awaitable[None]]
-
 
 class App:
     """The ASGI callable. It notes when a model was last needed, so that the process can stop when idle."""
@@ -35,7 +39,9 @@ class App:
             ("POST", "/v1/load_base_model"): self._load_base_model,
             ("POST", "/v1/load_lora_adapter"): self._load_lora_adapter,
             ("POST", "/v1/unload_lora_adapter"): self._unload_lora_adapter,
+            ("POST", "/tokenize"): self._tokenize,
             ("POST", "/v1/chat/completions"): self._chat,
+            ("POST", "/v1/completions"): self._complete,
         }
 
     @property
@@ -55,7 +61,7 @@ class App:
             await self._route(scope)(receive, send)
         except ApiError as error:
             status = error.status
-            await _send_json(send, status, error.body())
+            await send_json(send, status, error.body())
         finally:
             if scope["path"] != "/health":
                 took = time.monotonic() - started
@@ -81,47 +87,80 @@ class App:
     async def _health(self, receive: Receive, send: Send) -> None:
         worker = self.worker
         facts = {"loaded": worker.is_heavy, "answers": worker.answers, "cancelled": worker.cancelled}
-        await _send_json(send, 200, {"status": "ok"} | facts)
+        await send_json(send, 200, {"status": "ok"} | facts)
 
     async def _models(self, receive: Receive, send: Send) -> None:
         now = int(time.time())
         cards = [
             {"object": "model", "created": now, "owned_by": "apex"} | card for card in self.worker.cards()
         ]
-        await _send_json(send, 200, {"object": "list", "data": cards})
+        await send_json(send, 200, {"object": "list", "data": cards})
 
     async def _load_base_model(self, receive: Receive, send: Send) -> None:
-        body = await _read_json(receive)
-        name, path = _text(body, "name"), _directory(body, "path")
+        body = await read_json(receive)
+        name, path = text_of(body, "name"), directory_of(body, "path")
         async with self._in_use():
             await self.worker.load_base(name, path)
-        await _send_text(send, f"Success: base model '{name}' is loaded.")
+        await send_text(send, f"Success: base model '{name}' is loaded.")
 
     async def _load_lora_adapter(self, receive: Receive, send: Send) -> None:
-        body = await _read_json(receive)
-        name, path, base = _text(body, "lora_name"), _directory(body, "lora_path"), _text(body, "base_model")
+        body = await read_json(receive)
+        name, path = text_of(body, "lora_name"), directory_of(body, "lora_path")
+        base = text_of(body, "base_model") if body.get("base_model") is not None else None
         async with self._in_use():
+            if base is None and not self.worker.is_heavy:
+                raise model_not_found(name)
             await self.worker.load_adapter(name, path, base, body.get("load_inplace") is True)
-        await _send_text(send, f"Success: LoRA adapter '{name}' added successfully.")
+        await send_text(send, f"Success: LoRA adapter '{name}' added successfully.")
 
     async def _unload_lora_adapter(self, receive: Receive, send: Send) -> None:
-        name = _text(await _read_json(receive), "lora_name")
+        name = text_of(await read_json(receive), "lora_name")
         if not self.worker.is_heavy:
             raise model_not_found(name)
         await self.worker.unload_adapter(name)
-        await _send_text(send, f"Success: LoRA adapter '{name}' removed successfully.")
+        await send_text(send, f"Success: LoRA adapter '{name}' removed successfully.")
+
+    async def _tokenize(self, receive: Receive, send: Send) -> None:
+        """vLLM's: of `messages` by the template, or of a `prompt` as it stands."""
+        body = values.as_object(await read_json(receive))
+        name = values.model_name(body)
+        if not self.worker.is_heavy:
+            raise model_not_found(name)
+        async with self._in_use():
+            ids, context = await self.worker.count(name, _tokens_of(body))
+        await send_json(
+            send, 200, {"count": len(ids), "max_model_len": context, "tokens": ids, "token_strs": None}
+        )
 
     async def _chat(self, receive: Receive, send: Send) -> None:
-        request = parse_chat_request(await _read_json(receive))
+        body, common = take_extras(await read_json(receive))
+        request = parse_chat_request(body, ABILITIES)
+        if common.prompt_top is not None:
+            raise ApiError("`prompt_logprobs` is given at /v1/completions.", param="prompt_logprobs")
+        await self._answer(request, common, ChatAnswers(request), receive, send)
+
+    async def _complete(self, receive: Receive, send: Send) -> None:
+        body, common = take_extras(await read_json(receive))
+        request = parse_completion_request(body, ABILITIES)
+        await self._answer(request, common, TextAnswers(request), receive, send)
+
+    async def _answer(
+        self,
+        request: ChatRequest | CompletionRequest,
+        common: Part,
+        answers: ChatAnswers | TextAnswers,
+        receive: Receive,
+        send: Send,
+    ) -> None:
         # With nothing loaded the answer is known without importing torch.
         if not self.worker.is_heavy:
             raise model_not_found(request.model)
         async with self._in_use():
-            ticket = self.worker.submit(request)
+            ticket = self.worker.submit(request, parts_of(request, common))
             watch = asyncio.create_task(_cancel_when_gone(receive, ticket))
             try:
-                write = _stream_answer if request.stream else _whole_answer
-                answer = asyncio.create_task(write(ticket, request, send))
+                write = send_stream if request.stream else send_whole
+                answer = asyncio.create_task(write(ticket, answers, send, request.include_usage))
                 await asyncio.wait({answer, watch}, return_when=asyncio.FIRST_COMPLETED)
                 if not answer.done():
                     answer.cancel()
@@ -133,42 +172,31 @@ class App:
                 watch.cancel()
 
 
+def _tokens_of(body: dict[str, Any]) -> Callable[[Any], list[int]]:
+    """Reads what is to be tokenised; raises ApiError. What comes back runs beside the models."""
+    from_messages = "messages" in body
+    if not from_messages:
+        text = values.text(values.required(body, "prompt"), "prompt")
+    else:
+        messages = read_messages(body["messages"], with_tools=True)
+        tools = read_tools(body)
+    is_open = values.flag({"add_generation_prompt": True} | body, "add_generation_prompt")
+    with_special = values.flag({"add_special_tokens": True} | body, "add_special_tokens")
+
+    def tokens(base) -> list[int]:
+        from serving.embedded.generation import chat_ids, text_ids
+
+        if from_messages:
+            return chat_ids(base, messages, tools or None, is_open=is_open)
+        return text_ids(base, text, with_special)
+
+    return tokens
+
+
 async def _cancel_when_gone(receive: Receive, ticket: Ticket) -> None:
     while (await receive())["type"] != "http.disconnect":
         continue
     ticket.is_cancelled = True
-
-
-async def _whole_answer(ticket: Ticket, request: ChatRequest, send: Send) -> None:
-    text = ""
-    async for piece in ticket.pieces():
-        text += piece.text
-        if piece.end:
-            body = AnswerShape(request.model).completion(text, piece.end.finish_reason, piece.end.usage)
-            await _send_json(send, 200, body)
-
-
-async def _stream_answer(ticket: Ticket, request: ChatRequest, send: Send) -> None:
-    shape, with_usage = AnswerShape(request.model), request.include_usage
-    pieces = ticket.pieces()
-    # The first step tells whether the request can be answered at all: until then an error is a plain status.
-    piece = await anext(pieces)
-    headers = [(b"content-type", b"text/event-stream; charset=utf-8"), (b"cache-control", b"no-cache")]
-    await send({"type": "http.response.start", "status": 200, "headers": headers})
-    await _send_event(send, shape.first_chunk(with_usage))
-    try:
-        while True:
-            if piece.text:
-                await _send_event(send, shape.text_chunk(piece.text, with_usage))
-            if piece.end:
-                break
-            piece = await anext(pieces)
-        await _send_event(send, shape.last_chunk(piece.end.finish_reason, with_usage))
-        if with_usage:
-            await _send_event(send, shape.usage_chunk(piece.end.usage))
-    except ApiError as error:
-        await _send_event(send, error.body())
-    await send({"type": "http.response.body", "body": b"data: [DONE]\n\n"})
 
 
 async def _lifespan(receive: Receive, send: Send) -> None:
@@ -177,55 +205,3 @@ async def _lifespan(receive: Receive, send: Send) -> None:
         await send({"type": f"{message['type']}.complete"})
         if message["type"] == "lifespan.shutdown":
             return
-
-
-async def _read_json(receive: Receive) -> Any:
-    body = bytearray()
-    while True:
-        message = await receive()
-        body += message.get("body", b"")
-        if len(body) > MAX_BODY_BYTES:
-            raise ApiError(f"The request body is larger than {MAX_BODY_BYTES} bytes.", status=413)
-        if not message.get("more_body"):
-            break
-    try:
-        return json.loads(bytes(body))
-    except (ValueError, RecursionError) as error:
-        raise ApiError(f"The request body is not valid JSON: {error}") from error
-
-
-def _text(body: Any, name: str) -> str:
-    value = body.get(name) if isinstance(body, dict) else None
-    if not isinstance(value, str) or not value:
-        raise ApiError(f"`{name}` must be a non-empty string, got {value!r}.", param=name)
-    return value
-
-
-def _directory(body: Any, name: str) -> Path:
-    path = Path(_text(body, name))
-    if not path.is_absolute() or not path.is_dir():
-        raise ApiError(
-            f"`{name}` is {str(path)!r}; no such directory on this machine.", status=404, param=name
-        )
-    return path
-
-
-async def _send_json(send: Send, status: int, body: dict) -> None:
-    await _send_body(send, status, b"application/json", json.dumps(body).encode())
-
-
-async def _send_text(send: Send, text: str) -> None:
-    await _send_body(send, 200, b"text/plain; charset=utf-8", text.encode())
-
-
-async def _send_body(send: Send, status: int, kind: bytes, body: bytes) -> None:
-    headers = [(b"content-type", kind), (b"content-length", str(len(body)).encode())]
-    if status == 503:
-        headers.append((b"retry-after", b"2"))
-    await send({"type": "http.response.start", "status": status, "headers": headers})
-    await send({"type": "http.response.body", "body": body})
-
-
-async def _send_event(send: Send, body: dict) -> None:
-    line = f"data: {json.dumps(body, ensure_ascii=False)}\n\n".encode()
-    await send({"type": "http.response.body", "body": line, "more_body": True})

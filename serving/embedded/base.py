@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import logging
+import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
@@ -11,28 +14,41 @@ from typing import Any
 
 import psutil
 import torch
-from transformers import AutoModelForCausalLM
+from transformers import AutoModelForCausalLM, DynamicCache
+from transformers.cache_utils import DynamicLayer, DynamicSlidingWindowLayer
 
 from rendering import Renderer
 from serving.embedded.adapter_files import check_adapter, check_fits
+from serving.embedded.batch import Batch
+from serving.embedded.lora import Adapters, Weights, read_weights
 from serving.protocol import ApiError
 
 log = logging.getLogger(__name__)
 
+# What the keys and values of all answers may take, and never more than half of what is free after loading.
+CACHE_MEGABYTES = int(os.environ.get("APEX_EMBEDDED_CACHE_MB", "2048"))
+# What an architecture must take, so that prompts of different lengths can be in one pass.
+NEEDED_TO_SHARE = ("attention_mask", "position_ids", "past_key_values")
+
 
 @dataclass
 class LoadedAdapter:
-    """`key` is PEFT's name for it (which may hold no dot); `users` counts answers that are being written."""
+    """`key` is its name among the weights; `users` counts answers that are being written."""
 
     name: str
     path: Path
     key: str
+    size: int
     users: int = 0
     is_retired: bool = False
 
 
 class LoadedBase:
-    """A model, its renderer and its adapters; `run` computes one step for the base or for one adapter."""
+    """A model, its renderer, its adapters, and the batch of the answers that it writes.
+
+    `is_shared`: answers can be in one pass. Others, whose layers keep more than keys and values, take one each.
+    `room` is the number of tokens whose keys and values fit into the memory that answers may take.
+    """
 
     def __init__(self, name: str, path: Path):
         self.name, self.path = name, path
@@ -47,37 +63,40 @@ class LoadedBase:
             dtype=_dtype(path, self.device),
         )
         self.model = model.to(self.device).requires_grad_(False).eval()
-        self.context = self.renderer.context or self.model.config.max_position_embeddings
         self.adapters: dict[str, LoadedAdapter] = {}
         self.users = 0
+        self.vocabulary = self.model.get_input_embeddings().weight.shape[0]
+        self._takes = inspect.signature(type(self.model).forward).parameters
         self._keys = (f"a{number}" for number in count())
-        self._peft: Any = None
-        self._layers: list = []
-        self._active: str | None = None
         self._shapes = _linear_shapes(self.model)
+        self._loras = Adapters(self.model, self.device)
+        self.is_shared = all(name in self._takes for name in NEEDED_TO_SHARE) and _keeps_all(self.model.config)
+        self.room = max(1, _cache_bytes(self.device) // self._token_bytes())
+        self.context = min(self.renderer.context or self.model.config.max_position_embeddings, self.room)
+        self.batch = Batch(self)
 
     @property
     def is_in_use(self) -> bool:
         return self.users > 0
 
+    def fits(self, path: Path) -> bool:
+        """Whether the adapter directory is one of this base, by its shapes; raises ApiError when it is of no base."""
+        config, shapes = check_adapter(path)
+        try:
+            check_fits(config, shapes, self._shapes, self.name)
+        except ApiError:
+            return False
+        return True
+
     def add_adapter(self, name: str, path: Path) -> LoadedAdapter:
         """Loads the adapter directory at `path`; raises ApiError when it does not fit this base."""
-        check_fits(check_adapter(path), self._shapes, self.name)
-        from peft import PeftModel
-
-        key = next(self._keys)
-        if self._peft is None:
-            self._peft = PeftModel.from_pretrained(
-                self.model, str(path), adapter_name=key, local_files_only=True
-            )
-        else:
-            self._peft.load_adapter(str(path), adapter_name=key, local_files_only=True)
-        self._peft.eval().requires_grad_(False)
-        # Loading may add layers and leaves them switched on or off as PEFT likes, so all are set from scratch.
-        self._note_layers()
-        self._switch(key)
-        self.adapters[name] = LoadedAdapter(name, path, key)
-        return self.adapters[name]
+        config, shapes = check_adapter(path)
+        check_fits(config, shapes, self._shapes, self.name)
+        weights = read_weights(path, config, self.device)
+        adapter = LoadedAdapter(name, path, next(self._keys), _size(weights))
+        self._loras.put_on(adapter.key, weights)
+        self.adapters[name] = adapter
+        return adapter
 
     def forget_adapter(self, name: str) -> None:
         """The name is free at once; the weights go when the last answer that uses them is finished."""
@@ -86,44 +105,62 @@ class LoadedBase:
         self.drop_if_unused(adapter)
 
     def drop_if_unused(self, adapter: LoadedAdapter) -> None:
-        if adapter.users or not adapter.is_retired:
-            return
-        if len(self._peft.peft_config) == 1:
-            self.model = self._peft.unload()
-            self._peft = self._active = None
-            self._layers = []
-            return
-        # PEFT makes another adapter the active one of each layer it is deleted from.
-        self._peft.delete_adapter(adapter.key)
-        self._switch(next(iter(self._peft.peft_config)))
+        if adapter.is_retired and not adapter.users:
+            self._loras.take_off(adapter.key)
 
-    def run(self, token_ids: list[int], cache: object | None, adapter: LoadedAdapter | None):
-        """One forward pass over `token_ids` after what `cache` holds → (logits of the last position, cache)."""
-        wanted = adapter.key if adapter else None
-        if wanted != self._active:
-            self._switch(wanted)
-        with torch.inference_mode():
-            ids = torch.tensor([token_ids], device=self.device)
-            out = self.model(input_ids=ids, past_key_values=cache, use_cache=True, logits_to_keep=1)
-        return out.logits[0, -1], out.past_key_values
+    def start_anew(self) -> None:
+        """Forgets all that is being written."""
+        self.batch = Batch(self)
 
-    def _switch(self, key: str | None) -> None:
-        """Sets every layer, for the adapter `key` or for the base as it came (None).
+    def new_cache(self) -> DynamicCache:
+        """An empty one. A shared one keeps all tokens in each layer; the mask hides what a window leaves out."""
+        return DynamicCache() if self.is_shared else DynamicCache(config=self.model.config)
 
-        PEFT's own `set_adapter` and `disable_adapter_layers` also walk over all weights for the sake of gradients,
-        which takes as long as computing a token of a small model; here only the switches that `forward` reads are
-        set. The comparison with PEFT's answers in the tests holds this to the pinned version.
+    def run(
+        self,
+        ids: torch.Tensor,
+        cache: Any,
+        keys: Sequence[str | None],
+        *,
+        mask: torch.Tensor | None = None,
+        positions: torch.Tensor | None = None,
+        is_whole: bool = False,
+    ) -> torch.Tensor:
+        """One pass over `ids` (rows, tokens) after what `cache` holds, each row by the adapter of its key.
+
+        `mask`: (rows, all tokens), true where there is one; none where there is one everywhere. Logits (rows, tokens,
+        vocabulary): of all tokens with `is_whole`, else of the last.
         """
-        for layer in self._layers:
-            layer._disable_adapters = key is None
-            if key is not None:
-                layer._active_adapter = [key]
-        self._active = key
+        self._loras.choose(keys, [adapter.key for adapter in self.adapters.values() if adapter.users])
+        more: dict[str, Any] = {} if mask is None else {"attention_mask": mask, "position_ids": positions}
+        if "logits_to_keep" in self._takes and not is_whole:
+            more["logits_to_keep"] = 1
+        return self.model(input_ids=ids, past_key_values=cache, use_cache=True, **more).logits
 
-    def _note_layers(self) -> None:
-        from peft.tuners.tuners_utils import BaseTunerLayer
+    def _token_bytes(self) -> int:
+        """What the keys and values of one token take, found by reading one."""
+        cache = self.new_cache()
+        with torch.inference_mode():
+            self.run(torch.zeros((1, 1), dtype=torch.long, device=self.device), cache, [None])
+        kept = [getattr(layer, name, None) for layer in cache.layers for name in ("keys", "values")]
+        return max(1, sum(states.nbytes for states in kept if states is not None))
 
-        self._layers = [module for module in self.model.modules() if isinstance(module, BaseTunerLayer)]
+
+def _cache_bytes(device: str) -> int:
+    free = torch.cuda.mem_get_info()[0] if device == "cuda" else psutil.virtual_memory().available
+    return min(CACHE_MEGABYTES * 1024 * 1024, free // 2)
+
+
+def _keeps_all(config: Any) -> bool:
+    """Whether keys and values are all that a layer keeps of the tokens before, and each layer its own."""
+    if getattr(config.get_text_config(decoder=True), "num_kv_shared_layers", 0):
+        return False
+    kinds = {type(layer) for layer in DynamicCache(config=config).layers}
+    return kinds <= {DynamicLayer, DynamicSlidingWindowLayer}
+
+
+def _size(weights: Weights) -> int:
+    return sum(a.nbytes + b.nbytes for a, b in weights.values())
 
 
 def check_base(path: Path) -> None:

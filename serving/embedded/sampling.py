@@ -1,23 +1,50 @@
-"""Picks the next token from one row of logits. Imports torch: only the worker thread comes here."""
+"""Picks the next token from one row of logits, and says how likely tokens were. Only the worker thread comes here."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
+
 import torch
 
-from serving.protocol import ChatRequest
+from serving.protocol import ChatRequest, CompletionRequest
+
+
+@dataclass(frozen=True, slots=True)
+class Token:
+    """The natural logarithm of its probability, and its rank by it, from 1: of the model as it is.
+
+    Temperature and penalties come later.
+    """
+
+    token_id: int
+    text: str
+    logprob: float
+    rank: int
+
+
+@dataclass(frozen=True, slots=True)
+class Score:
+    """A token that stands there, and those that are the likeliest there, best first."""
+
+    token: Token
+    top: list[Token]
 
 
 class Sampler:
     """Temperature 0 is greedy; the same seed gives the same tokens, whatever runs beside it."""
 
-    def __init__(self, request: ChatRequest):
+    def __init__(self, request: ChatRequest | CompletionRequest, seed: int | None):
         self._request = request
         self._random = torch.Generator(device="cpu")
-        if request.seed is None:
+        if seed is None:
             self._random.seed()
         else:
-            self._random.manual_seed(request.seed)
+            self._random.manual_seed(seed)
         self._counts: dict[int, int] = {}
+        self.is_plain = (
+            request.temperature == 0 and request.frequency_penalty == 0 and request.presence_penalty == 0
+        )
 
     def pick(self, logits: torch.Tensor) -> int:
         """`logits`: one float row of the size of the vocabulary."""
@@ -44,6 +71,27 @@ class Sampler:
         if self._request.top_p < 1:
             probabilities = _nucleus(probabilities, self._request.top_p)
         return int(torch.multinomial(probabilities, 1, generator=self._random))
+
+
+def scores_of(
+    logits: torch.Tensor, token_ids: list[int], top: int, text_of: Callable[[int], str]
+) -> list[Score]:
+    """`logits`: (tokens, vocabulary), a row for each of `token_ids`; with each the `top` likeliest."""
+    logprobs = logits.float().log_softmax(-1)
+    chosen = logprobs.gather(1, torch.tensor(token_ids, device=logits.device)[:, None])
+    ranks = (logprobs > chosen).sum(-1) + 1
+    values, ids = logprobs.topk(min(top, logprobs.shape[-1]), dim=-1)
+    given = zip(token_ids, chosen[:, 0].tolist(), ranks.tolist(), ids.tolist(), values.tolist(), strict=True)
+    return [
+        Score(
+            Token(token, text_of(token), logprob, rank),
+            [
+                Token(likely, text_of(likely), value, place)
+                for place, (likely, value) in enumerate(zip(likeliest, likelihoods, strict=True), start=1)
+            ],
+        )
+        for token, logprob, rank, likeliest, likelihoods in given
+    ]
 
 
 def _nucleus(probabilities: torch.Tensor, top_p: float) -> torch.Tensor:

@@ -1,4 +1,4 @@
-"""What is in memory: at most two base models and eight adapters; the longest unused goes first."""
+"""What is in memory: at most two base models, and as many adapters as are small beside them; the longest unused goes first."""
 
 from __future__ import annotations
 
@@ -12,12 +12,14 @@ import torch
 
 from serving.embedded.base import LoadedAdapter, LoadedBase, check_base, weight_bytes
 from serving.embedded.generation import Answer
-from serving.protocol import ApiError, ChatRequest, model_not_found
+from serving.embedded.parts import PLAIN, Part
+from serving.protocol import ApiError, ChatRequest, CompletionRequest, model_not_found
 
 log = logging.getLogger(__name__)
 
 MAX_BASES = 2
-MAX_ADAPTERS = 8
+MAX_ADAPTERS = 128
+MAX_ADAPTER_BYTES = 1024 * 1024 * 1024
 # Beside the weights: the caches of answers and what torch needs for a moment while it loads.
 SPARE_BYTES = 256 * 1024 * 1024
 
@@ -50,14 +52,17 @@ class Shelf:
             raise ApiError(f"The base model at {path} cannot be loaded: {error}", param="path") from error
         log.info("loaded base model %s in %.1f s", name, time.monotonic() - started)
 
-    def load_adapter(self, name: str, path: Path, base_name: str, *, is_in_place: bool = False) -> None:
+    def load_adapter(
+        self, name: str, path: Path, base_name: str | None, *, is_in_place: bool = False
+    ) -> None:
         """Does nothing when it is there already; the base must be loaded.
 
-        One of that name from another path is refused, or makes way with `is_in_place`.
+        Without `base_name` it is the one base that the adapter fits. One of that name from another path is refused, or
+        makes way with `is_in_place`.
         """
-        base = self.bases.get(base_name)
+        base = self._base_of(path) if base_name is None else self.bases.get(base_name)
         if base is None:
-            raise model_not_found(base_name)
+            raise model_not_found(base_name or "")
         if name in self.bases:
             raise ApiError(f"A base model has the name {name!r} already.", param="lora_name")
         here = self._adapter_bases.get(name)
@@ -77,8 +82,8 @@ class Shelf:
         except (OSError, ValueError, RuntimeError, KeyError) as error:
             raise ApiError(f"The adapter at {path} cannot be loaded: {error}", param="lora_path") from error
         self._touch(name, base)
-        self._drop_adapters_above(MAX_ADAPTERS)
-        log.info("loaded adapter %s on %s in %.2f s", name, base_name, time.monotonic() - started)
+        self._drop_adapters_above(MAX_ADAPTERS, MAX_ADAPTER_BYTES)
+        log.info("loaded adapter %s on %s in %.3f s", name, base.name, time.monotonic() - started)
 
     def unload_adapter(self, name: str) -> None:
         base = self._adapter_bases.pop(name, None)
@@ -87,10 +92,10 @@ class Shelf:
         base.forget_adapter(name)
         log.info("unloaded adapter %s", name)
 
-    def open_answer(self, request: ChatRequest) -> Answer:
+    def open_answer(self, request: ChatRequest | CompletionRequest, part: Part = PLAIN) -> Answer:
         """Starts an answer of a base or an adapter by its name; nothing is computed yet."""
         base, adapter = self._find(request.model)
-        answer = Answer(base, adapter, request)
+        answer = Answer(base, adapter, request, part)
         self._touch(request.model, base) if adapter else self._touch_base(base)
         return answer
 
@@ -111,6 +116,22 @@ class Shelf:
             for adapter in list(base.adapters.values())
         ]
 
+    def base_of(self, name: str) -> LoadedBase:
+        """The base of that name, or of the adapter of that name; raises ApiError."""
+        return self._find(name)[0]
+
+    def _base_of(self, path: Path) -> LoadedBase:
+        fitting = [base for base in self.bases.values() if base.fits(path)]
+        if len(fitting) == 1:
+            return fitting[0]
+        known = ", ".join(base.name for base in fitting or self.bases.values()) or "none"
+        fault = "fits several" if fitting else "fits none"
+        raise ApiError(
+            f"The adapter at {path} {fault} of the base models that are loaded ({known}). Name its base in "
+            "`base_model`, and load that one first.",
+            param="base_model", code="adapter_does_not_fit",
+        )  # fmt: skip
+
     def _find(self, name: str) -> tuple[LoadedBase, LoadedAdapter | None]:
         if name in self.bases:
             return self.bases[name], None
@@ -127,12 +148,14 @@ class Shelf:
         self._adapter_bases[name] = base
         self._touch_base(base)
 
-    def _drop_adapters_above(self, limit: int) -> None:
+    def _drop_adapters_above(self, most: int, most_bytes: int) -> None:
         newest = next(reversed(self._adapter_bases), None)
+        size = sum(base.adapters[name].size for name, base in self._adapter_bases.items())
         for name, base in list(self._adapter_bases.items()):
-            if len(self._adapter_bases) <= limit:
+            if len(self._adapter_bases) <= most and size <= most_bytes:
                 return
             if name != newest and not base.adapters[name].users:
+                size -= base.adapters[name].size
                 self.unload_adapter(name)
 
     def _drop_base(self, base: LoadedBase) -> None:

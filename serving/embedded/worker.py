@@ -1,7 +1,4 @@
-"""The one thread that touches torch: takes orders, and gives every open answer one step in turn.
-
-Steps of different answers never overlap, so an answer of the base can never see an adapter of its neighbour.
-"""
+"""The one thread that touches torch: takes orders, and gives every open answer a token in turn, all of a base in one pass."""
 
 from __future__ import annotations
 
@@ -11,17 +8,20 @@ import os
 import queue
 import threading
 from collections import deque
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from concurrent.futures import Future
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from serving.protocol import ApiError, ChatRequest
+from serving.embedded.parts import PLAIN, Part
+from serving.protocol import ApiError, ChatRequest, CompletionRequest
 
 if TYPE_CHECKING:
+    from serving.embedded.base import LoadedBase
     from serving.embedded.generation import Answer, Piece
     from serving.embedded.shelf import Shelf
 
+Request = ChatRequest | CompletionRequest
 log = logging.getLogger(__name__)
 
 # Answers written at the same time; so many more wait their turn, and the rest are turned away.
@@ -30,28 +30,31 @@ MAX_WAITING = 64
 
 
 class Ticket:
-    """One answer on its way from the worker thread to the event loop that asked for it."""
+    """The answers to one request on their way from the worker thread to the event loop that asked for them."""
 
-    def __init__(self, request: ChatRequest):
-        self.request = request
+    def __init__(self, request: Request, parts: Sequence[Part]):
+        self.request, self.parts = request, parts
         self.is_cancelled = False
         self._loop = asyncio.get_running_loop()
-        self._pieces: asyncio.Queue[Piece | ApiError] = asyncio.Queue()
+        self._pieces: asyncio.Queue[tuple[int, Piece | ApiError]] = asyncio.Queue()
 
-    def put(self, piece: Piece | ApiError) -> None:
+    def put(self, index: int, piece: Piece | ApiError) -> None:
         """Called by the worker thread."""
         if not self._loop.is_closed():
-            self._loop.call_soon_threadsafe(self._pieces.put_nowait, piece)
+            self._loop.call_soon_threadsafe(self._pieces.put_nowait, (index, piece))
 
-    async def pieces(self) -> AsyncIterator[Piece]:
-        """The steps of the answer, the last one with its `end`; raises ApiError."""
-        while True:
-            piece = await self._pieces.get()
+    async def pieces(self) -> AsyncIterator[tuple[int, Piece]]:
+        """The steps of the answers, each with its place among `parts`; of each the last has its `end`.
+
+        Raises ApiError where one of them cannot be answered.
+        """
+        unfinished = len(self.parts)
+        while unfinished:
+            index, piece = await self._pieces.get()
             if isinstance(piece, ApiError):
                 raise piece
-            yield piece
-            if piece.end:
-                return
+            unfinished -= piece.end is not None
+            yield index, piece
 
 
 class Worker:
@@ -59,8 +62,8 @@ class Worker:
 
     def __init__(self) -> None:
         self._orders: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
-        self._waiting: deque[Ticket] = deque()
-        self._open: deque[tuple[Ticket, Answer]] = deque()
+        self._waiting: deque[tuple[Ticket, int]] = deque()
+        self._open: dict[Answer, tuple[Ticket, int]] = {}
         self._shelf: Shelf | None = None
         self.cancelled = 0  # answers whose asker left before their end
         self._thread = threading.Thread(target=self._work, name="torch", daemon=True)
@@ -82,31 +85,45 @@ class Worker:
     async def load_base(self, name: str, path: Path) -> None:
         await self._order(lambda: self._heavy().load_base(name, path))
 
-    async def load_adapter(self, name: str, path: Path, base_name: str, is_in_place: bool) -> None:
+    async def load_adapter(self, name: str, path: Path, base_name: str | None, is_in_place: bool) -> None:
         await self._order(lambda: self._heavy().load_adapter(name, path, base_name, is_in_place=is_in_place))
 
     async def unload_adapter(self, name: str) -> None:
         await self._order(lambda: self._heavy().unload_adapter(name))
 
-    def submit(self, request: ChatRequest) -> Ticket:
-        """Queues an answer; cancel it by setting `is_cancelled`, which holds from its next token on.
+    async def count(self, model: str, tokens_of: Callable[[LoadedBase], list[int]]) -> tuple[list[int], int]:
+        """What `tokens_of` makes of the base of `model`, and the context of that base in tokens."""
+
+        def look() -> tuple[list[int], int]:
+            base = self._heavy().base_of(model)
+            return tokens_of(base), base.context
+
+        return await self._order(look)
+
+    def submit(self, request: Request, parts: Sequence[Part] = (PLAIN,)) -> Ticket:
+        """Queues its answers; cancel them by setting `is_cancelled`, which holds from their next token on.
 
         Raises ApiError 503 `overloaded` when too many wait already.
         """
-        if self.answers + self._orders.qsize() >= MAX_ANSWERS + MAX_WAITING:
+        if len(parts) > MAX_WAITING:
             raise ApiError(
-                f"{MAX_WAITING} answers are waiting for their turn already. Ask again in a moment.",
+                f"The request asks for {len(parts)} answers at once; the most is {MAX_WAITING}.",
+                param="n", code="invalid_value",
+            )  # fmt: skip
+        if self.answers + self._orders.qsize() + len(parts) > MAX_ANSWERS + MAX_WAITING:
+            raise ApiError(
+                f"{self.answers} answers are being written or wait for their turn already. Ask again in a moment.",
                 status=503, kind="server_error", code="overloaded",
             )  # fmt: skip
-        ticket = Ticket(request)
-        self._orders.put(lambda: self._waiting.append(ticket))
+        ticket = Ticket(request, parts)
+        self._orders.put(lambda: self._waiting.extend((ticket, index) for index in range(len(parts))))
         return ticket
 
     def stop(self) -> None:
         self._orders.put(None)
         self._thread.join(timeout=10)
 
-    async def _order(self, work: Callable[[], Any]) -> None:
+    async def _order(self, work: Callable[[], Any]) -> Any:
         done: Future = Future()
 
         def run() -> None:
@@ -117,7 +134,7 @@ class Worker:
                 done.set_exception(_as_api_error(error))
 
         self._orders.put(run)
-        await asyncio.wrap_future(done)
+        return await asyncio.wrap_future(done)
 
     def _heavy(self) -> Shelf:
         if self._shelf is None:
@@ -143,43 +160,45 @@ class Worker:
             order()
 
     def _step(self) -> None:
-        # Those whose asker left must not keep others from waiting.
-        self._waiting = deque(ticket for ticket in self._waiting if not ticket.is_cancelled)
+        self._let_go()
         while self._waiting and len(self._open) < MAX_ANSWERS:
-            self._begin(self._waiting.popleft())
-        if not self._open:
-            return
-        ticket, answer = self._open[0]
-        if ticket.is_cancelled:
+            self._begin(*self._waiting.popleft())
+        for base in list(dict.fromkeys(answer.base for answer in self._open)):
+            for answer, given in self._step_of(base):
+                self._give(answer, given)
+
+    def _step_of(self, base: LoadedBase) -> list[tuple[Answer, Piece | Exception]]:
+        try:
+            return base.batch.step()
+        # What is left of the batch cannot be trusted. Its answers end; the thread must live on.
+        except Exception as error:
+            base.start_anew()
+            return [(answer, error) for answer in self._open if answer.base is base]
+
+    def _let_go(self) -> None:
+        """Those whose asker left must not keep others from waiting or writing."""
+        self._waiting = deque(place for place in self._waiting if not place[0].is_cancelled)
+        for answer in [answer for answer, (ticket, _) in self._open.items() if ticket.is_cancelled]:
             self.cancelled += 1
-            self._end()
-            return
-        try:
-            piece = answer.advance()
-        except Exception as error:
-            self._end()
-            ticket.put(_as_api_error(error))
-            return
-        if piece and piece.end:
-            self._end()
-        else:
-            self._open.rotate(-1)
-        if piece:
-            ticket.put(piece)
+            self._end(answer)
 
-    def _end(self) -> None:
-        """Closes the answer whose turn it is."""
-        _, answer = self._open[0]
+    def _give(self, answer: Answer, given: Piece | Exception) -> None:
+        ticket, index = self._open[answer]
+        if isinstance(given, Exception) or given.end:
+            self._end(answer)
+        ticket.put(index, _as_api_error(given) if isinstance(given, Exception) else given)
+
+    def _end(self, answer: Answer) -> None:
+        del self._open[answer]
         answer.close()
-        self._open.popleft()
 
-    def _begin(self, ticket: Ticket) -> None:
+    def _begin(self, ticket: Ticket, index: int) -> None:
         try:
-            answer = self._heavy().open_answer(ticket.request)
+            answer = self._heavy().open_answer(ticket.request, ticket.parts[index])
         except Exception as error:
-            ticket.put(_as_api_error(error))
+            ticket.put(index, _as_api_error(error))
             return
-        self._open.append((ticket, answer))
+        self._open[answer] = (ticket, index)
 
 
 def _cores() -> int:

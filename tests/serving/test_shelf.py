@@ -21,11 +21,19 @@ def names(shelf):
     return [card["id"] for card in shelf.cards()]
 
 
+def advance(answer):
+    """One step of everything on its base → its own piece, None while its prompt is still read."""
+    piece = dict(answer.base.batch.step()).get(answer)
+    if isinstance(piece, Exception):
+        raise piece
+    return piece
+
+
 def write(shelf, model, tokens=12):
     answer = shelf.open_answer(ChatRequest(model=model, messages=ASK, temperature=0, max_tokens=tokens))
     text = ""
     while True:
-        piece = answer.advance()
+        piece = advance(answer)
         text += piece.text if piece else ""
         if piece and piece.end:
             answer.close()
@@ -68,11 +76,11 @@ def test_an_adapter_unloaded_in_mid_answer_finishes_it(shelf, tiny):
     shelf.load_adapter("one", tiny["one"], "tiny")
     base, whole = write(shelf, "tiny"), write(shelf, "one")
     answer = shelf.open_answer(ChatRequest(model="one", messages=ASK, temperature=0, max_tokens=12))
-    text = answer.advance().text
+    text = advance(answer).text
     shelf.unload_adapter("one")
     with pytest.raises(ApiError):
         shelf.open_answer(ChatRequest(model="one", messages=ASK))
-    while (piece := answer.advance()).end is None:
+    while (piece := advance(answer)).end is None:
         text += piece.text
     answer.close()
     assert text + piece.text == whole
@@ -83,5 +91,5 @@ def test_an_adapter_unloaded_in_mid_answer_finishes_it(shelf, tiny):
 
 def test_a_long_prompt_read_in_pieces_gives_the_same_answer(shelf, monkeypatch):
     whole = write(shelf, "tiny")
-    monkeypatch.setattr("serving.embedded.generation.PROMPT_PIECE", 7)
+    monkeypatch.setattr("serving.embedded.batch.PROMPT_PIECE", 7)
     assert write(shelf, "tiny") == whole

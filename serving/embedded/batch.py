@@ -62,9 +62,8 @@ class Batch:
 
     def _let_in(self) -> None:
         while self._waiting:
-            new = len(self._waiting[0].token_ids) + HEADROOM
             here = [*self._reading, *self._writing]
-            widest = max([new, *(len(answer.token_ids) for answer in here)])
+            widest = max(len(answer.token_ids) for answer in [self._waiting[0], *here]) + HEADROOM
             if here and (len(here) + 1) * widest > self._base.room:
                 return
             self._reading.append(self._waiting.popleft())

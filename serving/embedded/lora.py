@@ -27,18 +27,19 @@ Weights = dict[str, tuple[torch.Tensor, torch.Tensor]]
 def read_weights(directory: Path, config: dict[str, Any], device: str) -> Weights:
     """The weights of a checked adapter directory in float32, as PEFT computes them whatever the base's precision.
 
-    Raises ApiError where one of them is no number.
+    Raises ApiError where one of them is no number, which would reach other answers of a pass.
     """
     sides: dict[str, dict[str, torch.Tensor]] = {}
     for name, tensor in load_file(directory / WEIGHTS_NAME).items():
+        part, side = part_and_side(name)
         tensor = tensor.to(device=device, dtype=torch.float32)
+        tensor = tensor * scaling_of(part, config) if side == "B" else tensor
         if not tensor.isfinite().all():
             raise ApiError(
                 f"The adapter's tensor {name} holds what is no number (NaN or infinite).", param="lora_path"
             )
-        part, side = part_and_side(name)
         sides.setdefault(part, {})[side] = tensor
-    return {part: (here["A"], here["B"] * scaling_of(part, config)) for part, here in sides.items()}
+    return {part: (here["A"], here["B"]) for part, here in sides.items()}
 
 
 def scaling_of(part: str, config: dict[str, Any]) -> float:

@@ -54,9 +54,7 @@ class ChatAnswers:
     def following(self, index: int, piece: Piece, _written: Written) -> list[dict[str, Any]]:
         shape, chunks = self._shape, []
         if piece.text or piece.scores:
-            chunks.append(
-                shape.text_chunk(piece.text, self._with_usage, index, self._logprobs(piece.scores))
-            )
+            chunks.append(shape.text_chunk(piece.text, self._with_usage, index, self._logprobs(piece.scores)))
         if piece.end:
             chunks.append(shape.last_chunk(piece.end.finish_reason, self._with_usage, index))
         return chunks
@@ -117,7 +115,7 @@ class TextAnswers:
             values = [token.logprob if token else None for token in known]
             likeliest = [_likeliest(token, top) for token, top in zip(known, tops, strict=True)]
             logprobs = text_logprobs(texts, values, likeliest, _offsets(texts, start))
-        choice = self._shape.choice(text, written.end and written.end.finish_reason, index, logprobs)
+        choice = self._shape.choice(text, written.end.finish_reason if written.end else None, index, logprobs)
         return choice | {"prompt_logprobs": _prompt_logprobs(prompt) if prompt and prompt.scores else None}
 
 

@@ -26,6 +26,7 @@ from serving.protocol.messages import read_messages, read_tools
 
 log = logging.getLogger(__name__)
 
+
 class App:
     """The ASGI callable. It notes when a model was last needed, so that the process can stop when idle."""
 

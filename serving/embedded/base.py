@@ -70,7 +70,9 @@ class LoadedBase:
         self._keys = (f"a{number}" for number in count())
         self._shapes = _linear_shapes(self.model)
         self._loras = Adapters(self.model, self.device)
-        self.is_shared = all(name in self._takes for name in NEEDED_TO_SHARE) and _keeps_all(self.model.config)
+        self.is_shared = all(name in self._takes for name in NEEDED_TO_SHARE) and _keeps_all(
+            self.model.config
+        )
         self.room = max(1, _cache_bytes(self.device) // self._token_bytes())
         self.context = min(self.renderer.context or self.model.config.max_position_embeddings, self.room)
         self.batch = Batch(self)

@@ -11,7 +11,6 @@ from collections import deque
 from typing import TYPE_CHECKING
 
 import torch
-from transformers import DynamicCache
 
 from serving.embedded.cache import RowCache
 

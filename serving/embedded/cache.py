@@ -36,7 +36,9 @@ class RowsLayer(DynamicLayer):
         length, width = keys.shape[1], self._end - self._start
         if not self._kept:
             self.dtype, self.device, self.is_initialized = keys.dtype, keys.device, True
-            self._kept = [states.new_empty((0, states.shape[0], 0, states.shape[2])) for states in (keys, values)]
+            self._kept = [
+                states.new_empty((0, states.shape[0], 0, states.shape[2])) for states in (keys, values)
+            ]
         if self._rows == self._kept[0].shape[0] or length > width:
             self._lay_out(self._rows + 1, max(length, width), COLUMNS)
         for kept, states in zip(self._kept, (keys, values), strict=True):

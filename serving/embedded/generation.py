@@ -32,7 +32,7 @@ class End:
 
 @dataclass(frozen=True, slots=True)
 class Prompt:
-    """The prompt as it was read, for those who want it back: where its scores are wanted, one for each but the first."""
+    """The prompt as it was read, for those who want it back: with a score for each token but the first if wanted."""
 
     token_ids: list[int]
     text: str
@@ -56,8 +56,8 @@ class Piece:
 class Answer:
     """Holds its base and adapter in memory from the start until `close`.
 
-    `number` grows with each one that begins. `token_ids` are the prompt's and all written ones; the first `read` of them are in a cache: in its own (`cache`) or
-    in that of the batch.
+    `number` grows with each one that begins. `token_ids` are the prompt's and all written ones; the first `read` of
+    them are in a cache: in its own (`cache`) or in that of the batch.
     """
 
     def __init__(
@@ -98,7 +98,9 @@ class Answer:
         """`logits`: (tokens, vocabulary) of the pass over the tokens from `first` on."""
         following = self.token_ids[first + 1 : first + 1 + len(logits)]
         if following and self._prompt:
-            self._prompt.scores.extend(self._scores(logits[: len(following)], following, self.part.prompt_top))
+            self._prompt.scores.extend(
+                self._scores(logits[: len(following)], following, self.part.prompt_top)
+            )
 
     def take(self, logits: torch.Tensor, best: int) -> Piece:
         """The next token from one row of logits, whose largest is at `best`."""

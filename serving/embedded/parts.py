@@ -18,7 +18,7 @@ MOST_PROMPT_LOGPROBS = 20
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """The `choice`-th answer to the `prompt`-th prompt. `prompt_top`: so many likeliest tokens at each of the prompt."""
+    """The `choice`-th answer to the `prompt`-th prompt. `prompt_top`: how many likeliest tokens of the prompt's."""
 
     prompt: int = 0
     choice: int = 0

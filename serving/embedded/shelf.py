@@ -1,4 +1,4 @@
-"""What is in memory: at most two base models, and as many adapters as are small beside them; the longest unused goes first."""
+"""What is in memory: at most two base models, and adapters up to a number and a size; the longest unused goes first."""
 
 from __future__ import annotations
 

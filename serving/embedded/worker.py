@@ -1,4 +1,4 @@
-"""The one thread that touches torch: takes orders, and gives every open answer a token in turn, all of a base in one pass."""
+"""The one thread that touches torch: takes orders, and gives every open answer a token in turn, a pass a base."""
 
 from __future__ import annotations
 

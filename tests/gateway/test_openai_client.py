@@ -113,7 +113,8 @@ def test_no_key_and_a_wrong_key_are_refused(site):
     [
         ({"tools": [{"type": "function", "function": {"name": "f"}}]}, "tools"),
         ({"response_format": {"type": "json_object"}}, "response_format"),
-        ({"n": 2}, "n"),
+        ({"n": 129}, "n"),
+        ({"logit_bias": {"5": 1}}, "logit_bias"),
         ({"temperature": 3}, "temperature"),
         ({"messages": []}, "messages"),
     ],

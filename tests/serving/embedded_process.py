@@ -15,7 +15,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 class UnixConnection(http.client.HTTPConnection):
-    def __init__(self, path: str, timeout: float = 60):
+    def __init__(self, path: str, timeout: float = 240):
         super().__init__("localhost", timeout=timeout)
         self._path = path
 

@@ -1,6 +1,6 @@
 from django.urls import path
 
-from serving import node_views, views, work_views
+from serving import export_views, node_views, views, work_views
 
 app_name = "serving"
 urlpatterns = [
@@ -15,6 +15,11 @@ urlpatterns = [
     path("servers/<uuid:node_id>/remove/", node_views.node_remove, name="node-remove"),
     path("adapters/<uuid:adapter_id>/work/", work_views.adapter_work, name="adapter-work"),
     path("adapters/<uuid:adapter_id>/deploy/", work_views.deploy, name="adapter-deploy"),
+    path("adapters/<uuid:adapter_id>/exports/", export_views.adapter_exports, name="adapter-exports"),
+    path("adapters/<uuid:adapter_id>/exports/start/", export_views.start, name="export-start"),
+    path("exports/", export_views.export_list, name="export-list"),
+    path("exports/<uuid:export_id>/cancel/", export_views.cancel, name="export-cancel"),
+    path("exports/<uuid:export_id>/download/", export_views.download, name="export-download"),
     path("adapters/<uuid:adapter_id>/compare/", views.compare, name="compare"),
     path("adapters/<uuid:adapter_id>/compare/part/", views.compare_part, name="compare-part"),
     path("adapters/<uuid:adapter_id>/answers/base/", views.answer_base, name="answer-base"),

@@ -55,7 +55,7 @@ def site_processes(
     """Return everything but the broker: web, workers, scheduler, serving, and a vLLM of our own where one is wanted."""
     return [
         web(host, port, host_header),
-        worker("default", concurrency=3),
+        worker("default", concurrency=4),
         *(worker(queue) for queue in training_queues),
         scheduler(data),
         serving(serving_url),

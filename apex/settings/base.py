@@ -3,6 +3,7 @@
 import contextlib
 import os
 import secrets
+import sys
 import tempfile
 from pathlib import Path
 
@@ -213,15 +214,27 @@ CELERY_BEAT_SCHEDULE = {
         "schedule": 15.0,
         "options": {"expires": 15},
     },
+    "sweep-exports": {
+        "task": "serving.tasks.sweep_exports",
+        "schedule": 15.0,
+        "options": {"expires": 15},
+    },
     "look-after-nodes": {
         "task": "serving.tasks.reconcile",
         "schedule": SERVING_LOOK_SECONDS,
         "options": {"expires": max(5.0, SERVING_LOOK_SECONDS)},
     },
 }
+# Converters to GGUF come with llama.cpp; the Python that runs them may have packages that ours has not.
+LLAMA_CPP_DIR = os.environ.get("APEX_LLAMA_CPP_DIR", "")
+LLAMA_CPP_PYTHON = os.environ.get("APEX_LLAMA_CPP_PYTHON") or sys.executable
+EXPORT_KEEP_DAYS = float(os.environ.get("APEX_EXPORT_DAYS", "7"))
+EXPORTS_AT_ONCE = 1  # each holds a whole base model in memory
+EXPORT_SILENT_SECONDS = 60  # then its worker is taken for gone
+EXPORT_TRIES = 3
 TRAINING_DRILLS = os.environ.get("APEX_DRILLS", "") == "1"
 TRAINING_TRIES = int(os.environ.get("APEX_TRAINING_TRIES", "5"))  # attempts in a row that saved nothing new
-IMPORTS_AT_ONCE = 2  # worker-default has one hand more, so that the sweeps go on
+IMPORTS_AT_ONCE = 2  # worker-default has hands beside these, for exports, batches and the sweeps
 IMPORT_SECONDS = 3600
 IMPORT_MEMORY_BYTES = int(os.environ.get("APEX_IMPORT_MEMORY_MB", "2048")) * 1024 * 1024
 IMPORT_SILENT_SECONDS = 30  # then its worker is taken for gone
@@ -248,7 +261,7 @@ DATASET_LEARNERS = ["training.lineage"]
 # Who says that an adapter is at work, so that it is not deleted; training imports no app above it.
 ADAPTER_USERS = ["serving.adapter_use"]
 # Who else needs stored bytes, asked before any are removed (`apex.common.files.is_held`).
-FILE_HOLDERS = ["gateway.holding"]
+FILE_HOLDERS = ["gateway.holding", "serving.holding"]
 
 TRACKER = os.environ.get(
     "APEX_TRACKER", ""
@@ -262,7 +275,11 @@ ALLOWED_HOSTS_OUT = [place for place in os.environ.get("APEX_ALLOWED_HOSTS_OUT",
 ALLOWED_DIRECTORIES = [place for place in os.environ.get("APEX_ALLOWED_DIRECTORIES", "").split(":") if place]
 SECRET_KEYS = os.environ.get("APEX_SECRET_KEYS", "")  # newest first; none: a file in the data directory
 # What rotate_secrets goes through.
-SEALED_FIELDS = [("datasets_app.Connection", "sealed"), ("serving.Node", "sealed_key")]
+SEALED_FIELDS = [
+    ("datasets_app.Connection", "sealed"),
+    ("serving.Node", "sealed_key"),
+    ("serving.Export", "sealed_secret"),
+]
 REFERENCE_LIMIT_BYTES = int(os.environ.get("APEX_REFERENCE_LIMIT_GB", "0")) * 1024**3  # 0: no limit
 REFERENCE_ROWS_SHOWN = 1000
 
@@ -337,6 +354,8 @@ SPECTACULAR_SETTINGS = {
         "MethodEnum": "training.models.METHODS",
         "ConnectionKindEnum": "datasets_app.models.ConnectionKind",
         "RowKindEnum": "datasets_app.models.Kind",
+        "ExportKindEnum": "serving.export_models.ExportKind",
+        "ExportStatusEnum": "serving.export_models.ExportStatus",
         "VerdictEnum": "datasets_app.models.Verdict",
     },
 }

@@ -109,8 +109,10 @@ def test_from_sign_up_to_side_by_side(page, tmp_path):
     page.get_by_role("button", name="Notices").click()
     page.locator("#bell-list").get_by_text("Fin coach has finished").wait_for()
     page.keyboard.press("Escape")
+    page.get_by_role("link", name="Take it with you").click()
+    page.get_by_role("heading", name="As what?").wait_for()
     with page.expect_download() as download:
-        page.get_by_role("link", name="Take it with you").click()
+        page.get_by_role("link", name="What it learned alone").click()
     download.value.save_as(tmp_path / "adapter.zip")
     assert open_with_peft(tmp_path / "adapter.zip").peft_config["default"].r == 16
 

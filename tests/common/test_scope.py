@@ -16,6 +16,7 @@ from datasets_app.services import begin_upload, create_connection, make_share_li
 from gateway.batching import create_batch
 from gateway.models import ApiFile, FineTune, ModelAlias
 from serving.deploying import deploy_adapter
+from serving.export_models import Export
 from serving.nodes import announce_embedded
 from tests.common.routes import Route, routes
 from tests.training.factories import make_adapter, make_version
@@ -44,6 +45,7 @@ def house(alice, monkeypatch, tmp_path):
     Checkpoint.objects.create(job=job, token=1, step=3, directory_sha256="0" * 64, reason="interval")
     node = announce_embedded()
     deployment = deploy_adapter(adapter=adapter, by=alice, why=SECRET)
+    export = Export.objects.create(owner=alice, adapter=adapter, kind="merged", message=SECRET)
     chain = Chain.objects.create(owner=alice, name=SECRET, base_model=base_model)
     notice = Notice.objects.create(owner=alice, text=SECRET, url="/")
     connection = create_connection(owner=alice, name=SECRET, kind="hf", credentials={"token": SECRET})
@@ -74,6 +76,7 @@ def house(alice, monkeypatch, tmp_path):
         "import_id": imported.pk, "api-import": imported.pk, "api-upload": imported.pk,
         "api-base-model": "tiny",
         "deployment_id": deployment.pk, "api-deployment": deployment.pk, "node_id": node.pk, "api-node": node.pk,
+        "export_id": export.pk, "api-export": export.pk,
         "chain_id": chain.pk, "api-chain": chain.pk, "api-version": version.pk,
     }  # fmt: skip
 

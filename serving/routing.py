@@ -75,6 +75,7 @@ class RoutedBackend:
     ):
         self._target, self._backend_at, self._router, self._on_away = target, backend_at, router, on_away
         self._opened: dict[str, Backend] = {}
+        self._wires: dict[str, Wire | None] = {}
         self._any = self._at(target.places[0])  # all of a pool are of one kind
 
     @property
@@ -85,9 +86,12 @@ class RoutedBackend:
         return self._any.refusal(status, text)
 
     def wire(self) -> Wire | None:
-        place = self._router.ordered(self._target.places)[0]
-        found = self._at(place).wire()
-        return replace(found, node=place.node) if found else None
+        node = self._router.ordered(self._target.places)[0].node
+        if node not in self._wires:
+            place = next(place for place in self._target.places if place.node == node)
+            found = self._at(place).wire()
+            self._wires[node] = replace(found, node=node) if found else None
+        return self._wires[node]
 
     def under_way(self, wire: Wire | None) -> AbstractContextManager[None]:
         if wire is None:  # then `forward` counts

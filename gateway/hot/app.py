@@ -136,8 +136,7 @@ class Question:
     async def answer(self) -> None:
         gateway, exchange = self._gateway, self._exchange
         # 1. Who asks, and may they ask more in this minute? A stranger's body is not even read.
-        header = next((value for name, value in exchange.scope["headers"] if name == b"authorization"), None)
-        caller = await gateway.callers.of(header, Scope.CHAT)
+        caller = await gateway.callers.of(exchange.header(b"authorization"), Scope.CHAT)
         window = gateway.limits.take(caller)
         self._caller = caller
         exchange.headers += gateway.limits.headers(caller, window)
@@ -258,7 +257,7 @@ class Question:
                 "user_id": caller.user.pk,
                 "token_id": caller.token_id,
                 "request_id": exchange.request_id,
-                "endpoint": self._kind.endpoint,
+                "endpoint": self._kind.endpoint.value,
                 "model": self._model[:255],
                 "adapter_id": self._route.target.lineage.get("adapter") if self._route else None,
                 "status": exchange.status,

@@ -33,6 +33,7 @@ class Fresh(Generic[K, V]):
         hard: float,
         most: int = 10_000,
         one_by_one: bool = False,
+        clock: Callable[[], float] | None = None,
     ):
         self._load, self._soft, self._hard, self._most = load, soft, hard, most
         self._entries: dict[K, Entry[V]] = {}
@@ -41,13 +42,14 @@ class Fresh(Generic[K, V]):
         self._tasks: set[asyncio.Task] = set()
         self._one_by_one = one_by_one
         self._loop = asyncio.get_running_loop()
+        self._clock = clock or self._loop.time
 
     def peek(self, key: K) -> V | None:
         """The value if it is fresh enough, without waiting."""
         entry = self._entries.get(key)
         if entry is None:
             return None
-        age = self._loop.time() - entry.at
+        age = self._clock() - entry.at
         if age > self._soft:
             self._want(key)
         return entry.value if age <= self._hard else None
@@ -86,7 +88,7 @@ class Fresh(Generic[K, V]):
             task.add_done_callback(self._tasks.discard)
 
     async def _look_up(self, wanted: dict[K, asyncio.Future]) -> None:
-        begun = self._loop.time()
+        begun = self._clock()
         try:
             found = await self._load(list(wanted))
         except Exception as problem:  # whoever waits gets it; what is known stays until it is too old

@@ -18,7 +18,7 @@ from serving import services
 from serving.backends.base import Backend, Target
 from serving.protocol import ApiError
 
-SOFT_SECONDS, HARD_SECONDS = 0.4, 0.8
+SOFT_SECONDS, HARD_SECONDS = 0.5, 0.8
 
 
 @dataclass(frozen=True, slots=True)

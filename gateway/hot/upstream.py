@@ -150,7 +150,7 @@ class Connection(asyncio.Protocol):
         self._pool = pool
         self._loop = asyncio.get_running_loop()
         self._answer: Answer | None = None
-        self._parser: httptools.HttpResponseParser | None = None
+        self._parser = httptools.HttpResponseParser(self)
         self._is_open = True
         self._is_paused = False
         self._ends_by_closing = False
@@ -158,7 +158,6 @@ class Connection(asyncio.Protocol):
 
     def ask(self, head: bytes, body: bytes) -> Answer:
         self._answer = answer = Answer(self)
-        self._parser = httptools.HttpResponseParser(self)
         self._ends_by_closing = False
         self.touched_at = self._loop.time()
         self._transport.writelines((head, body))

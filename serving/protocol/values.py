@@ -63,7 +63,9 @@ def flag(body: dict[str, Any], name: str, where: str | None = None) -> bool:
 
 
 def number(body: dict[str, Any], name: str, default: float, low: float, high: float) -> float:
-    value = body.get(name, default)
+    if name not in body:
+        return default
+    value = body[name]
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise ApiError(f"`{name}` must be a number, got {short(value)}.", param=name, code="invalid_type")
     if not low <= value <= high:  # NaN fails this too

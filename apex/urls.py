@@ -19,6 +19,7 @@ urlpatterns = [
     path("accounts/", include("allauth.account.urls")),
     path("settings/", include("accounts.urls")),
     path("settings/model-names/", include("gateway.page_urls")),
+    path("playground/", include("gateway.playground_urls")),
     path("data/", include("datasets_app.urls")),
     path("models/", include("base_models.urls")),
     path("", include("training.urls")),

@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import json
-import logging
-import time
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import aclosing
+from collections.abc import Awaitable, Callable
 from functools import partial
 
 from asgiref.sync import sync_to_async
 from django.contrib.auth.decorators import login_required
-from django.http import HttpResponseBadRequest, StreamingHttpResponse
+from django.http import HttpResponseBadRequest
 from django.shortcuts import render
 from django.urls import reverse
 from django.utils.translation import gettext as _
@@ -20,13 +16,11 @@ from django.views.decorators.http import require_GET, require_POST
 from base_models.models import BaseModel
 from datasets_app.models import DatasetVersion
 from serving import selectors, services
+from serving.answering import LONGEST_PROMPT, answer_events, answer_response
 from serving.backends.base import Target
-from serving.protocol import ApiError, ChatRequest
+from serving.protocol import ChatRequest
 from training.checkpoints import note_trial
 
-log = logging.getLogger(__name__)
-
-LONGEST_PROMPT = 8000  # characters, as the form says
 # About a page of text; a small model that does not find its end would go on to the end of its context.
 MOST_PIECES = 600
 
@@ -66,7 +60,7 @@ def compare_checkpoint(request, job_id, step):
 @login_required
 @require_POST
 async def answer_base(request, adapter_id):
-    """Server-sent events: `{"delta"}` …, then `{"done": true, "words", "seconds"}` or `{"error"}`."""
+    """Server-sent events, as `answering.answer_events` writes them."""
     adapter = await sync_to_async(selectors.adapter_or_404)(await request.auser(), adapter_id)
     return await _answer(request, adapter.dataset_version, partial(_base, adapter.base_model))
 
@@ -106,6 +100,8 @@ def _adapter_context(request, adapter_id) -> dict:
         "base_url": reverse("serving:answer-base", args=[adapter.pk]),
         "tuned_url": reverse("serving:answer-tuned", args=[adapter.pk]),
         "here": reverse("serving:compare", args=[adapter.pk]),
+        "program_name": adapter.model_id,
+        "site": request.build_absolute_uri("/").rstrip("/"),
     }
     if adapter.step is None:
         return context
@@ -145,63 +141,18 @@ async def _answer(request, version: DatasetVersion, find: Callable[[], Awaitable
     if not 0 < len(prompt) <= LONGEST_PROMPT:
         return HttpResponseBadRequest(
             _("A question has 1 to %(most)d characters; this one has %(count)d.")
-            % {"most": LONGEST_PROMPT, "count": len(prompt)}
+            % {"most": LONGEST_PROMPT, "count": len(prompt)},
+            content_type="text/plain; charset=utf-8",
         )
     instruction = await sync_to_async(selectors.shared_instruction)(version)
-    return StreamingHttpResponse(
-        _events(find, prompt, instruction),
-        content_type="text/event-stream; charset=utf-8",
-        headers={"Cache-Control": "no-cache", "X-Accel-Buffering": "no"},
-    )
 
-
-async def _events(find: Callable[[], Awaitable[Target]], prompt: str, instruction: str) -> AsyncIterator[str]:
-    yield ": the model may have to be loaded first\n\n"
-    started, text, pieces, name = None, "", 0, "a model"
-    try:
-        target = await find()
-        name = target.model_id
+    def make_request(name: str) -> ChatRequest:
         # Greedy, so that they differ only by what was learned and the same question gets the same answer.
-        request = ChatRequest(model=name, messages=_messages(prompt, instruction), temperature=0)
-        async with aclosing(services.stream_answer(target=target, request=request)) as deltas:
-            async for delta in deltas:
-                # Loading the model is not part of answering.
-                started = started or time.monotonic()
-                pieces += 1
-                text += delta.text
-                if delta.text:
-                    yield _event({"delta": delta.text})
-                if pieces == MOST_PIECES:
-                    yield _event({"delta": " …"})
-                    break
-    except ApiError as error:
-        log.warning("no answer from %s: %s", name, error)
-        yield _event({"error": _plain(error)})
-        return
-    seconds = round(time.monotonic() - started, 2) if started else 0
-    yield _event({"done": True, "words": len(text.split()), "seconds": seconds})
+        return ChatRequest(model=name, messages=messages_of(prompt, instruction), temperature=0)
+
+    return answer_response(answer_events(find, make_request, most_pieces=MOST_PIECES))
 
 
-def _messages(prompt: str, instruction: str) -> list[dict[str, str]]:
+def messages_of(prompt: str, instruction: str) -> list[dict[str, str]]:
     system = [{"role": "system", "content": instruction}] if instruction else []
     return [*system, {"role": "user", "content": prompt}]
-
-
-def _event(data: dict) -> str:
-    return f"data: {json.dumps(data, ensure_ascii=False)}\n\n"
-
-
-def _plain(error: ApiError) -> str:
-    """The words for a person; a program gets the error as it is."""
-    match error.code:
-        case "backend_unavailable":
-            return _("The answering process is not up yet. Ask again in a few seconds.")
-        case "overloaded":
-            return _("Many questions are being answered right now. Ask again in a moment.")
-        case "context_length_exceeded":
-            return _("This question is longer than the model can read at once. Ask a shorter one.")
-        case "answer_broke_off":
-            return _("The answer broke off because the answering process stopped. Ask again.")
-        case "base_model_not_here":
-            return _("The base model is not on this machine any more, so nothing can answer.")
-    return error.message

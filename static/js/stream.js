@@ -1,7 +1,7 @@
-// Side by side (components/compare.html): one question to two endpoints, both answers shown as they arrive. Each
-// endpoint answers POST "prompt" with Server-Sent Events: {"delta": "…"}, then {"done": true, "words", "seconds"},
-// or {"error": "…"}. Earlier questions stay below with their answers.
-import { csrfToken, fill } from "./page.js";
+// Side by side (components/compare.html): one question to two or three endpoints, all answers shown as they arrive.
+// Earlier questions stay below with their answers.
+import { askOne, keepEarlier } from "./answers.js";
+import { fill } from "./page.js";
 
 function makeCompare(root) {
   const form = root.querySelector("form");
@@ -10,7 +10,8 @@ function makeCompare(root) {
   const stop = form.querySelector("[data-stop]");
   const says = root.querySelector("[data-compare-says]");
   const earlier = root.querySelector("[data-earlier]");
-  const articles = [...root.querySelectorAll("[data-answers] [data-stream-url]")];
+  const answers = root.querySelector("[data-answers]");
+  const articles = [...answers.querySelectorAll("[data-stream-url]")];
   let asked = null;
   let breaker = null;
 
@@ -36,95 +37,23 @@ function makeCompare(root) {
   addEventListener("pagehide", () => breaker?.abort());
 
   async function askBoth(question) {
-    keepEarlier();
+    if (asked !== null) keepEarlier(earlier, asked, answers);
     asked = question;
     breaker = new AbortController();
     stop.hidden = false;
     ask.setAttribute("aria-disabled", "true");
     says.textContent = "";
-    await Promise.all(articles.map((article) => answer(article, question, breaker.signal)));
+    const how = {
+      signal: breaker.signal,
+      words: root.dataset,
+      says: (done) => fill(root.dataset.wordFigures, { words: done.words, seconds: Number(done.seconds).toFixed(1) }),
+    };
+    await Promise.all(articles.map((article) => askOne(article, article.dataset.streamUrl, { prompt: question }, how)));
     const wasStopped = breaker.signal.aborted;
     breaker = null;
     stop.hidden = true;
     ask.removeAttribute("aria-disabled");
     says.textContent = wasStopped ? root.dataset.wordStopped : root.dataset.wordDone;
-  }
-
-  async function answer(article, question, signal) {
-    const text = article.querySelector(".text");
-    const foot = article.querySelector("footer");
-    text.textContent = "";
-    text.classList.remove("error");
-    foot.textContent = "";
-    article.setAttribute("aria-busy", "true");
-    const patience = setTimeout(() => (foot.textContent = root.dataset.wordLoading), 1500);
-    try {
-      const response = await fetch(article.dataset.streamUrl, {
-        method: "POST",
-        body: new URLSearchParams({ prompt: question }),
-        headers: { "x-csrftoken": csrfToken(), accept: "text/event-stream" },
-        signal,
-      });
-      if (!response.ok) throw new Refused(response.status);
-      const isWhole = await readEvents(response.body, (event) => {
-        if (event.delta) {
-          clearTimeout(patience);
-          if (!text.textContent) foot.textContent = "";
-          text.textContent += event.delta;
-        }
-        if (event.error) fault(text, event.error);
-        if (event.done) foot.textContent = fill(root.dataset.wordFigures, { words: event.words, seconds: Number(event.seconds).toFixed(1) });
-        return Boolean(event.done || event.error);
-      });
-      if (!isWhole) foot.textContent = root.dataset.wordBroken;
-    } catch (problem) {
-      if (problem.name === "AbortError") foot.textContent = root.dataset.wordStopped;
-      else if (problem instanceof Refused) fault(text, fill(root.dataset.wordRefused, { status: problem.message }));
-      else foot.textContent = root.dataset.wordBroken;
-    } finally {
-      clearTimeout(patience);
-      article.removeAttribute("aria-busy");
-    }
-  }
-
-  function keepEarlier() {
-    if (asked === null) return;
-    const section = document.createElement("section");
-    const title = document.createElement("p");
-    title.className = "asked";
-    title.textContent = `“${asked}”`;
-    const answers = root.querySelector("[data-answers]").cloneNode(true);
-    answers.removeAttribute("data-answers");
-    for (const article of answers.children) article.removeAttribute("data-stream-url");
-    section.append(title, answers);
-    earlier.prepend(section);
-  }
-}
-
-class Refused extends Error {}
-
-function fault(text, words) {
-  text.classList.add("error");
-  text.textContent += (text.textContent ? "\n\n" : "") + words;
-}
-
-/** Calls `take` with each event of the stream; ends when it returns true. False: the stream ended without that. */
-async function readEvents(body, take) {
-  const reader = body.pipeThrough(new TextDecoderStream()).getReader();
-  let rest = "";
-  for (;;) {
-    const { value, done } = await reader.read();
-    if (done) return false;
-    rest += value.replaceAll("\r\n", "\n");
-    const blocks = rest.split("\n\n");
-    rest = blocks.pop();
-    for (const block of blocks) {
-      const data = block.split("\n").filter((line) => line.startsWith("data:")).map((line) => line.slice(5).trim()).join("\n");
-      if (data && take(JSON.parse(data))) {
-        await reader.cancel();
-        return true;
-      }
-    }
   }
 }
 

@@ -1,4 +1,4 @@
-"""The playground: one question to several models side by side. Here and not in `serving`, since aliases are asked too."""
+"""The playground: one question to several models side by side. Here, not in `serving`, since aliases are asked too."""
 
 from functools import partial
 

@@ -85,7 +85,7 @@ class Clock:
             self.last = now
 
     def figures(self, usage: Usage | None) -> dict[str, Any]:
-        """`seconds` of writing, without loading; `first_seconds` until the first words, with it; tokens, and how fast."""
+        """`seconds` of writing, without loading; `first_seconds` to the first words, with it; tokens, and how fast."""
         ended = time.monotonic() - self.asked
         tokens = usage.completion_tokens if usage else None
         # The first token's time is that of reading the question; speed is that of writing the others.

@@ -32,7 +32,9 @@ def own_choices(user) -> list[tuple[str, list[Choice]]]:
     known = {choice.name for choice in deployed}
     learned = [Choice(each.model_id, _learned(each)) for each in adapters if each.model_id not in known]
     return [
-        (title, found) for title, found in ((_("At work"), deployed), (_("Learned (adapters)"), learned)) if found
+        (title, found)
+        for title, found in ((_("At work"), deployed), (_("Learned (adapters)"), learned))
+        if found
     ]
 
 
@@ -74,7 +76,11 @@ def lineage_words(user, target: Target) -> list[dict[str, str]]:
 
 
 def _step_name(job: TrainingJob, lineage: dict[str, str]) -> str:
-    return _("%(name)s, step %(step)s") % {"name": job.name, "step": lineage["step"]} if "step" in lineage else job.name
+    return (
+        _("%(name)s, step %(step)s") % {"name": job.name, "step": lineage["step"]}
+        if "step" in lineage
+        else job.name
+    )
 
 
 def _base_link(word: str, base: BaseModel) -> dict[str, str]:

@@ -30,7 +30,13 @@ def answering(embedded, settings):
 
 def ask(user, **fields) -> tuple[int, list[dict] | str]:
     """Status, and the events of one column or the words of a refusal."""
-    asked = {"prompt": "Hello, who are you?", "temperature": 0, "max_tokens": 12, "seed": "", "instruction": ""}
+    asked = {
+        "prompt": "Hello, who are you?",
+        "temperature": 0,
+        "max_tokens": 12,
+        "seed": "",
+        "instruction": "",
+    }
 
     async def run():
         client = AsyncClient()
@@ -96,7 +102,9 @@ def test_an_alias_is_answered_by_what_it_means(alice, base_model, answering):
     assert text_of(ask(alice, model="gpt-4o-mini")[1]) == text_of(ask(alice, model="tiny")[1]) != ""
 
 
-def test_anothers_model_is_as_missing_as_one_that_never_was(mallory, mallory_client, alice, adapter, answering):
+def test_anothers_model_is_as_missing_as_one_that_never_was(
+    mallory, mallory_client, alice, adapter, answering
+):
     create_alias(owner=alice, name="alices-own", base_model=adapter.base_model)
     said = [ask(mallory, model=name) for name in (adapter.model_id, "alices-own", "never-was")]
     assert said[0] == said[1] == said[2]

@@ -51,10 +51,11 @@ def site_processes(
     serving_url: str,
     host_header: str = "localhost",
     vllm_at: tuple[str, int] | None = None,
+    trusted_proxies: str = "",
 ) -> list[Process]:
     """Return everything but the broker: web, workers, scheduler, serving, and a vLLM of our own where one is wanted."""
     return [
-        web(host, port, host_header),
+        web(host, port, host_header, trusted_proxies),
         worker("default", concurrency=4),
         *(worker(queue) for queue in training_queues),
         scheduler(data),
@@ -63,14 +64,19 @@ def site_processes(
     ]
 
 
-def web(host: str, port: int, host_header: str = "localhost") -> Process:
-    """Return the web server. It believes no proxy headers: whoever reaches it could write them."""
+def web(host: str, port: int, host_header: str = "localhost", trusted_proxies: str = "") -> Process:
+    """Return the web server. It believes no proxy headers but those of `trusted_proxies`: anybody could write them.
+
+    `trusted_proxies`: addresses and networks, comma-separated.
+    """
+    believed = ("--proxy-headers", "--forwarded-allow-ips", trusted_proxies)
     return Process(
         name="web",
         command=_python(
             "uvicorn", "apex.asgi:application", "--host", host, "--port", port, "--ws", "websockets",
-            "--timeout-graceful-shutdown", GRACEFUL_WEB_SECONDS, "--no-proxy-headers", "--no-server-header",
-            "--no-access-log", "--log-level", "info",
+            "--timeout-graceful-shutdown", GRACEFUL_WEB_SECONDS,
+            *(believed if trusted_proxies else ("--no-proxy-headers",)), "--no-server-header", "--no-access-log",
+            "--log-level", "info",
         ),
         is_ready=lambda: healthz(host, port, host_header) == 200,
         is_well=lambda: healthz(host, port, host_header, timeout=5) is not None,

@@ -41,6 +41,8 @@ ALLOWED_HOSTS = [
     host for host in os.environ.get("APEX_ALLOWED_HOSTS", "localhost,127.0.0.1,[::1]").split(",") if host
 ]
 CSRF_TRUSTED_ORIGINS = [origin for origin in os.environ.get("APEX_TRUSTED_ORIGINS", "").split(",") if origin]
+# Whose word on a visitor's address the web server takes; it then stands in REMOTE_ADDR.
+TRUSTED_PROXIES = os.environ.get("APEX_TRUSTED_PROXIES", "").replace(" ", "")
 ROOT_URLCONF = "apex.urls"
 ASGI_APPLICATION = "apex.asgi.application"
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"

@@ -7,4 +7,5 @@ SESSION_COOKIE_SECURE = True
 CSRF_COOKIE_SECURE = True
 SECURE_HSTS_SECONDS = 60 * 60 * 24 * 30
 # The proxy adds the visitor's address; without it, limits on guessing would count all visitors as one.
-ALLAUTH_TRUSTED_PROXY_COUNT = 1
+# Where APEX_TRUSTED_PROXIES names the proxy, uvicorn has put that address into REMOTE_ADDR already.
+ALLAUTH_TRUSTED_PROXY_COUNT = 0 if TRUSTED_PROXIES else 1  # noqa: F405

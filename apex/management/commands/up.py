@@ -79,6 +79,7 @@ class Command(BaseCommand):
             serving_url=settings.EMBEDDED_URL,
             host_header=_known_host(),
             vllm_at=(settings.VLLM["host"], settings.VLLM["port"]) if settings.VLLM["base_model"] else None,
+            trusted_proxies=settings.TRUSTED_PROXIES,
         )
         given = broker.given_url()
         if given is None:

@@ -1,5 +1,6 @@
 """`make test`: all tests on SQLite, then rows, states and services once more on PostgreSQL where it is installed.
 
+With APEX_TEST_VLLM=1 also those on a real vLLM, which is installed first where it is missing (minutes, 3.5 GB).
 Words after `--` go to pytest: `python -m tests.run -- tests/training -x`.
 """
 
@@ -28,6 +29,8 @@ ON_BOTH_DATABASES = (
 # Tests of whole stacks mostly wait; which tests go together is in tests/conftest.py.
 IN_TWO_PROCESSES = ["-n", "2", "--dist", "loadscope", "--no-loadscope-reorder"]
 
+WITHOUT_VLLM = ["-m", "not vllm"]
+
 
 def main(words: list[str]) -> int:
     """Run pytest on PostgreSQL first (short), then everything on SQLite, so that the whole count closes."""
@@ -47,9 +50,11 @@ def main(words: list[str]) -> int:
                 [*files, "-m", "not stack and not slow and not gpu", "-q"],
                 {**os.environ, "DATABASE_URL": url},
             )
-    prepare_vllm()
+    wants_vllm = os.environ.get("APEX_TEST_VLLM") == "1"
+    if wants_vllm:
+        prepare_vllm()
     print("Everything on SQLite:", flush=True)
-    return pytest(IN_TWO_PROCESSES, os.environ.copy()) or code
+    return pytest([*IN_TWO_PROCESSES, *([] if wants_vllm else WITHOUT_VLLM)], os.environ.copy()) or code
 
 
 def prepare_vllm() -> None:
@@ -61,7 +66,8 @@ def prepare_vllm() -> None:
 
 def pytest(words: list[str], environment: dict[str, str]) -> int:
     """Run pytest with these words and return its exit code."""
-    environment.setdefault("DJANGO_SETTINGS_MODULE", "apex.settings.test")
+    # Not a default: importing Apex has already named the settings of a real site.
+    environment["DJANGO_SETTINGS_MODULE"] = "apex.settings.test"
     return subprocess.run([sys.executable, "-m", "pytest", *words], env=environment, check=False).returncode
 
 

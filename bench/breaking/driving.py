@@ -6,7 +6,7 @@ import random
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from bench.breaking.faults import KINDS
 from bench.breaking.owner import Owner, is_owners_business, latest_by_name
@@ -16,6 +16,7 @@ from bench.breaking.site import Site
 
 STUCK_SECONDS = 60
 LOOK_SECONDS = 0.05
+LATEST_AGAIN = 0.8  # of the place that a fault had, when it is tried in another training
 WATCH_SECONDS = 0.001  # between two looks for a moment that is short
 
 
@@ -208,7 +209,9 @@ class Drive:
             course = self.courses[task.name]
         else:
             return
-        course.waiting = sorted([*course.waiting, *self.left_over[:3]], key=lambda fault: fault.place)
+        # A moment that was too short for it once would be so again.
+        again = [replace(fault, place=fault.place * LATEST_AGAIN) for fault in self.left_over[:3]]
+        course.waiting = sorted([*course.waiting, *again], key=lambda fault: fault.place)
         del self.left_over[:3]
 
 

@@ -90,7 +90,9 @@ def test_openais_questions_to_models_hold(site, token, base_model):
 def test_our_own_description_holds(bare_site, token, alice):  # noqa: F811
     described = yaml.safe_load(OURS.read_text())
     # Their bodies are bytes of a kind that nobody draws; test_uploads.py and test_fuzzing.py send them.
-    described["paths"] = {path: calls for path, calls in described["paths"].items() if "/uploads/" not in path}
+    described["paths"] = {
+        path: calls for path, calls in described["paths"].items() if "/uploads/" not in path
+    }
     answered, faults = draw_and_send(
         openapi.from_dict(without_keys(described)), bare_site, token,
         checks=[not_a_server_error, response_schema_conformance], tailor=lambda case, is_real: None,

@@ -31,12 +31,20 @@ def mallory_client(mallory):
     return client
 
 
+STACKS = ["flows", "browser"]
+
+
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items):
     """Whole stacks come first: they take longest, and mostly wait. Groups with a test that empties the database at its
     end come last, since with it goes what migrations have filled in."""
     emptying = {group_of(item.nodeid) for item in items if empties_database(item)}
-    items.sort(key=lambda item: (group_of(item.nodeid) != "stack", group_of(item.nodeid) in emptying))
+
+    def place(item) -> int:
+        group = group_of(item.nodeid)
+        return STACKS.index(group) if group in STACKS else len(STACKS) + (group in emptying)
+
+    items.sort(key=place)
 
 
 def empties_database(item) -> bool:
@@ -46,16 +54,18 @@ def empties_database(item) -> bool:
 
 
 def group_of(nodeid: str) -> str:
-    """Tests that stay together: a file's for its fixtures, whole stacks, those that ask the answering server."""
+    """Tests that stay together: a file's for its fixtures, those with a whole stack, those that ask one server."""
     file = nodeid.split("::")[0]
-    if file.startswith(("tests/flows/", "tests/browser/", "tests/processes/test_up.py")):
-        return "stack"
+    if file.startswith(("tests/flows/", "tests/processes/test_up.py")):
+        return "flows"
+    if file.startswith("tests/browser/"):
+        return "browser"
     return "answering" if file.startswith(("tests/serving/", "tests/gateway/")) else file
 
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config, log):
-    """With several processes: whole stacks one after another in one of them, the rest meanwhile in the other."""
+    """With several processes: flows one after another in one of them, the browser and the rest in the other."""
     return Groups(config, log)
 
 

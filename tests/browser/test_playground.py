@@ -1,10 +1,10 @@
-"""One question to several models at once, in a real browser: columns, settings, stop, clear, code; also on a phone."""
+"""One question to several models at once, in a real browser: columns, settings, clear, code; also on a phone."""
 
 import uuid
 
 import pytest
 
-from tests.browser.test_journey import sign_up, wait_for
+from tests.browser.test_journey import sign_up
 
 pytestmark = [pytest.mark.stack, pytest.mark.slow, pytest.mark.timeout(600)]
 
@@ -20,6 +20,7 @@ def test_several_models_are_asked_side_by_side(page):
     sign_up(page, f"pia-{uuid.uuid4().hex[:6]}")
     page.get_by_role("navigation", name="Main").get_by_role("link", name="Playground").click()
     columns = page.locator("[data-answers] article")
+    columns.first.wait_for()
     assert columns.count() == 1 and not page.get_by_role("button", name="Remove this column").is_visible()
 
     # 1. Up to four, which the address remembers
@@ -29,7 +30,8 @@ def test_several_models_are_asked_side_by_side(page):
     page.get_by_role("button", name="Remove this column").first.click()
     page.get_by_role("button", name="Remove this column").first.click()
     page.reload()
-    assert page.url.count("model=apex-demo") == 2 and columns.count() == 1  # the same model is named once
+    columns.first.wait_for()
+    assert columns.count() == 1 and "model=apex-demo" in page.url  # the same model is named once
 
     # 2. An answer with its figures and where it comes from
     page.get_by_role("button", name="Add a model").click()
@@ -66,17 +68,10 @@ def test_several_models_are_asked_side_by_side(page):
     assert columns.nth(0).locator(".text").inner_text().strip() == ""
 
 
-def test_an_answer_is_stopped_by_escape_on_a_phone_too(page):
+def test_it_fits_a_phone(page):
     page.set_viewport_size({"width": 390, "height": 800})
     sign_up(page, f"pia-{uuid.uuid4().hex[:6]}")
     page.goto("/playground/")
-    page.locator("summary").filter(has_text="Settings").click()
-    page.get_by_label("Longest answer").fill("4000")
-    page.get_by_label("Chance").fill("2")
-    page.get_by_label("Ask them all the same thing").fill("Tell me everything that you know.")
-    page.keyboard.press("Enter")
-    wait_for(page, lambda: page.locator("[data-answers] .text").inner_text().strip(), 120)
-    page.keyboard.press("Escape")
-    wait_for(page, lambda: "Stopped" in page.locator("[data-answers] footer").inner_text(), 20)
-    assert page.get_by_role("button", name="Ask", exact=True).get_attribute("aria-disabled") == "false"
+    ask(page, "Who are you?")
+    assert page.locator("[data-answers] .text").inner_text().strip()
     assert not page.evaluate("document.documentElement.scrollWidth > innerWidth")

@@ -1,5 +1,7 @@
 """Alice owns, Mallory does not."""
 
+import sys
+
 import pytest
 from xdist.scheduler import LoadScopeScheduling
 
@@ -32,6 +34,12 @@ def mallory_client(mallory):
 
 
 STACKS = ["flows", "browser"]
+
+
+def pytest_runtest_setup():
+    """A training in this process lets numbers next to zero be zero from then on; Hypothesis wants them back."""
+    if torch := sys.modules.get("torch"):
+        torch.set_flush_denormal(False)
 
 
 @pytest.hookimpl(trylast=True)

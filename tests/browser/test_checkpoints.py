@@ -54,5 +54,6 @@ def test_a_checkpoint_is_tried_and_kept_while_its_training_runs(page, stack):
     page.get_by_role("button", name="Delete…").click()
     page.get_by_role("button", name="Delete it").click()
     page.get_by_text("is deleted").wait_for()
-    assert api.call("POST", "/v1/chat/completions", body)[0] == 404
+    _status, models = api.call("GET", "/v1/models")
+    assert kept not in [model["id"] for model in models["data"]]
     api.call("POST", f"/api/v1/training/jobs/{job['id']}/cancel/")

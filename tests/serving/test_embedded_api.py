@@ -11,6 +11,7 @@ import pytest
 from serving.backends.base import AdapterRefused
 from serving.backends.embedded import EmbeddedBackend
 from serving.protocol import ApiError
+from tests.serving.embedded_process import running_server
 from tests.serving.tiny import CONTEXT
 
 BASE, ONE, TWO = "tiny", "ft:tiny:alice:one.x", "ft:tiny:alice:two.x"
@@ -212,20 +213,25 @@ def test_one_who_leaves_frees_the_place_within_a_step(loaded):
         time.sleep(0.01)
 
 
-async def test_the_backend_loads_scores_and_unloads(backend, tiny, prompt):
-    assert await backend.is_healthy()
-    await backend.load_adapter("by-itself", tiny["two"])
-    await backend.load_adapter("by-itself", tiny["two"])
-    assert "by-itself" in await backend.models()
-    assert await backend.token_ids("by-itself", HELLO) == prompt
-    scored = await backend.logprobs("by-itself", prompt[:-5], prompt[-5:])
-    assert [one.token_id for one in scored] == prompt[-5:]
-    again = await backend.logprobs(TWO, prompt[:-5], prompt[-5:])
-    assert [one.logprob for one in scored] == pytest.approx([one.logprob for one in again], abs=1e-5)
-    assert await backend.logprobs(TWO, prompt, []) == []
-    await backend.unload_adapter("by-itself")
-    await backend.unload_adapter("by-itself")
-    assert "by-itself" not in await backend.models()
+async def test_the_backend_loads_scores_and_unloads(tiny, prompt):
+    with (
+        running_server() as server
+    ):  # of its own: where one base has two names, an adapter's base has to be named
+        server.call("POST", "/v1/load_base_model", {"name": "tiny", "path": str(tiny["base"])})
+        backend = EmbeddedBackend(server.url)
+        assert await backend.is_healthy()
+        for name in ("by-itself", "by-itself", "other"):
+            await backend.load_adapter(name, tiny["two"])
+        assert {"by-itself", "other"} <= set(await backend.models())
+        assert await backend.token_ids("by-itself", HELLO) == prompt
+        scored = await backend.logprobs("by-itself", prompt[:-5], prompt[-5:])
+        assert [one.token_id for one in scored] == prompt[-5:]
+        again = await backend.logprobs("other", prompt[:-5], prompt[-5:])
+        assert [one.logprob for one in scored] == pytest.approx([one.logprob for one in again], abs=1e-5)
+        assert await backend.logprobs("other", prompt, []) == []
+        await backend.unload_adapter("by-itself")
+        await backend.unload_adapter("by-itself")
+        assert "by-itself" not in await backend.models()
 
 
 async def test_the_backend_tells_a_broken_adapter_from_an_outage(backend, tmp_path):

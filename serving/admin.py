@@ -2,23 +2,13 @@
 
 from django.contrib import admin
 from django.utils.translation import gettext_lazy as _
-from unfold.admin import ModelAdmin, TabularInline
+from unfold.admin import ModelAdmin
 
+from apex.common.admin import ReadOnlyInline
 from serving.deploying import unload_deployment
 from serving.models import Deployment, DeploymentEvent, Node, Placement
 from serving.node_services import NodeRefused, check
 from serving.nudges import nudge_on_commit
-
-
-class ReadOnlyInline(TabularInline):
-    extra = 0
-    can_delete = False
-
-    def has_add_permission(self, request, obj=None):
-        return False
-
-    def has_change_permission(self, request, obj=None):
-        return False
 
 
 class PlacementInline(ReadOnlyInline):

@@ -212,7 +212,10 @@ class Backend(Protocol):
 
 
 class Refusing:
-    """For kinds of backend that cannot do everything: what is not written anew is refused in plain words."""
+    """For kinds of backend that cannot do everything: what is not written anew is refused in plain words.
+
+    A whole answer is the streamed one put together.
+    """
 
     abilities: frozenset[Ability] = PLAIN_CHAT
 
@@ -237,6 +240,17 @@ class Refusing:
         except ApiError:
             return False
         return True
+
+    def stream_chat(self, target: Target, request: ChatRequest) -> AsyncIterator[Delta]:
+        raise NotSupported("Asking in a conversation")
+
+    async def chat(self, target: Target, request: ChatRequest) -> Delta:
+        text = ""
+        async for delta in self.stream_chat(target, request):
+            text += delta.text
+            if delta.finish_reason:
+                return Delta(text, delta.finish_reason, delta.usage)
+        raise AnswerBroke("The answer ended without saying why.")
 
     async def load_adapter(self, name: str, path: Path) -> None:
         raise NotSupported("Loading an adapter")

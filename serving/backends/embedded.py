@@ -90,14 +90,6 @@ class EmbeddedBackend(Refusing):
                 # An answer that nobody reads on must not be written on.
                 response.close()
 
-    async def chat(self, target: Target, request: ChatRequest) -> Delta:
-        text = ""
-        async for delta in self.stream_chat(target, request):
-            text += delta.text
-            if delta.finish_reason:
-                return Delta(text, delta.finish_reason, delta.usage)
-        raise AnswerBroke("The answer ended without saying why.")
-
     # --- adapters, and what the parity gate asks -----------------------------------------------------------------
 
     async def load_adapter(self, name: str, path: Path) -> None:

@@ -92,14 +92,6 @@ class OpenAIServer(Refusing):
     def chat_body(self, target: Target, request: ChatRequest) -> dict[str, Any]:
         return request.as_body(model=target.loaded_name, stream=True, stream_options={"include_usage": True})
 
-    async def chat(self, target: Target, request: ChatRequest) -> Delta:
-        text = ""
-        async for delta in self.stream_chat(target, request):
-            text += delta.text
-            if delta.finish_reason:
-                return Delta(text, delta.finish_reason, delta.usage)
-        raise AnswerBroke("The answer ended without saying why.")
-
     async def forward(self, path: str, body: dict[str, Any]) -> Reply:
         response = await self.good(await self.open("POST", path, body))
 

@@ -9,6 +9,7 @@ from serving.protocol import values
 from serving.protocol.abilities import PLAIN_CHAT, Ability, Asks, needed, refuse_what_is_not_done
 from serving.protocol.errors import ApiError
 from serving.protocol.messages import read_messages, read_response_format, read_tool_choice, read_tools
+from serving.protocol.sampling import Sampling, read_sampling
 
 # What a request may carry and we leave aside: it changes nothing about the answer of a model of ours.
 HINTS = frozenset({
@@ -43,8 +44,8 @@ MOST_CHOICES = 128
 
 
 @dataclass(frozen=True, slots=True)
-class ChatRequest:
-    """A checked request. `max_tokens` None means: to the end of the context. Temperature 0 is greedy.
+class ChatRequest(Sampling):
+    """A checked request. `max_tokens` None means: to the end of the context.
 
     `top_logprobs` None: no log-probabilities; 0: those of the chosen tokens only.
     """
@@ -52,17 +53,8 @@ class ChatRequest:
     model: str
     messages: list[dict[str, Any]]
     max_tokens: int | None = None
-    temperature: float = 1.0
-    top_p: float = 1.0
-    frequency_penalty: float = 0.0
-    presence_penalty: float = 0.0
-    seed: int | None = None
-    stop: list[str] = field(default_factory=list)
-    stream: bool = False
-    include_usage: bool = False
     n: int = 1
     top_logprobs: int | None = None
-    logit_bias: dict[str, float] = field(default_factory=dict)
     tools: list[dict[str, Any]] = field(default_factory=list)
     tool_choice: str | dict[str, Any] | None = None
     response_format: dict[str, Any] | None = None
@@ -106,14 +98,7 @@ def parse_chat_request(body: Any, abilities: frozenset[Ability] = PLAIN_CHAT) ->
         model=model,
         messages=read_messages(values.required(body, "messages"), with_tools=Ability.TOOLS in abilities),
         max_tokens=_max_tokens(body),
-        temperature=values.number(body, "temperature", 1.0, 0.0, 2.0),
-        top_p=values.number(body, "top_p", 1.0, 0.0, 1.0),
-        frequency_penalty=values.number(body, "frequency_penalty", 0.0, -2.0, 2.0),
-        presence_penalty=values.number(body, "presence_penalty", 0.0, -2.0, 2.0),
-        seed=values.integer(body, "seed", -(2**63), 2**63 - 1),
-        stop=values.stop_texts(body),
-        stream=stream,
-        include_usage=values.include_usage(body, stream),
+        **read_sampling(body, stream=stream),
         n=values.integer(body, "n", 1, MOST_CHOICES) or 1,
         top_logprobs=_top_logprobs(body),
         logit_bias=values.logit_bias(body),

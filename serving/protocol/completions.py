@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from serving.protocol import values
 from serving.protocol.abilities import Ability, Asks, needed, refuse_what_is_not_done
 from serving.protocol.errors import ApiError
+from serving.protocol.sampling import Sampling, read_sampling
 
 HINTS = frozenset({"user"})
 
@@ -30,7 +31,7 @@ MOST_PROMPTS = 2048
 
 
 @dataclass(frozen=True, slots=True)
-class CompletionRequest:
+class CompletionRequest(Sampling):
     """A checked request. `prompts` are all texts or all token ids; each gets `n` choices, in this order.
 
     `logprobs` None: none; a number: those of the chosen tokens and of so many likeliest ones.
@@ -39,20 +40,11 @@ class CompletionRequest:
     model: str
     prompts: list[str] | list[list[int]]
     max_tokens: int = 16
-    temperature: float = 1.0
-    top_p: float = 1.0
-    frequency_penalty: float = 0.0
-    presence_penalty: float = 0.0
-    seed: int | None = None
-    stop: list[str] = field(default_factory=list)
-    stream: bool = False
-    include_usage: bool = False
     n: int = 1
     best_of: int = 1
     logprobs: int | None = None
     echo: bool = False
     suffix: str = ""
-    logit_bias: dict[str, float] = field(default_factory=dict)
 
 
 def parse_completion_request(body: Any, abilities: frozenset[Ability]) -> CompletionRequest:
@@ -84,14 +76,7 @@ def parse_completion_request(body: Any, abilities: frozenset[Ability]) -> Comple
         model=model,
         prompts=prompts,
         max_tokens=16 if max_tokens is None else max_tokens,
-        temperature=values.number(body, "temperature", 1.0, 0.0, 2.0),
-        top_p=values.number(body, "top_p", 1.0, 0.0, 1.0),
-        frequency_penalty=values.number(body, "frequency_penalty", 0.0, -2.0, 2.0),
-        presence_penalty=values.number(body, "presence_penalty", 0.0, -2.0, 2.0),
-        seed=values.integer(body, "seed", -(2**63), 2**63 - 1),
-        stop=values.stop_texts(body),
-        stream=stream,
-        include_usage=values.include_usage(body, stream),
+        **read_sampling(body, stream=stream),
         n=n,
         best_of=best_of,
         logprobs=logprobs,

@@ -49,6 +49,15 @@ export async function askOne(article, url, fields, { signal, words, says, tellLi
   }
 }
 
+/** Enter sends the form of this box; with Shift it is a new line. */
+export function sendOnEnter(box) {
+  box.addEventListener("keydown", (event) => {
+    if (event.key !== "Enter" || event.shiftKey || event.isComposing) return;
+    event.preventDefault();
+    box.form.requestSubmit();
+  });
+}
+
 /** Puts question and answers as they stand on top of `earlier`; the copies do nothing any more. */
 export function keepEarlier(earlier, question, answers) {
   const section = document.createElement("section");

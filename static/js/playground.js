@@ -1,6 +1,6 @@
 // The playground (gateway/playground.html): one question to up to four models, each in its column. Columns are made
 // from #column; the address keeps which models were chosen, so that it can be kept as a bookmark.
-import { askOne, keepEarlier } from "./answers.js";
+import { askOne, keepEarlier, sendOnEnter } from "./answers.js";
 import { fill } from "./page.js";
 
 const root = document.querySelector("[data-playground]");
@@ -102,11 +102,7 @@ form.addEventListener("submit", (event) => {
   event.preventDefault();
   if (!breaker && prompt.value.trim()) askAll(prompt.value.trim());
 });
-prompt.addEventListener("keydown", (event) => {
-  if (event.key !== "Enter" || event.shiftKey || event.isComposing) return;
-  event.preventDefault();
-  form.requestSubmit();
-});
+sendOnEnter(prompt);
 stop.addEventListener("click", () => breaker?.abort());
 document.addEventListener("keydown", (event) => {
   if (event.key === "Escape" && breaker && !document.querySelector("dialog[open]")) breaker.abort();

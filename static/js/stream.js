@@ -1,6 +1,6 @@
 // Side by side (components/compare.html): one question to two or three endpoints, all answers shown as they arrive.
 // Earlier questions stay below with their answers.
-import { askOne, keepEarlier } from "./answers.js";
+import { askOne, keepEarlier, sendOnEnter } from "./answers.js";
 import { fill } from "./page.js";
 
 function makeCompare(root) {
@@ -19,11 +19,7 @@ function makeCompare(root) {
     event.preventDefault();
     if (!breaker && prompt.value.trim()) askBoth(prompt.value.trim());
   });
-  prompt.addEventListener("keydown", (event) => {
-    if (event.key !== "Enter" || event.shiftKey || event.isComposing) return;
-    event.preventDefault();
-    form.requestSubmit();
-  });
+  sendOnEnter(prompt);
   stop.addEventListener("click", () => breaker?.abort());
   // Suggested questions stand beside the box, as links that work without this script too.
   root.parentElement.addEventListener("click", (event) => {

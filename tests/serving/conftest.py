@@ -7,7 +7,9 @@ from pathlib import Path
 import pytest
 
 from serving import nudges
+from serving.nodes import announce_embedded
 from tests.serving.embedded_process import running_server
+from tests.serving.factories import make_adapter_row, make_base_model
 from tests.serving.server_of_adapters import AdapterServer
 from tests.serving.server_of_adapters import running as running_adapters
 from tests.serving.tiny import make_adapter, make_base
@@ -63,3 +65,20 @@ def no_nudges(monkeypatch):
     sent = []
     monkeypatch.setattr(nudges.current_app, "send_task", lambda name, **more: sent.append(name))
     return sent
+
+
+@pytest.fixture
+def base_model(tiny, no_nudges):
+    """On this machine; the embedded process is there for its adapters."""
+    announce_embedded()
+    return make_base_model(tiny["base"])
+
+
+@pytest.fixture
+def coach(alice, base_model, tiny):
+    return make_adapter_row(alice, base_model, tiny["one"])
+
+
+@pytest.fixture
+def poet(alice, base_model, tiny):
+    return make_adapter_row(alice, base_model, tiny["two"], name="Poet")

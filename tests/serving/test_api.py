@@ -6,26 +6,10 @@ from django.test import Client
 from accounts.services import create_token
 from serving import deploying
 from serving.models import Deployment, Node, Status
-from serving.nodes import announce_embedded, backend_of
-from tests.serving.factories import make_adapter_row, make_base_model
+from serving.nodes import backend_of
+from tests.serving.factories import make_adapter_row
 
 pytestmark = pytest.mark.django_db
-
-
-@pytest.fixture
-def base_model(tiny, no_nudges):
-    announce_embedded()
-    return make_base_model(tiny["base"])
-
-
-@pytest.fixture
-def coach(alice, base_model, tiny):
-    return make_adapter_row(alice, base_model, tiny["one"])
-
-
-@pytest.fixture
-def poet(alice, base_model, tiny):
-    return make_adapter_row(alice, base_model, tiny["two"], name="Poet")
 
 
 def script_of(user) -> Client:

@@ -4,28 +4,11 @@ import pytest
 
 from serving import deploying
 from serving.models import MOVES, Deployment, Status
-from serving.nodes import announce_embedded
-from tests.serving.factories import make_adapter_row, make_base_model
+from tests.serving.factories import make_adapter_row
 from training.kept_checkpoints import delete_adapter
 from training.services import DeleteRefused, delete_job
 
 pytestmark = pytest.mark.django_db
-
-
-@pytest.fixture
-def base_model(tiny, no_nudges):
-    announce_embedded()
-    return make_base_model(tiny["base"])
-
-
-@pytest.fixture
-def coach(alice, base_model, tiny):
-    return make_adapter_row(alice, base_model, tiny["one"])
-
-
-@pytest.fixture
-def poet(alice, base_model, tiny):
-    return make_adapter_row(alice, base_model, tiny["two"], name="Poet")
 
 
 @pytest.fixture

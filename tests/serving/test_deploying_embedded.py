@@ -7,7 +7,7 @@ from serving import deploying, reconcile, services
 from serving.models import Health, Node, Placement, Status
 from serving.nodes import announce_embedded
 from serving.protocol import ChatRequest
-from tests.serving.factories import make_adapter_row, make_base_model, make_node
+from tests.serving.factories import make_base_model, make_node
 
 pytestmark = pytest.mark.django_db
 
@@ -17,11 +17,6 @@ def base_model(tiny, no_nudges, embedded, settings):
     settings.EMBEDDED_URL = embedded.url
     announce_embedded()
     return make_base_model(tiny["base"])
-
-
-@pytest.fixture
-def coach(alice, base_model, tiny):
-    return make_adapter_row(alice, base_model, tiny["one"])
 
 
 def put_to_work(adapter):

@@ -5,8 +5,7 @@ from django.urls import reverse
 
 from serving import deploying
 from serving.models import Deployment, Node, Status
-from serving.nodes import announce_embedded
-from tests.serving.factories import make_adapter_row, make_base_model
+from tests.serving.factories import make_adapter_row
 
 pytestmark = pytest.mark.django_db
 PARITY = {
@@ -16,17 +15,6 @@ PARITY = {
     "drift": {"mean_abs_logprob_difference": 0.04, "same_answers": 6, "tokens": 177, "quantization": "nf4"},
     "details": {},
 }  # fmt: skip
-
-
-@pytest.fixture
-def base_model(tiny, no_nudges):
-    announce_embedded()
-    return make_base_model(tiny["base"])
-
-
-@pytest.fixture
-def coach(alice, base_model, tiny):
-    return make_adapter_row(alice, base_model, tiny["one"])
 
 
 @pytest.fixture

@@ -19,7 +19,7 @@ from training.engine.parity import (
 )
 
 if TYPE_CHECKING:
-    from training.engine.answering import Question
+    from training.engine.answering import Answer, Question
     from training.engine.config import TrainingConfig
     from training.engine.exact_trainer import ExactTrainer
     from training.engine.loading import Machine
@@ -67,7 +67,7 @@ def finish(
     }
     if config.quantization != "none":
         found |= _asked_whole(
-            config, trainer, tensors, base=base, machine=machine, questions=questions, found=found
+            config, trainer, tensors, base=base, machine=machine, questions=questions, squeezed=answers
         )
     adapter_dir = write_adapter(
         trainer.model,
@@ -105,7 +105,7 @@ def _asked_whole(
     base: Base,
     machine: Machine,
     questions: list[Question],
-    found: dict[str, Any],
+    squeezed: list[Answer],
 ) -> dict[str, Any]:
     """The same questions to the adapter on the base as it is served, not in 4 bits, and how far the two are apart.
 
@@ -116,7 +116,6 @@ def _asked_whole(
     needed = (
         base.facts.parameters * (2 if machine.is_bf16 and machine.device == "cuda" else 4) * ROOM_TO_ANSWER
     )
-    squeezed = found["answers"]
     kept = "the reference answers are those of the base model in 4 bits"
     if needed > (free := free_bytes(machine.device)):
         reporter.report(

@@ -1,5 +1,1 @@
-"""Wiring of the project above, its shared floor (`apex.common`) below."""
-
-from apex.celery import app as celery_app
-
-__all__ = ["celery_app"]
+"""Wiring of the project above, its shared floor (`apex.common`) below. Nothing is loaded with the name alone."""

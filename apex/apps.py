@@ -1,5 +1,7 @@
 from django.apps import AppConfig
 
+from apex import celery  # noqa: F401 - tasks belong to the app that was made last: ours, wherever Django runs
+
 
 class ApexConfig(AppConfig):
     name = "apex"

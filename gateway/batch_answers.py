@@ -4,75 +4,106 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 from asgiref.sync import sync_to_async
 
 from gateway import aliases
 from gateway.auth import model_not_allowed
+from gateway.hot.requests import KINDS, Body
 from serving import services
 from serving.backends.base import AnswerBroke, Backend, BackendUnavailable, Target
-from serving.protocol import (
-    ApiError,
-    ChatRequest,
-    parse_chat_request,
-    parse_completion_request,
-    parse_embedding_request,
-)
+from serving.protocol import ApiError
 from serving.protocol.values import model_name
-from serving.shapes import AnswerShape
 
-PARSERS = {
-    "/v1/chat/completions": parse_chat_request,
-    "/v1/completions": parse_completion_request,
-    "/v1/embeddings": parse_embedding_request,
-}
-PLAIN = ChatRequest(model="", messages=[])
-BEYOND_PLAIN = ("n", "top_logprobs", "logit_bias", "tools", "tool_choice", "response_format")
+# A model may be pushed out by others between loading it and asking it; that often in a row it is no chance.
+ROUNDS = 3
 
 
 class Later(Exception):
     """What should answer cannot just now; asking again later may help."""
 
 
-async def answer(
-    *, user, endpoint: str, body: dict[str, Any], model_names: Sequence[str] = ()
-) -> dict[str, Any]:
-    """The body of the answer. Raises ApiError where it is refused, `Later` where nobody could answer yet.
+@dataclass(frozen=True)
+class Answered:
+    """What a single call would have got: status and body; `lineage` where a model was found for it."""
+
+    status: int
+    body: dict[str, Any]
+    lineage: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def is_good(self) -> bool:
+        return self.status == 200
+
+
+def refused(error: ApiError, lineage: dict[str, str] | None = None) -> Answered:
+    return Answered(error.status, error.body(), lineage or {})
+
+
+async def answer(*, user, endpoint: str, body: dict[str, Any], model_names: Sequence[str] = ()) -> Answered:
+    """The answer or the refusal. Raises `Later` where nobody could answer yet.
 
     `model_names`: those that may be asked; none named: all that the user may.
     """
-    asked = model_name(body)
+    lineage: dict[str, str] = {}
     try:
+        asked = model_name(body)
         target = await services.resolve_model(
             user=user, model_id=await sync_to_async(aliases.resolved)(user, asked)
         )
         if model_names and asked not in model_names and target.model_id not in model_names:
             raise model_not_allowed(asked)
-        backend = services.backend_for(target)
-        request = PARSERS[endpoint](body, backend.abilities)
-        if getattr(request, "stream", False):
-            raise ApiError(
-                "A batch answers in a file, so `stream` cannot be true.", param="stream", code="invalid_value"
-            )
-        if isinstance(request, ChatRequest) and is_plain(request):
-            said = await backend.chat(target, request)
-            return AnswerShape(asked).completion(said.text, said.finish_reason, said.usage)
-        return await passed_on(backend, target, endpoint, request, asked)
+        lineage = target.lineage
+        return Answered(200, await answered_by(target, endpoint, body, asked), lineage)
     except (BackendUnavailable, AnswerBroke) as problem:
         raise Later(problem.message) from problem
     except ApiError as problem:
         if problem.status in (429, 503):
             raise Later(problem.message) from problem
+        return refused(problem, lineage)
+
+
+async def answered_by(target: Target, endpoint: str, given: dict[str, Any], asked: str) -> dict[str, Any]:
+    """The body of a good answer; what is sent is what the hot path would send."""
+    backend, kind = services.backend_for(target), KINDS[endpoint]
+    body = Body(json.dumps(given).encode())
+    request = body.parsed(kind, backend.abilities)
+    if getattr(request, "stream", False):
+        raise ApiError(
+            "A batch answers in a file, so `stream` cannot be true.", param="stream", code="invalid_value"
+        )
+    sent = json.loads(
+        body.outgoing(kind, request, json.dumps(target.loaded_name).encode(), backend.abilities)
+    )
+    try:
+        return storable(await said_by(backend, target, endpoint, sent)) | {"model": asked}
+    except ApiError as error:
+        # A server knows models by names that mean nothing outside.
+        error.message = error.message.replace(target.loaded_name, asked)
         raise
 
 
-def is_plain(request: ChatRequest) -> bool:
-    """Whether it asks for one answer in words and nothing beside."""
-    return all(getattr(request, name) == getattr(PLAIN, name) for name in BEYOND_PLAIN)
+async def said_by(backend: Backend, target: Target, endpoint: str, sent: dict[str, Any]) -> dict[str, Any]:
+    """Loads only what turns out to be missing."""
+    for is_last in (*[False] * (ROUNDS - 1), True):
+        try:
+            reply = await backend.forward(endpoint, sent)
+            return json.loads(await reply.read())
+        except ApiError as error:
+            if error.code != "model_not_found" or is_last:
+                raise
+        await backend.ensure_loaded(target)
+    raise AssertionError("not reached")
 
 
-async def passed_on(backend: Backend, target: Target, endpoint: str, request, asked: str) -> dict[str, Any]:
-    await backend.ensure_loaded(target)
-    reply = await backend.forward(endpoint, request.as_body(model=target.loaded_name))
-    return json.loads(await reply.read()) | {"model": asked}
+def storable(said: Any) -> Any:
+    """The same without what no database keeps in a text: U+0000, and halves of surrogate pairs."""
+    if isinstance(said, str):
+        return said.replace("\x00", "\ufffd").encode(errors="replace").decode()
+    if isinstance(said, list):
+        return [storable(one) for one in said]
+    if isinstance(said, dict):
+        return {storable(name): storable(one) for name, one in said.items()}
+    return said

@@ -26,15 +26,19 @@ from django.utils import timezone
 
 from apex.common import files
 from gateway import batch_answers, batch_reading, batching, filing
+from gateway.batch_answers import Answered
 from gateway.batch_reading import Question
 from gateway.endpoints import new_request_id
-from gateway.models import BATCH_UNFINISHED, Batch, BatchAnswer, BatchStatus, FilePurpose
+from gateway.hot.relay import Used, usage_of
+from gateway.hot.requests import KINDS
+from gateway.hot.routes import lineage_told
+from gateway.models import BATCH_UNFINISHED, Batch, BatchAnswer, BatchStatus, FilePurpose, GatewayUse
 from serving.protocol import ApiError
 
 logger = logging.getLogger(__name__)
 AT_ONCE = 1  # batches; worker-default has other work
 SLICE_SECONDS = 20.0  # after which no further question is begun, and others have their turn
-SILENT_SECONDS = 30.0  # without a heartbeat; then its worker is taken for gone
+SILENT_SECONDS = 10.0  # without a heartbeat; then its worker is taken for gone
 BEAT_SECONDS = 2.0
 QUESTION_SECONDS = 600.0
 WHY_UNANSWERED = {
@@ -152,38 +156,39 @@ class Slice:
             question = next(self.still_open, None)
             if question is None:
                 return
+            begun = time.monotonic()
             try:
-                row, is_good = await self.answered(question)
+                answered = await self.answered(question)
             except batch_answers.Later as problem:
                 logger.info("batch %s waits: %s", self.batch.pk, problem)
                 self.is_stopped = self.is_stuck = True
                 return
-            await sync_to_async(keep)(self.batch, self.token, question, row, is_good)
+            took = time.monotonic() - begun
+            await sync_to_async(keep)(self.batch, self.token, question, answered, took)
 
-    async def answered(self, question: Question) -> tuple[dict[str, Any], bool]:
+    async def answered(self, question: Question) -> Answered:
         try:
             async with asyncio.timeout(QUESTION_SECONDS):
-                body = await batch_answers.answer(
+                return await batch_answers.answer(
                     user=self.batch.owner,
                     endpoint=self.batch.endpoint,
                     body=question.body,
                     model_names=self.batch.model_names,
                 )
-            return row_of(self.batch, question, response=response_of(200, body)), True
         except TimeoutError:
             error = ApiError("The answer took too long.", status=504, kind="server_error", code="timeout")
         except batch_answers.Later:
             raise
-        except ApiError as problem:
-            error = problem
         except Exception:
             logger.exception("line %s of batch %s broke", question.number, self.batch.pk)
             error = ApiError("The server had an error while answering this.", status=500, kind="server_error")
-        return row_of(self.batch, question, response=response_of(error.status, error.body())), False
+        return batch_answers.refused(error)
 
 
-def response_of(status: int, body: dict[str, Any]) -> dict[str, Any]:
-    return {"status_code": status, "request_id": new_request_id(), "body": body}
+def response_of(answered: Answered) -> dict[str, Any]:
+    """As OpenAI has it, and what a single answer says in `X-Apex-Lineage`."""
+    told = {"status_code": answered.status, "request_id": new_request_id(), "body": answered.body}
+    return told | ({"x_apex_lineage": lineage_told(answered.lineage)} if answered.lineage else {})
 
 
 def row_of(batch: Batch, question: Question, *, response=None, error=None) -> dict[str, Any]:
@@ -196,19 +201,37 @@ def row_of(batch: Batch, question: Question, *, response=None, error=None) -> di
     }
 
 
-def keep(batch: Batch, token, question: Question, row: dict[str, Any], is_good: bool) -> None:
-    """Writes one answer and counts it. Raises LostHold."""
-    used = (row["response"]["body"].get("usage") or {}) if is_good else {}
+def keep(batch: Batch, token, question: Question, answered: Answered, took: float) -> None:
+    """Writes one answer, counts it, and writes down what it used, as of a single call. Raises LostHold.
+
+    `took`: seconds.
+    """
+    row = row_of(batch, question, response=response_of(answered))
+    used = usage_of(json.dumps(answered.body).encode()) if answered.is_good else Used()
     with transaction.atomic():
         hold(batch.pk, token)
-        BatchAnswer.objects.create(batch=batch, line=question.number, is_good=is_good, body=row)
+        BatchAnswer.objects.create(batch=batch, line=question.number, is_good=answered.is_good, body=row)
         current = Batch.objects.select_for_update().get(pk=batch.pk)
         usage = {
-            "input_tokens": current.usage.get("input_tokens", 0) + (used.get("prompt_tokens") or 0),
-            "output_tokens": current.usage.get("output_tokens", 0) + (used.get("completion_tokens") or 0),
+            "input_tokens": current.usage.get("input_tokens", 0) + (used.prompt_tokens or 0),
+            "output_tokens": current.usage.get("output_tokens", 0) + (used.completion_tokens or 0),
         }
-        counted = "completed" if is_good else "failed"
+        counted = "completed" if answered.is_good else "failed"
         Batch.objects.filter(pk=batch.pk).update(**{counted: F(counted) + 1, "usage": usage})
+        if batch.token_id:
+            GatewayUse.objects.create(
+                at=timezone.now(),
+                user_id=batch.owner_id,
+                token_id=batch.token_id,
+                request_id=row["response"]["request_id"],
+                endpoint=KINDS[batch.endpoint].endpoint.value,
+                model=str(question.body.get("model", ""))[:255],
+                adapter_id=answered.lineage.get("adapter"),
+                status=answered.status,
+                prompt_tokens=used.prompt_tokens,
+                completion_tokens=used.completion_tokens,
+                latency_ms=round(took * 1000, 3),
+            )
 
 
 def end(batch: Batch, token, path: Path) -> bool:

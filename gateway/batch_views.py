@@ -6,8 +6,8 @@ from django.http import HttpRequest, HttpResponseBase, JsonResponse
 
 from accounts.models import Scope
 from gateway import asking, batching
-from gateway.batch_answers import PARSERS
 from gateway.endpoints import endpoint
+from gateway.hot.requests import KINDS
 from gateway.models import ApiFile, Batch, FilePurpose
 from serving.protocol import ApiError
 
@@ -30,9 +30,9 @@ def create_batch(request: HttpRequest, user) -> HttpResponseBase:
     asking.refuse_unknown(body, KNOWN)
     file_id = asking.text_in(body, "input_file_id", is_needed=True)
     address = asking.text_in(body, "endpoint", is_needed=True)
-    if address not in PARSERS:
+    if address not in KINDS:
         raise ApiError(
-            f"`endpoint` is {asking.short(address)}; batches go to {', '.join(PARSERS)}.", param="endpoint",
+            f"`endpoint` is {asking.short(address)}; batches go to {', '.join(KINDS)}.", param="endpoint",
             code="invalid_value",
         )  # fmt: skip
     window = asking.text_in(body, "completion_window", is_needed=True)
@@ -47,7 +47,7 @@ def create_batch(request: HttpRequest, user) -> HttpResponseBase:
         endpoint=address,
         completion_window=window,
         metadata=asking.metadata_in(body),
-        model_names=request.api_token.model_names,
+        token=request.api_token,
         output_seconds=asking.expiry_in(body.get("output_expires_after"), "output_expires_after"),
     )
     return JsonResponse(batching.told(batch))

@@ -12,6 +12,7 @@ from django.db import transaction
 from django.utils import timezone
 from kombu.exceptions import OperationalError
 
+from accounts.models import ApiToken
 from apex.common.states import move
 from gateway.asking import seconds
 from gateway.models import BATCH_MOVES, BATCH_UNFINISHED, ApiFile, Batch, BatchStatus
@@ -28,9 +29,9 @@ def create_batch(
     completion_window: str = "24h",
     metadata: dict[str, str] | None = None,
     output_seconds: int | None = None,
-    model_names: list[str] | None = None,
+    token: ApiToken,
 ) -> Batch:
-    """A worker reads and answers it; its file may be deleted meanwhile. `model_names`: those that may be asked."""
+    """A worker reads and answers it, under what `token` may ask; its file may be deleted meanwhile."""
     with transaction.atomic():
         batch = Batch.objects.create(
             owner=owner,
@@ -40,7 +41,8 @@ def create_batch(
             input_sha256=input_file.sha256,
             metadata=metadata or {},
             output_seconds=output_seconds,
-            model_names=model_names or [],
+            model_names=token.model_names,
+            token_id=token.public_id,
             expires_at=timezone.now() + WINDOWS[completion_window],
         )
         transaction.on_commit(partial(send_batch, batch.pk))

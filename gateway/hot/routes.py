@@ -69,11 +69,15 @@ class Routes:
 async def _find(user: User, name: str) -> Route:
     model_id = await sync_to_async(aliases.resolved)(user, name)
     target = await services.resolve_model(user=user, model_id=model_id)
-    lineage = "; ".join(f"{kind}={id_}" for kind, id_ in target.lineage.items())
     return Route(
         target=target,
         backend=services.backend_for(target),
-        lineage=lineage.encode(),
+        lineage=lineage_told(target.lineage).encode(),
         served_name=json.dumps(target.loaded_name).encode(),
         rename=Renaming(target.loaded_name, name),
     )
+
+
+def lineage_told(lineage: dict[str, str]) -> str:
+    """What `X-Apex-Lineage` says."""
+    return "; ".join(f"{kind}={id_}" for kind, id_ in lineage.items())

@@ -54,6 +54,11 @@ class Batch(OwnedModel):
     model_names = models.JSONField(
         _("models"), default=list, blank=True, help_text=_("Those that its token may ask; none named: all.")
     )
+    token_id = models.UUIDField(
+        _("API token"),
+        null=True,
+        help_text=_("In the books of its answers; none: from before that was kept."),
+    )
     input_sha256 = models.CharField(max_length=64)
     metadata = models.JSONField(default=dict, blank=True)
     output_seconds = models.PositiveIntegerField(_("seconds that its files are kept"), null=True, blank=True)

@@ -14,7 +14,7 @@ class GatewayUseQuerySet(models.QuerySet):
 
 
 class GatewayUse(models.Model):
-    """One request to `/v1/chat/completions`, `/v1/completions` or `/v1/embeddings` that a known token made.
+    """One request to `/v1/chat/completions`, `/v1/completions` or `/v1/embeddings`, alone or in a batch.
 
     It outlives its token and its adapter. Token counts are the server's; where an answer broke off before it told
     them, `is_estimated` and only `completion_tokens`, by the chunks that came.

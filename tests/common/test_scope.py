@@ -60,7 +60,7 @@ def house(alice, monkeypatch, tmp_path):
     file = ApiFile.objects.create(owner=alice, file_name=SECRET, purpose="batch", sha256="0" * 64, size=1)
     tune = FineTune.objects.create(owner=alice, model=SECRET, training_file=file.public_id, seed=1)
     batch = create_batch(
-        owner=alice, input_file=file, endpoint="/v1/chat/completions", metadata={"x": SECRET}
+        owner=alice, input_file=file, endpoint="/v1/chat/completions", metadata={"x": SECRET}, token=token
     )
     return {
         "batch_id": batch.public_id,

@@ -12,12 +12,13 @@ from accounts.models import ApiToken
 from apex.common import files as stored_files
 from gateway import batch_answers, batch_running, batching, sweeping
 from gateway.aliases import create_alias
-from gateway.models import ApiFile, Batch, BatchAnswer
+from gateway.batch_answers import Answered
+from gateway.models import ApiFile, Batch, BatchAnswer, GatewayUse
 from serving.backends.base import BackendUnavailable
-from serving.protocol import ApiError
+from serving.protocol import Ability, ApiError
 from tests.gateway.openai_client import Program
 from tests.serving.conftest import embedded, tiny  # noqa: F401 - fixtures
-from tests.serving.factories import make_base_model
+from tests.serving.factories import make_adapter_row, make_base_model
 
 pytestmark = pytest.mark.django_db(transaction=True)
 CHAT = "/v1/chat/completions"
@@ -61,10 +62,8 @@ def answers(monkeypatch):
 class Answers:
     def __init__(self, monkeypatch):
         self.asked: list[str] = []
-        self.says = lambda body: {
-            "usage": {"prompt_tokens": 5, "completion_tokens": 2},
-            "model": body["model"],
-        }
+        usage = {"prompt_tokens": 5, "completion_tokens": 2}
+        self.says = lambda body: Answered(200, {"usage": usage, "model": body["model"]})
         monkeypatch.setattr(batch_answers, "answer", self.answer)
 
     async def answer(self, *, user, endpoint, body, model_names):
@@ -129,6 +128,65 @@ def test_a_batch_is_answered_by_the_models_themselves(alices, alice, nudges, emb
     output = alices.get(f"files/{done['output_file_id']}")[1]
     assert (output["purpose"], output["filename"]) == ("batch_output", f"{batch['id']}_output.jsonl")
     assert not BatchAnswer.objects.exists()
+    # The books have each as if it had been asked alone.
+    uses = {use.request_id: use for use in GatewayUse.objects.all()}
+    assert len(uses) == 8
+    token = ApiToken.objects.get()
+    for row in good + bad:
+        use, answer = uses[row["response"]["request_id"]], row["response"]
+        assert (use.status, use.user, use.token_id) == (answer["status_code"], alice, token.public_id)
+        assert use.endpoint == "chat" and use.latency_ms > 0 and use.adapter_id is None
+        usage = answer["body"].get("usage", {})
+        assert use.prompt_tokens == usage.get("prompt_tokens")
+        assert use.completion_tokens == usage.get("completion_tokens")
+    assert {use.model for use in uses.values()} == {"tiny", "gpt-4o-mini", "nope"}
+    assert all(row["response"]["x_apex_lineage"].startswith("base-model=") for row in good)
+
+
+def test_texts_are_completed_in_a_batch_as_alone(alices, alice, embedded, tiny, settings):  # noqa: F811
+    settings.EMBEDDED_URL = embedded.url
+    adapter = make_adapter_row(alice, make_base_model(tiny["base"]), tiny["one"])
+    asked = {
+        "model": adapter.model_id,
+        "prompt": ["Once", "Twice"],
+        "max_tokens": 3,
+        "temperature": 0,
+        "logprobs": 1,
+    }
+    rows = [
+        {"custom_id": "two", "method": "POST", "url": "/v1/completions", "body": asked},
+        {"custom_id": "ids", "method": "POST", "url": "/v1/completions", "body": asked | {"prompt": [5, 6], "n": 2}},
+        {"custom_id": "bad", "method": "POST", "url": "/v1/completions", "body": asked | {"suffix": "x"}},
+        {"custom_id": "odd", "method": "POST", "url": "/v1/completions", "body": asked | {"messages": []}},
+    ]  # fmt: skip
+    batch = create(alices, rows, endpoint="/v1/completions")
+    run(batch)
+    done = alices.get(f"batches/{batch['id']}")[1]
+    assert done["request_counts"] == {"total": 4, "completed": 2, "failed": 2}, done
+    good, bad = rows_of(alices, done["output_file_id"]), rows_of(alices, done["error_file_id"])
+    for row in good:
+        body = row["response"]["body"]
+        assert (body["object"], body["model"], len(body["choices"])) == (
+            "text_completion",
+            adapter.model_id,
+            2,
+        )
+        assert all(choice["text"] and choice["logprobs"] for choice in body["choices"])
+        assert row["response"]["x_apex_lineage"] == (
+            f"adapter={adapter.pk}; job={adapter.job_id}; dataset-version={adapter.dataset_version_id}"
+        )
+    assert [row["response"]["body"]["error"]["param"] for row in bad] == ["suffix", "messages"]
+    assert {(use.endpoint, use.adapter_id) for use in GatewayUse.objects.all()} == {
+        ("completions", adapter.pk)
+    }
+    assert done["usage"]["output_tokens"] == sum(
+        row["response"]["body"]["usage"]["completion_tokens"] for row in good
+    )
+
+
+def test_what_no_database_keeps_is_kept_out_of_an_answer():
+    said = {"a": ["x\0y", {"b": "\ud800"}], "n": 1, "t": True}
+    assert batch_answers.storable(said) == {"a": ["x\ufffdy", {"b": "?"}], "n": 1, "t": True}
 
 
 def test_a_file_with_a_bad_line_fails_as_a_whole_and_names_the_lines(alices, answers):
@@ -197,6 +255,7 @@ def test_a_worker_that_is_killed_costs_no_row_and_doubles_none(alices, answers, 
         f"q{i}" for i in range(6)
     ]
     assert len(answers.asked) == 7 and done["usage"]["input_tokens"] == 30
+    assert GatewayUse.objects.count() == 6
     with pytest.raises(batch_running.LostHold):
         batch_running.keep(*kept[0])  # one back from the dead
     assert ApiFile.objects.filter(purpose="batch_output").count() == 1
@@ -232,12 +291,12 @@ def test_what_may_pass_is_asked_again_and_a_refusal_is_not(alices, alice, monkey
     make_base_model(tmp_path)
 
     class Backend:
-        abilities = frozenset({"chat"})
+        abilities = frozenset({Ability.CHAT})
 
         def __init__(self, problem):
             self.problem = problem
 
-        async def chat(self, target, request):
+        async def forward(self, path, body):
             raise self.problem
 
     for problem in (
@@ -251,8 +310,7 @@ def test_what_may_pass_is_asked_again_and_a_refusal_is_not(alices, alice, monkey
     monkeypatch.setattr(
         "serving.services.backend_for", lambda target: Backend(ApiError("too long", code="context"))
     )
-    with pytest.raises(ApiError, match="too long"):
-        ask(alice)
+    assert (ask(alice).status, ask(alice).body["error"]["code"]) == (400, "context")
 
 
 def ask(user):
@@ -267,8 +325,7 @@ def test_when_its_time_is_over_every_row_says_what_became_of_it(alices, answers,
     token = batch_running.claim(key)
     batch_running.begin(row, stored_files.local_path(row.input_sha256))
     first = next(batch_running.batch_reading.questions(stored_files.local_path(row.input_sha256)))
-    good = batch_running.row_of(row, first, response=batch_running.response_of(200, {}))
-    batch_running.keep(row, token, first, good, True)
+    batch_running.keep(row, token, first, Answered(200, {}), 0.1)
     Batch.objects.update(expires_at=timezone.now() - timedelta(seconds=1), attempt=None, heartbeat_at=None)
     run(batch)
     over = alices.get(f"batches/{batch['id']}")[1]

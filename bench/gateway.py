@@ -8,6 +8,7 @@ core's time are by the processor time that the process took: what else the machi
 import contextlib
 import json
 import os
+import sqlite3
 import statistics
 import subprocess
 import sys
@@ -83,7 +84,29 @@ def measure() -> list[dict]:
         litellm = stack.enter_context(litellm_server(Path(folder), mock.port, serving))
         rounds = [one_round(mock, apex, bare, litellm, asking) for _ in range(ROUNDS)]
         memory = (apex.megabytes, litellm.megabytes)
-    return [*figures(rounds), figure("memory after all of it", memory[0], "MB", PEER, memory[1])]
+        seconds_behind = seconds_until_written(Path(folder), sum_of_requests(rounds))
+    return [
+        *figures(rounds),
+        figure("memory after all of it", memory[0], "MB", PEER, memory[1]),
+        figure("until every request was written down", seconds_behind, "s", PEER, None),
+    ]
+
+
+def sum_of_requests(rounds: list[dict]) -> int:
+    """How many the client counted; it made more while it warmed up."""
+    return sum(went["requests"] for seen in rounds for (name, _), went in seen.items() if name == "apex")
+
+
+def seconds_until_written(folder: Path, requests: int) -> float:
+    """Rows may be a few seconds behind the answers, and must all come. Raises AssertionError."""
+    begun = time.monotonic()
+    while True:
+        with contextlib.closing(sqlite3.connect(folder / "data" / "apex.sqlite3")) as database:
+            (rows,) = database.execute("SELECT count(*) FROM gateway_gatewayuse").fetchone()
+        if rows >= requests:
+            return time.monotonic() - begun
+        assert time.monotonic() - begun < 30, f"{rows} rows of {requests} requests"
+        time.sleep(0.1)
 
 
 def one_round(mock: Served, apex: Served, bare: Served, litellm: Served, asking: set[int]) -> dict:

@@ -8,13 +8,15 @@ from typing import Any
 
 from django.db import DatabaseError, IntegrityError, connection, transaction
 
-from gateway.hot.database import in_database
+from gateway.hot.database import in_database, in_database_behind
 from gateway.models import GatewayUse
 
 log = logging.getLogger(__name__)
 
 EVERY_SECONDS = 1.0
 AT_ONCE = 500
+# So many rows wait before writing them stops giving way to answers: about a second of a whole core's requests.
+MANY = 5000
 # What databases keep in other forms than Python does.
 PREPARED = {"at", "token_id", "adapter_id"}
 # While the database is away rows wait; of more than these the oldest are lost, which the log says.
@@ -57,7 +59,8 @@ class Recorder:
         """True when the rows are written; else they wait on."""
         rows = self._waiting[:AT_ONCE]
         # A stop must not come between writing them and forgetting them, or they would be written twice.
-        written = asyncio.ensure_future(in_database(_create, rows))
+        write = in_database if len(self._waiting) > MANY else in_database_behind
+        written = asyncio.ensure_future(write(_create, rows))
         try:
             await asyncio.shield(written)
         except asyncio.CancelledError:

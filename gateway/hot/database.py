@@ -24,7 +24,9 @@ async def in_database(act: Callable[..., T], *arguments) -> T:
 
 async def in_database_behind(act: Callable[..., T], *arguments) -> T:
     """The same, one after another in a thread that gives way to those who are answered."""
-    return await asyncio.get_running_loop().run_in_executor(_behind, partial(_with_connection, act, *arguments))
+    return await asyncio.get_running_loop().run_in_executor(
+        _behind, partial(_with_connection, act, *arguments)
+    )
 
 
 async def as_a_request(act: Callable[..., Awaitable[T]], *arguments) -> T:

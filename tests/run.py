@@ -25,6 +25,7 @@ ON_BOTH_DATABASES = (
     "sweeping",
     "access",
     "prepare",
+    "budgets",
 )
 # Tests of whole stacks mostly wait; which tests go together is in tests/conftest.py.
 IN_TWO_PROCESSES = ["-n", "2", "--dist", "loadscope", "--no-loadscope-reorder"]

@@ -68,6 +68,7 @@ INSTALLED_APPS = [
     "channels",
     "apex",
     "accounts",
+    "ledger",
     "base_models",
     "datasets_app",
     "training",
@@ -220,6 +221,11 @@ CELERY_BEAT_SCHEDULE = {
         "task": "serving.tasks.sweep_exports",
         "schedule": 15.0,
         "options": {"expires": 15},
+    },
+    "sweep-ledger": {
+        "task": "ledger.tasks.sweep_ledger",
+        "schedule": 30.0,
+        "options": {"expires": 30},
     },
     "look-after-nodes": {
         "task": "serving.tasks.reconcile",

@@ -1,0 +1,52 @@
+"""The bell at 80 % and at the end of a budget, once each in a period."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from django.db.models import F
+from django.utils.translation import gettext as _
+
+from accounts.notices import notify
+from ledger.models import Counter, Period
+from ledger.refusals import WHEN, amount_words
+
+NEARLY, ALL = 80, 100
+USAGE = "/usage/"
+
+
+def tell(counters: Sequence[Counter]) -> None:
+    """Looks at counters that have grown, as they stand now."""
+    if not counters:
+        return
+    keys = [counter.pk for counter in counters]
+    near = Counter.objects.filter(pk__in=keys, told__lt=ALL, spent__gte=F("limit") * NEARLY / ALL)
+    for counter in near.select_related("budget", "owner"):
+        share = ALL if counter.spent >= counter.limit else NEARLY
+        if counter.told < share:
+            say(counter, share)
+
+
+def tell_spent(counter: Counter) -> None:
+    """Something was refused for it."""
+    if counter.told < ALL:
+        say(Counter.objects.select_related("budget", "owner").get(pk=counter.pk), ALL)
+
+
+def say(counter: Counter, share: int) -> None:
+    told = Counter.objects.filter(pk=counter.pk, began_at=counter.began_at, told__lt=share)
+    if not told.update(told=share):
+        return
+    words = (
+        _("Your budget is nearly used up: %(spent)s of %(limit)s %(when)s%(name)s.")
+        if share < ALL
+        else _("Your budget is used up: %(spent)s of %(limit)s %(when)s%(name)s. What costs more is refused.")
+    )
+    budget = counter.budget
+    values = {
+        "spent": amount_words(budget.measure, counter.spent + counter.reserved),
+        "limit": amount_words(budget.measure, counter.limit),
+        "when": WHEN[Period(budget.period)],
+        "name": f" ({budget.name})" if budget.name else "",
+    }
+    notify(owner=counter.owner, text=words % values, url=USAGE, kind="budget")

@@ -11,6 +11,7 @@ from asgiref.sync import sync_to_async
 
 from gateway import aliases
 from gateway.auth import model_not_allowed
+from gateway.hot.refusals import retold
 from gateway.hot.requests import KINDS, Body
 from serving import services
 from serving.backends.base import AnswerBroke, Backend, BackendUnavailable, Target
@@ -80,9 +81,7 @@ async def answered_by(target: Target, endpoint: str, given: dict[str, Any], aske
     try:
         return storable(await said_by(backend, target, endpoint, sent)) | {"model": asked}
     except ApiError as error:
-        # A server knows models by names that mean nothing outside.
-        error.message = error.message.replace(target.loaded_name, asked)
-        raise
+        raise retold(error, kind, served=target.loaded_name, asked=asked) from error
 
 
 async def said_by(backend: Backend, target: Target, endpoint: str, sent: dict[str, Any]) -> dict[str, Any]:

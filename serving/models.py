@@ -15,6 +15,8 @@ from serving.export_models import Export  # noqa: F401  a model of this app
 from training.models import Adapter
 
 EMBEDDED = "embedded"
+# Kinds of server of one's own that adapters can be put on while they run; the others answer for their base alone.
+ADAPTER_BACKENDS = ("vllm",)
 
 
 class Health(models.TextChoices):
@@ -34,9 +36,13 @@ class NodeQuerySet(models.QuerySet):
     def enabled(self):
         return self.filter(is_enabled=True)
 
+    def for_adapters(self):
+        """In use, with a base model of their own, and able to take adapters."""
+        return self.enabled().filter(base_model__isnull=False, backend__in=ADAPTER_BACKENDS)
+
     def pool_of(self, base_model: BaseModel):
         """The servers on which adapters of this base model go to work: its own, else the embedded process."""
-        own = self.enabled().filter(base_model=base_model)
+        own = self.for_adapters().filter(base_model=base_model)
         return own if own.exists() else self.enabled().filter(backend=EMBEDDED)
 
 
@@ -90,6 +96,10 @@ class Node(models.Model):
 
     def __str__(self) -> str:
         return self.name
+
+    @property
+    def takes_adapters(self) -> bool:
+        return self.backend in (*ADAPTER_BACKENDS, EMBEDDED)
 
     @property
     def loads_on_demand(self) -> bool:

@@ -9,11 +9,12 @@ from django.utils.translation import gettext as _
 
 from apex.common.secrets import Context, hint_of, seal
 from base_models.models import BaseModel
+from serving.backends.registry import BACKENDS
 from serving.models import EMBEDDED, Hardware, Node
-from serving.nodes import ADAPTER_BACKENDS
 from serving.nudges import nudge_on_commit
 from serving.slots import most_adapters_for
 
+KINDS = tuple(name for name in BACKENDS if name != EMBEDDED)
 RANKS = (8, 16, 32, 64, 128, 256, 320, 512)  # what vLLM takes as --max-lora-rank, but 1
 
 
@@ -38,11 +39,14 @@ def add_node(
     most_rank: int = 64,
     api_key: str = "",
 ) -> Node:
-    """A server that runs already. Deployments of its base model are put on it at once. Raises `NodeRefused`."""
+    """A server that runs already. Deployments of its base model are put on it at once, where its kind takes adapters.
+
+    Raises `NodeRefused`.
+    """
     node = Node(
         name=name.strip(),
         backend=backend,
-        address=address.strip().rstrip("/").removesuffix("/v1"),
+        address=plain_address(address, backend),
         base_model=base_model,
         served_name=served_name.strip() or base_model.name,
         hardware=hardware,
@@ -51,6 +55,8 @@ def add_node(
     )
     usual = most_adapters_for(slots=adapter_slots, needs_free_slot=node.needs_free_slot)
     node.most_adapters = usual if most_adapters is None else most_adapters
+    if not node.takes_adapters:
+        node.most_adapters = 0
     if api_key:
         put_key(node, api_key)
     return keep(node)
@@ -63,8 +69,12 @@ def change_node(*, node: Node, api_key: str | None = None, **changes) -> Node:
     """
     if node.backend == EMBEDDED and set(changes) - {"is_enabled"}:
         raise NodeRefused(_("Apex runs this one itself; it can be taken out of use, nothing else."), "name")
+    if changes.get("backend", node.backend) != node.backend:
+        raise NodeRefused(
+            _("A server of another kind is another server: remove this one and add it."), "backend"
+        )
     if "address" in changes:
-        changes["address"] = changes["address"].strip().rstrip("/").removesuffix("/v1")
+        changes["address"] = plain_address(changes["address"], node.backend)
         if changes["address"] != node.address and node.sealed_key and api_key is None:
             raise NodeRefused(_("The address is another one; enter its key too."), "api_key")
     for name, value in changes.items():
@@ -107,9 +117,9 @@ def check(node: Node) -> None:
         return
     if not node.name:
         raise NodeRefused(_("The server needs a name."), "name")
-    if node.backend not in ADAPTER_BACKENDS:
-        words = _("“%(kind)s” takes no adapters while it runs; vllm does.")
-        raise NodeRefused(words % {"kind": node.backend[:30]}, "backend")
+    if node.backend not in KINDS:
+        words = _("“%(kind)s” is no kind of server that can be added; choose one of %(kinds)s.")
+        raise NodeRefused(words % {"kind": node.backend[:30], "kinds": ", ".join(KINDS)}, "backend")
     check_address(node.address)
     if not 1 <= node.adapter_slots <= 1000:
         raise NodeRefused(_("A server has 1 to 1000 adapter slots (--max-loras)."), "adapter_slots")
@@ -127,9 +137,21 @@ def check(node: Node) -> None:
         )
     others = Node.objects.enabled().filter(base_model=node.base_model_id).exclude(pk=node.pk)
     other = others.exclude(served_name=node.served_name).first()
+    stranger = others.exclude(backend=node.backend).first()
+    if stranger and node.is_enabled:
+        words = _(
+            "%(other)s serves the same base model and is of another kind (%(kind)s); take it out of use first."
+        )
+        raise NodeRefused(words % {"other": stranger.name, "kind": stranger.backend}, "backend")
     if other and node.is_enabled:
         words = _("%(other)s calls the same base model %(name)s; all its servers have to call it the same.")
         raise NodeRefused(words % {"other": other.name, "name": other.served_name}, "served_name")
+
+
+def plain_address(address: str, backend: str) -> str:
+    """Without the `/v1` that everybody writes; a server of OpenAI's surface may have it below a path of its own."""
+    address = address.strip().rstrip("/")
+    return address if backend == "openai_compatible" else address.removesuffix("/v1")
 
 
 def check_address(address: str) -> None:

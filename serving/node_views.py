@@ -18,9 +18,17 @@ class NodeForm(forms.Form):
     name = forms.CharField(
         label=gettext_lazy("Name"), max_length=60, help_text=gettext_lazy("Such as gpu-1.")
     )
+    backend = forms.ChoiceField(
+        label=gettext_lazy("Kind"), initial="vllm", required=False,
+        choices=[
+            ("vllm", gettext_lazy("vLLM: answers, and takes adapters")),
+            ("ollama", gettext_lazy("Ollama: answers, takes no adapters")),
+            ("openai_compatible", gettext_lazy("Any other with OpenAI's surface: answers, takes no adapters")),
+        ],
+    )  # fmt: skip
     address = forms.CharField(
         label=gettext_lazy("Address"), max_length=300,
-        help_text=gettext_lazy("Of a vLLM that runs, such as http://10.0.0.5:8000. Only Apex should reach it."),
+        help_text=gettext_lazy("Where it runs, such as http://10.0.0.5:8000. Only Apex should reach it."),
     )  # fmt: skip
     base_model = forms.ModelChoiceField(
         label=gettext_lazy("Base model that it serves"),
@@ -29,7 +37,7 @@ class NodeForm(forms.Form):
     )
     served_name = forms.CharField(
         label=gettext_lazy("What it calls the base model"), max_length=200, required=False,
-        help_text=gettext_lazy("Its --served-model-name; empty: the name of the base model here."),
+        help_text=gettext_lazy("As it lists it itself (vLLM: --served-model-name); empty: its name here."),
     )  # fmt: skip
     hardware = forms.ChoiceField(label=gettext_lazy("It runs on"), choices=Hardware.choices)
     adapter_slots = forms.IntegerField(
@@ -46,6 +54,9 @@ class NodeForm(forms.Form):
         widget=forms.PasswordInput(attrs={"autocomplete": "off"}),
         help_text=gettext_lazy("Its --api-key, if it has one. Kept sealed, and never shown again."),
     )  # fmt: skip
+
+    def clean_backend(self) -> str:
+        return self.cleaned_data["backend"] or "vllm"
 
 
 def superuser_required(view):

@@ -14,8 +14,6 @@ from serving.models import EMBEDDED, Health, Node
 
 logger = logging.getLogger(__name__)
 
-# Kinds of server of one's own that adapters can be put on while they run.
-ADAPTER_BACKENDS = ("vllm",)
 # As many as the embedded process keeps in memory; it brings back the others when they are asked.
 EMBEDDED_ADAPTERS = 128
 EMBEDDED_RANK = 256

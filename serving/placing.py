@@ -69,8 +69,8 @@ def placements_of(node: Node) -> list[Placement]:
     wanted = Deployment.objects.on_nodes()
     if node.base_model_id:
         wanted = wanted.filter(adapter__base_model=node.base_model_id)
-    else:  # the embedded process stands in for base models that have no server of their own
-        own = Node.objects.enabled().filter(base_model__isnull=False).values("base_model")
+    else:  # the embedded process stands in for base models without a server that takes adapters
+        own = Node.objects.for_adapters().values("base_model")
         wanted = wanted.exclude(adapter__base_model__in=own)
     Placement.objects.filter(node=node).exclude(deployment__in=wanted).delete()
     missing = wanted.exclude(placements__node=node).exclude(status=Status.DRAINING)

@@ -82,7 +82,7 @@ async def pass_over(node_id, token) -> None:
             return
     else:
         names = await names_on(node, backend)
-        if names is None:
+        if names is None or not node.takes_adapters:
             return
         work = await sync_to_async(placing.work_for)(node, names)
         if node.health == Health.MIXING and not work.here:

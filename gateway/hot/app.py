@@ -15,6 +15,7 @@ from gateway.hot.callers import Caller, Callers
 from gateway.hot.exchange import ClientLeft, Exchange, Receive, Send
 from gateway.hot.limits import Limits
 from gateway.hot.recording import Recorder
+from gateway.hot.refusals import retold
 from gateway.hot.relay import Stream, Used, failure_event, usage_of
 from gateway.hot.requests import KINDS, Body, Kind
 from gateway.hot.routes import Route, Routes
@@ -203,6 +204,9 @@ class Question:
             return PassedOn(await route.backend.forward(self._kind.path, json.loads(sent)))
         except BackendUnavailable as problem:
             raise Away(str(problem)) from problem
+        except ApiError as error:
+            self._say_lineage(route)
+            raise self._retold(error, route) from error
 
     async def _pass_stream(self, route: Route, request: Any, answer: Answer | PassedOn) -> None:
         exchange = self._exchange
@@ -235,9 +239,10 @@ class Question:
         self._say_lineage(route)
         if again := answer.headers.get(b"retry-after"):
             self._exchange.headers.append((b"retry-after", again))
-        # A server knows models by names that mean nothing outside.
-        message = error.message.replace(route.target.loaded_name, self._model)
-        return ApiError(message, status=error.status, kind=error.kind, param=error.param, code=error.code)
+        return self._retold(error, route)
+
+    def _retold(self, error: ApiError, route: Route) -> ApiError:
+        return retold(error, self._kind, served=route.target.loaded_name, asked=self._model)
 
     def _say_lineage(self, route: Route) -> None:
         headers = [pair for pair in self._exchange.headers if pair[0] != b"x-apex-lineage"]

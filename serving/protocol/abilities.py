@@ -73,10 +73,18 @@ def refuse_what_is_not_done(
             )  # fmt: skip
 
 
-def needed(ability: Ability, abilities: frozenset[Ability], path: str) -> None:
+def needed(ability: Ability, abilities: frozenset[Ability], path: str, model: str) -> None:
     """400 where what answers does not know this address at all."""
     if ability not in abilities:
-        raise ApiError(f"This model does not answer at {path}.", param="model", code="unsupported_endpoint")
+        raise unsupported_endpoint(path, model)
+
+
+def unsupported_endpoint(path: str, model: str) -> ApiError:
+    return ApiError(
+        f"The model `{printable(model)}` does not answer at {path}.",
+        param="model",
+        code="unsupported_endpoint",
+    )
 
 
 def printable(name: str) -> str:

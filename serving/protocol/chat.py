@@ -86,10 +86,10 @@ class ChatRequest(Sampling):
 def parse_chat_request(body: Any, abilities: frozenset[Ability] = PLAIN_CHAT) -> ChatRequest:
     """Check a JSON body for what has these abilities; `ApiError` (400) names parameter and value received."""
     body = values.as_object(body)
-    needed(Ability.CHAT, abilities, "/v1/chat/completions")
+    model = values.model_name(body)
+    needed(Ability.CHAT, abilities, "/v1/chat/completions", model)
     refuse_what_is_not_done(body, known=KNOWN, hints=HINTS, asking=ASKING, abilities=abilities)
 
-    model = values.model_name(body)
     stream = values.flag(body, "stream")
     tools = read_tools(body)
     if tools and body.get("tool_choice") == "none" and Ability.TOOL_CHOICE not in abilities:

@@ -50,10 +50,10 @@ class CompletionRequest(Sampling):
 def parse_completion_request(body: Any, abilities: frozenset[Ability]) -> CompletionRequest:
     """As `parse_chat_request`, for `/v1/completions`."""
     body = values.as_object(body)
-    needed(Ability.COMPLETIONS, abilities, "/v1/completions")
+    model = values.model_name(body)
+    needed(Ability.COMPLETIONS, abilities, "/v1/completions", model)
     refuse_what_is_not_done(body, known=KNOWN, hints=HINTS, asking=ASKING, abilities=abilities)
 
-    model = values.model_name(body)
     prompts = values.texts_or_tokens(values.required(body, "prompt"), "prompt", MOST_PROMPTS)
     if isinstance(prompts[0], list) and Ability.TOKEN_PROMPTS not in abilities:
         raise ApiError(

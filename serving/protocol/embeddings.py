@@ -27,11 +27,17 @@ class EmbeddingRequest:
 def parse_embedding_request(body: Any, abilities: frozenset[Ability]) -> EmbeddingRequest:
     """As `parse_chat_request`, for `/v1/embeddings`."""
     body = values.as_object(body)
-    needed(Ability.EMBEDDINGS, abilities, "/v1/embeddings")
+    model = values.model_name(body)
+    needed(Ability.EMBEDDINGS, abilities, "/v1/embeddings", model)
     refuse_what_is_not_done(body, known=KNOWN, hints=HINTS, asking={}, abilities=abilities)
 
-    model = values.model_name(body)
     inputs = values.texts_or_tokens(values.required(body, "input"), "input", MOST_INPUTS)
+    if isinstance(inputs[0], list) and Ability.TOKEN_PROMPTS not in abilities:
+        raise ApiError(
+            f"The model `{model[:80]}` takes texts here, not token ids.",
+            param="input",
+            code="unsupported_parameter",
+        )
     for index, one in enumerate(inputs):
         if not one:
             where = f"input[{index}]" if isinstance(body["input"], list) else "input"

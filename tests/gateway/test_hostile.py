@@ -8,8 +8,6 @@ import pytest
 
 from base_models.models import BaseModel
 from gateway.hot import exchange
-from serving.backends.embedded import EmbeddedBackend
-from serving.protocol import Ability
 from tests.gateway.hot import CHAT, HELLO, Client, client_of
 from tests.gateway.mock_server import Script
 from tests.gateway.test_hot_path import alices, mock  # noqa: F401 - fixtures
@@ -89,20 +87,6 @@ def test_a_bad_body_is_refused_and_the_next_one_answered(mock, alices, name):  #
     assert error["type"] == "invalid_request_error"
     assert not mock.asked
     assert alices.ask(HELLO)[0] == 200
-
-
-@pytest.mark.parametrize(
-    ("path", "body"),
-    [
-        ("/v1/completions", {"model": "tiny", "prompt": "Once"}),
-        ("/v1/embeddings", {"model": "tiny", "input": "x"}),
-    ],
-)
-def test_an_address_that_the_model_does_not_answer_at_is_said(mock, alices, path, body):  # noqa: F811
-    if path == "/v1/completions" and Ability.COMPLETIONS in EmbeddedBackend.abilities:
-        pytest.skip("the answering process can")
-    status, error = alices.error(body, path)
-    assert (status, error["code"]) == (400, "unsupported_endpoint")
 
 
 def test_a_strangers_token_asks_in_vain(mock, bare_site, alice):  # noqa: F811

@@ -6,8 +6,10 @@ from contextlib import contextmanager
 
 from aiohttp import web
 
+from tests.serving.embedding_server import embedded_as
 from tests.serving.threaded import running_app
 
+EMBEDDERS = {"nomic-embed-text:latest"}
 LIBRARY = {"llama3.2:latest", "qwen3:0.6b"}
 
 
@@ -30,6 +32,7 @@ class FakeOllama:
         app.router.add_route("HEAD", "/api/blobs/{digest}", self._has_blob)
         app.router.add_post("/api/blobs/{digest}", self._take_blob)
         app.router.add_post("/v1/chat/completions", self._chat)
+        app.router.add_post("/v1/embeddings", self._embed)
         return app
 
     async def _tags(self, request: web.Request) -> web.Response:
@@ -76,6 +79,17 @@ class FakeOllama:
         if self.models.pop(full(name), None) is None:
             return missing(name)
         return web.Response()
+
+    async def _embed(self, request: web.Request) -> web.Response:
+        """As its openai middleware: texts alone, always floats; a model for chats says that it cannot."""
+        body = await request.json()
+        if full(body["model"]) not in self.models:
+            return missing(body["model"])
+        if full(body["model"]) not in EMBEDDERS:
+            message = "this model does not support embeddings"
+            error = {"message": message, "type": "api_error", "param": None, "code": None}
+            return web.json_response({"error": error}, status=500)
+        return web.json_response(embedded_as(body["model"], body["input"]))
 
     async def _has_blob(self, request: web.Request) -> web.Response:
         return web.Response(status=200 if request.match_info["digest"] in self.blobs else 404)

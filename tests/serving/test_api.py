@@ -136,7 +136,7 @@ def test_a_server_is_added_changed_and_removed(
         ({"address": "http://x?key=1"}, "address"),
         ({"address": "nonsense"}, "address"),
         ({"address": "http://[::1"}, "address"),
-        ({"backend": "ollama"}, "backend"),
+        ({"backend": "tgi"}, "backend"),
         ({"backend": "embedded"}, "backend"),
         ({"base_model": "nobody"}, "base_model"),
         ({"most_rank": 7}, "most_rank"),
@@ -156,6 +156,22 @@ def test_all_servers_of_a_base_call_it_the_same(root, base_model):
     assert post(root, "nodes/", **NODE).json()["error"]["field"] == "name"
     other = NODE | {"name": "gpu-2", "served_name": "else"}
     assert post(root, "nodes/", **other).json()["error"]["field"] == "served_name"
+
+
+def test_a_server_that_takes_no_adapters_answers_for_its_base_alone(root, base_model):
+    ollama = NODE | {"backend": "ollama", "served_name": "tiny:latest", "api_key": ""}
+    made = post(root, "nodes/", **ollama)
+    assert made.status_code == 201 and made.json()["most_adapters"] == 0, made.json()
+    # Adapters of its base model go on working where they did.
+    assert [node.backend for node in Node.objects.pool_of(base_model)] == ["embedded"]
+    other = post(root, "nodes/", **NODE | {"name": "gpu-2", "served_name": "tiny:latest"})
+    assert other.json()["error"]["field"] == "backend"
+    one = f"/api/v1/nodes/{made.json()['id']}/"
+    changed = root.patch(one, {"backend": "vllm"}, content_type="application/json")
+    assert (changed.status_code, changed.json()["error"]["field"]) == (400, "backend")
+    endpoint = NODE | {"backend": "openai_compatible", "name": "hub", "address": "https://x.example/team/v1/"}
+    assert root.patch(one, {"is_enabled": False}, content_type="application/json").status_code == 200
+    assert post(root, "nodes/", **endpoint).json()["address"] == "https://x.example/team/v1"
 
 
 def test_the_embedded_process_can_be_taken_out_of_use_and_nothing_else(root, base_model):

@@ -1,4 +1,4 @@
-"""How busy a server is, from the Prometheus page that vLLM keeps at `/metrics`."""
+"""How busy a server is, from the Prometheus page that vLLM keeps at `/metrics`, and the embedded process in small."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ import time
 from typing import Any
 
 from serving.backends.base import Backend
-from serving.backends.vllm import VllmBackend
 from serving.models import Node
 from serving.protocol import ApiError
 
@@ -29,17 +28,16 @@ WANTED = {
 async def read_figures(node: Node, backend: Backend) -> dict[str, Any]:
     """`running` and `waiting` questions, and since the last look `tokens_per_second` and `first_token` (seconds).
 
-    Empty where the server does not say; nothing depends on it.
+    Empty where the server does not say, or nothing but the time has changed; nothing depends on it.
     """
-    if not isinstance(backend, VllmBackend):
-        return {}
     try:
         async with asyncio.timeout(SECONDS):
-            text = await backend.read(await backend.good(await backend.open("GET", "/metrics")))
+            text = await backend.metrics()
     except (ApiError, TimeoutError) as problem:
         logger.info("%s does not say how busy it is: %s", node, problem)
         return {}
-    return figures_between(node.figures, parse(text), time.time())
+    now = figures_between(node.figures, parse(text), time.time())
+    return {} if now | {"at": 0} == node.figures | {"at": 0} else now
 
 
 def parse(text: str) -> dict[str, float]:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from datetime import timedelta
+from typing import Any
 
 from asgiref.sync import async_to_sync, sync_to_async
 from django.conf import settings
@@ -105,10 +106,12 @@ async def is_there(node: Node, backend: Backend, *, is_needed: bool) -> bool:
     try:
         async with asyncio.timeout(ASK_SECONDS):
             is_up = await backend.is_healthy()
+            figures = await read_figures(node, backend) if is_up else {}
     except TimeoutError:
-        is_up = False
+        is_up, figures = False, {}
     words = "" if is_up else "It is not up. It starts within seconds; if it does not, its log says why."
     await sync_to_async(note_health)(node, Health.UP if is_up else Health.AWAY, words)
+    await keep_figures(node, figures)
     return is_up
 
 
@@ -128,9 +131,13 @@ async def names_on(node: Node, backend: Backend) -> list[str] | None:
         return None
     if node.health != Health.MIXING:
         await sync_to_async(note_health)(node, Health.UP)
+    await keep_figures(node, figures)
+    return names
+
+
+async def keep_figures(node: Node, figures: dict[str, Any]) -> None:
     if figures:
         await Node.objects.filter(pk=node.pk).aupdate(figures=figures)
-    return names
 
 
 async def unload(node: Node, backend: Backend, name: str, here: set[str]) -> None:

@@ -169,6 +169,10 @@ class Backend(Protocol):
         """Whether it answers; never raises."""
         ...
 
+    async def metrics(self) -> str:
+        """How busy it is, as a Prometheus page with vLLM's names; empty where it does not say."""
+        ...
+
     async def ensure_loaded(self, target: Target) -> None:
         """The target's base and adapter are in memory after this; costs little when they were."""
         ...
@@ -240,6 +244,10 @@ class Refusing:
         except ApiError:
             return False
         return True
+
+    async def metrics(self) -> str:
+        """How busy it is, as a Prometheus page with vLLM's names; empty where it does not say."""
+        return ""
 
     def stream_chat(self, target: Target, request: ChatRequest) -> AsyncIterator[Delta]:
         raise NotSupported("Asking in a conversation")

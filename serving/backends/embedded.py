@@ -73,6 +73,10 @@ class EmbeddedBackend(Refusing):
         except (aiohttp.ClientError, ConnectionError, TimeoutError):
             return False
 
+    async def metrics(self) -> str:
+        async with self._session() as session, await self._request(session, "GET", "/metrics") as response:
+            return await response.text()
+
     async def ensure_loaded(self, target: Target) -> None:
         async with self._session() as session:
             await self._load(session, target)

@@ -46,6 +46,9 @@ class VllmBackend(OpenAIServer):
             return False
         return True
 
+    async def metrics(self) -> str:
+        return await self.read(await self.good(await self.open("GET", "/metrics")))
+
     # --- adapters ------------------------------------------------------------------------------------------
 
     async def load_adapter(self, name: str, path: Path) -> None:

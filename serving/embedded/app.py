@@ -26,6 +26,9 @@ from serving.protocol.messages import read_messages, read_tools
 
 log = logging.getLogger(__name__)
 
+# Asked every few seconds by whoever looks after this process; the log is for questions.
+LOOKED_AT = {"/health", "/metrics"}
+
 
 class App:
     """The ASGI callable. It notes when a model was last needed, so that the process can stop when idle."""
@@ -36,6 +39,7 @@ class App:
         self._last_used = time.monotonic()
         self._routes = {
             ("GET", "/health"): self._health,
+            ("GET", "/metrics"): self._metrics,
             ("GET", "/v1/models"): self._models,
             ("POST", "/v1/load_base_model"): self._load_base_model,
             ("POST", "/v1/load_lora_adapter"): self._load_lora_adapter,
@@ -64,7 +68,7 @@ class App:
             status = error.status
             await send_json(send, status, error.body())
         finally:
-            if scope["path"] != "/health":
+            if scope["path"] not in LOOKED_AT:
                 took = time.monotonic() - started
                 log.info("%s %s → %d in %.2f s", scope["method"], scope["path"], status, took)
 
@@ -89,6 +93,21 @@ class App:
         worker = self.worker
         facts = {"loaded": worker.is_heavy, "answers": worker.answers, "cancelled": worker.cancelled}
         await send_json(send, 200, {"status": "ok"} | facts)
+
+    async def _metrics(self, receive: Receive, send: Send) -> None:
+        """Prometheus's text, with vLLM's names for what it has as well."""
+        worker, counts = self.worker, self.worker.counts
+        figures = {
+            "num_requests_running": ("gauge", worker.writing),
+            "num_requests_waiting": ("gauge", worker.waiting),
+            "generation_tokens_total": ("counter", counts.tokens),
+            "time_to_first_token_seconds_sum": ("counter", counts.first_token_seconds),
+            "time_to_first_token_seconds_count": ("counter", counts.first_tokens),
+        }
+        lines = [
+            f"# TYPE vllm:{name} {kind}\nvllm:{name} {value}\n" for name, (kind, value) in figures.items()
+        ]
+        await send_text(send, "".join(lines))
 
     async def _models(self, receive: Receive, send: Send) -> None:
         now = int(time.time())

@@ -7,9 +7,11 @@ import logging
 import os
 import queue
 import threading
+import time
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Sequence
 from concurrent.futures import Future
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -29,14 +31,31 @@ MAX_ANSWERS = 16
 MAX_WAITING = 64
 
 
+@dataclass
+class Counts:
+    """Since the start: tokens written, answers that began, and how long these waited for their first token."""
+
+    tokens: int = 0
+    first_tokens: int = 0
+    first_token_seconds: float = 0.0
+
+
 class Ticket:
     """The answers to one request on their way from the worker thread to the event loop that asked for them."""
 
     def __init__(self, request: Request, parts: Sequence[Part]):
         self.request, self.parts = request, parts
         self.is_cancelled = False
+        self.asked_at = time.monotonic()
+        self._begun: set[int] = set()
         self._loop = asyncio.get_running_loop()
         self._pieces: asyncio.Queue[tuple[int, Piece | ApiError]] = asyncio.Queue()
+
+    def begins(self, index: int) -> bool:
+        """Whether this is the first step of that answer."""
+        is_first = index not in self._begun
+        self._begun.add(index)
+        return is_first
 
     def put(self, index: int, piece: Piece | ApiError) -> None:
         """Called by the worker thread."""
@@ -65,6 +84,7 @@ class Worker:
         self._waiting: deque[tuple[Ticket, int]] = deque()
         self._open: dict[Answer, tuple[Ticket, int]] = {}
         self._shelf: Shelf | None = None
+        self.counts = Counts()
         self.cancelled = 0  # answers whose asker left before their end
         self._thread = threading.Thread(target=self._work, name="torch", daemon=True)
         self._thread.start()
@@ -75,9 +95,17 @@ class Worker:
         return self._shelf is not None
 
     @property
+    def writing(self) -> int:
+        return len(self._open)
+
+    @property
+    def waiting(self) -> int:
+        return len(self._waiting)
+
+    @property
     def answers(self) -> int:
         """Answers that are being written or wait for their turn."""
-        return len(self._open) + len(self._waiting)
+        return self.writing + self.waiting
 
     def cards(self) -> list[dict]:
         return self._shelf.cards() if self._shelf else []
@@ -184,9 +212,17 @@ class Worker:
 
     def _give(self, answer: Answer, given: Piece | Exception) -> None:
         ticket, index = self._open[answer]
+        if not isinstance(given, Exception):
+            self._count(ticket, index)
         if isinstance(given, Exception) or given.end:
             self._end(answer)
         ticket.put(index, _as_api_error(given) if isinstance(given, Exception) else given)
+
+    def _count(self, ticket: Ticket, index: int) -> None:
+        self.counts.tokens += 1
+        if ticket.begins(index):
+            self.counts.first_tokens += 1
+            self.counts.first_token_seconds += time.monotonic() - ticket.asked_at
 
     def _end(self, answer: Answer) -> None:
         del self._open[answer]

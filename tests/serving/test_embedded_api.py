@@ -10,6 +10,7 @@ import pytest
 
 from serving.backends.base import AdapterRefused
 from serving.backends.embedded import EmbeddedBackend
+from serving.figures import figures_between, parse
 from serving.protocol import ApiError
 from tests.serving.embedded_process import running_server
 from tests.serving.tiny import CONTEXT
@@ -232,6 +233,18 @@ async def test_the_backend_loads_scores_and_unloads(tiny, prompt):
         await backend.unload_adapter("by-itself")
         await backend.unload_adapter("by-itself")
         assert "by-itself" not in await backend.models()
+
+
+async def test_it_says_how_busy_it_is_and_how_fast(backend, loaded):
+    before = parse(await backend.metrics())
+    answer = chat(loaded, ignore_eos=True, max_tokens=7, n=2)
+    now = parse(await backend.metrics())
+    assert now["tokens"] - before["tokens"] == 14 == answer["usage"]["completion_tokens"]
+    assert now["first_tokens"] - before["first_tokens"] == 2
+    assert now["first_token_seconds"] > before["first_token_seconds"]
+    assert now["running"] == now["waiting"] == 0
+    told = figures_between({"counters": before, "at": 100.0}, now, 102.0)
+    assert told["tokens_per_second"] == 7.0 and 0 < told["first_token"] < 30
 
 
 async def test_the_backend_tells_a_broken_adapter_from_an_outage(backend, tmp_path):

@@ -71,6 +71,7 @@ INSTALLED_APPS = [
     "ledger",
     "base_models",
     "datasets_app",
+    "providers",
     "training",
     "serving",
     "gateway",
@@ -287,7 +288,12 @@ SEALED_FIELDS = [
     ("datasets_app.Connection", "sealed"),
     ("serving.Node", "sealed_key"),
     ("serving.Export", "sealed_secret"),
+    ("providers.ProviderKey", "sealed_key"),
 ]
+# Where providers are asked in place of their own addresses, by whoever runs the house: "openai=https://…/v1,…".
+PROVIDER_URLS = dict(
+    pair.split("=", 1) for pair in os.environ.get("APEX_PROVIDER_URLS", "").split(",") if "=" in pair
+)
 REFERENCE_LIMIT_BYTES = int(os.environ.get("APEX_REFERENCE_LIMIT_GB", "0")) * 1024**3  # 0: no limit
 REFERENCE_ROWS_SHOWN = 1000
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from apex.common.connections import Guard
 from serving.backends.base import NotSupported, Target, Wire
-from serving.backends.connections import Guard
 from serving.backends.openai_server import OpenAIServer
 from serving.protocol import Ability, ChatRequest
 

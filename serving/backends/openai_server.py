@@ -10,8 +10,8 @@ from urllib.parse import urlsplit
 
 import aiohttp
 
+from apex.common.connections import Guard, connections
 from serving.backends.base import AnswerBroke, BackendUnavailable, Delta, Refusing, Reply, Target, Wire
-from serving.backends.connections import Guard, connections
 from serving.protocol import ApiError, ChatRequest, model_not_found
 from serving.shapes import Usage
 

@@ -10,6 +10,7 @@ and checked like the first address. Nothing is taken from the environment: no pr
 refused unless a superuser allowed it (`places.allowed_places`).
 """
 
+from .addresses import allowed_addresses, find_allowed_addresses
 from .answers import HOPS, Answer, Limits, head, open_url
 from .errors import FetchError, FetchFailed, FetchRefused
 from .places import allowed_places, check_url, shown
@@ -21,8 +22,10 @@ __all__ = [
     "FetchFailed",
     "FetchRefused",
     "Limits",
+    "allowed_addresses",
     "allowed_places",
     "check_url",
+    "find_allowed_addresses",
     "head",
     "open_url",
     "shown",

@@ -1,4 +1,7 @@
-"""Connections to servers, kept open between requests: one pool for each event loop."""
+"""Connections to servers of models, kept open between requests: one pool for each event loop.
+
+Nothing is taken from the environment, no cookie is kept, and nothing is unpacked: answers are asked for as they are.
+"""
 
 from __future__ import annotations
 
@@ -12,6 +15,8 @@ from aiohttp.abc import AbstractResolver, ResolveResult
 
 # Shorter than the 5 s after which uvicorn (vLLM, too) hangs up: the other order loses a request now and then.
 KEEP_OPEN_SECONDS = 4
+# Hosts whose addresses are remembered for a connection that is about to be made.
+MOST_HOSTS = 4096
 # Between two bytes. A long answer that is not streamed says nothing while it is written.
 SILENCE_SECONDS = 600
 
@@ -24,6 +29,12 @@ class CheckedAddresses(AbstractResolver):
 
     def __init__(self) -> None:
         self.addresses: dict[tuple[str, int], list[str]] = {}
+
+    def note(self, host: str, port: int, addresses: list[str]) -> None:
+        self.addresses.pop((host, port), None)
+        self.addresses[host, port] = addresses
+        while len(self.addresses) > MOST_HOSTS:
+            del self.addresses[next(iter(self.addresses))]
 
     async def resolve(
         self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
@@ -48,19 +59,19 @@ class CheckedAddresses(AbstractResolver):
 
 
 class Connections:
-    """Of one event loop: plain ones, and those that go to checked addresses only."""
+    """Of one event loop: plain ones, and those that go to checked addresses only. Idle ones stay open for a while."""
 
-    def __init__(self) -> None:
+    def __init__(self, keep_open: float) -> None:
         self._resolver = CheckedAddresses()
-        self._plain = _session(None)
-        self._guarded = _session(self._resolver)
+        self._plain = _session(None, keep_open)
+        self._guarded = _session(self._resolver, keep_open)
 
     async def to(self, url: str, parts: SplitResult, guard: Guard | None) -> aiohttp.ClientSession:
         """The session for a request to `url`; with a guard after asking it."""
         if guard is None:
             return self._plain
         port = parts.port or (443 if parts.scheme == "https" else 80)
-        self._resolver.addresses[parts.hostname or "", port] = await guard(url)
+        self._resolver.note(parts.hostname or "", port, await guard(url))
         return self._guarded
 
     async def close(self) -> None:
@@ -68,10 +79,10 @@ class Connections:
         await self._guarded.close()
 
 
-def _session(resolver: AbstractResolver | None) -> aiohttp.ClientSession:
+def _session(resolver: AbstractResolver | None, keep_open: float) -> aiohttp.ClientSession:
     # A server has no limit here: how much it takes at once is its own affair, and it queues the rest.
     connector = aiohttp.TCPConnector(
-        limit=0, keepalive_timeout=KEEP_OPEN_SECONDS, resolver=resolver, use_dns_cache=resolver is None
+        limit=0, keepalive_timeout=keep_open, resolver=resolver, use_dns_cache=resolver is None
     )
     return aiohttp.ClientSession(
         connector=connector,
@@ -79,30 +90,36 @@ def _session(resolver: AbstractResolver | None) -> aiohttp.ClientSession:
         # A line of a stream may be long: a tool's arguments, log-probabilities of many tokens.
         read_bufsize=1024 * 1024,
         trust_env=False,
+        # A packed answer could be a thousand times as large as what came.
+        auto_decompress=False,
+        headers={"Accept-Encoding": "identity"},
         cookie_jar=aiohttp.DummyCookieJar(),
     )
 
 
-_by_loop: dict[asyncio.AbstractEventLoop, tuple[Connections, AsyncGenerator[None, None]]] = {}
+_by_loop: dict[tuple[asyncio.AbstractEventLoop, float], tuple[Connections, AsyncGenerator[None, None]]] = {}
 
 
-async def connections() -> Connections:
-    """Those of the running loop, made at the first call and closed when the loop ends."""
-    loop = asyncio.get_running_loop()
-    if loop not in _by_loop:
-        made = Connections()
-        ending = _until_the_loop_ends(loop, made)
-        _by_loop[loop] = (made, ending)
+async def connections(keep_open: float = KEEP_OPEN_SECONDS) -> Connections:
+    """Those of the running loop, made at the first call and closed when the loop ends.
+
+    `keep_open` are the seconds that an idle one is kept; each number has a pool of its own.
+    """
+    key = asyncio.get_running_loop(), keep_open
+    if key not in _by_loop:
+        made = Connections(keep_open)
+        ending = _until_the_loop_ends(key, made)
+        _by_loop[key] = (made, ending)
         await anext(ending)
-    return _by_loop[loop][0]
+    return _by_loop[key][0]
 
 
 async def _until_the_loop_ends(
-    loop: asyncio.AbstractEventLoop, made: Connections
+    key: tuple[asyncio.AbstractEventLoop, float], made: Connections
 ) -> AsyncGenerator[None, None]:
     """`asyncio.run` and its like end the generators that are open; that is the one thing a loop tells at its end."""
     try:
         yield
     finally:
-        _by_loop.pop(loop, None)
+        _by_loop.pop(key, None)
         await made.close()

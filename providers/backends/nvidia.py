@@ -1,0 +1,33 @@
+"""NVIDIA's API catalogue. https://docs.api.nvidia.com/nim/reference/llm-apis"""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+from providers.backends.openai_protocol import OpenAIProtocol
+from providers.base import Ability, Call, ProviderFailed
+
+# The list of models is open to everybody, so a key is tried on a small model that most accounts have.
+SMALL_MODEL = "meta/llama-3.1-8b-instruct"
+
+
+class Nvidia(OpenAIProtocol):
+    name: ClassVar[str] = "nvidia"
+    label: ClassVar[str] = "NVIDIA"
+    default_address: ClassVar[str] = "https://integrate.api.nvidia.com/v1"
+    key_page: ClassVar[str] = "https://build.nvidia.com/settings/api-keys"
+    abilities: ClassVar[frozenset[Ability]] = frozenset(Ability)
+
+    def embedding_options(self, is_question: bool) -> dict[str, Any]:
+        """Its models tell what looks from what is found; a text that is too long is refused, not cut."""
+        return {"input_type": "query" if is_question else "passage", "truncate": "NONE"}
+
+    async def check(self) -> str:
+        found = await self.models()
+        try:
+            await self.chat(Call(SMALL_MODEL, [{"role": "user", "content": "Hi"}], max_tokens=1))
+        except ProviderFailed as problem:
+            # Which models an account has differs; a key that is wrong is refused before that is looked at.
+            if problem.code != "model_not_found":
+                raise
+        return f"{self.label} accepts the key; it offers {len(found)} models."

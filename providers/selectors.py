@@ -1,0 +1,57 @@
+"""Page-shaped reads: what there is, and which keys a user has or may use."""
+
+import uuid
+from dataclasses import dataclass
+
+from django.db.models import Case, IntegerField, QuerySet, Value, When
+
+from providers.base import Provider
+from providers.models import ProviderKey
+from providers.registry import all_providers
+
+
+@dataclass(frozen=True)
+class ProviderCard:
+    """A provider as one user sees it: how many keys of their own they have, and how many are shared with them."""
+
+    provider: type[Provider]
+    own_keys: int
+    shared_keys: int
+
+    @property
+    def has_key(self) -> bool:
+        return bool(self.own_keys or self.shared_keys)
+
+
+def provider_cards(user) -> list[ProviderCard]:
+    rows = list(ProviderKey.objects.usable_by(user).values_list("provider", "owner_id", "id"))
+    own = [provider for provider, owner_id, _id in rows if owner_id == user.pk]
+    lent = [provider for provider, owner_id, _id in rows if owner_id != user.pk]
+    return [ProviderCard(made, own.count(name), lent.count(name)) for name, made in all_providers().items()]
+
+
+def usable_keys(user) -> QuerySet[ProviderKey]:
+    """Own ones first, each group the newest first."""
+    is_lent = Case(When(owner_id=user.pk, then=Value(0)), default=Value(1), output_field=IntegerField())
+    return (
+        ProviderKey.objects.usable_by(user)
+        .annotate(is_lent=is_lent)
+        .select_related("owner")
+        .order_by("is_lent", "-created_at")
+    )
+
+
+def key_for(user, provider: str, key: ProviderKey | uuid.UUID | str | None = None) -> ProviderKey | None:
+    """The key that counts for this user: the one that `key` names, else the first."""
+    rows = usable_keys(user).filter(provider=provider)
+    match key:
+        case None:
+            return rows.first()
+        case ProviderKey():
+            return rows.filter(pk=key.pk).first()
+        case uuid.UUID():
+            return rows.filter(pk=key).first()
+    try:
+        return rows.filter(pk=uuid.UUID(key)).first()
+    except ValueError:
+        return rows.filter(name=key).first()

@@ -1,6 +1,6 @@
 """Which stored bytes serving needs (`apex.common.files.is_held`)."""
 
-from serving.export_models import Export
+from serving.exports.models import Export
 
 
 def is_held(sha256: str) -> bool:

@@ -11,7 +11,7 @@ from django.utils.translation import gettext_lazy as _
 
 from apex.common.models import OwnedModel, OwnedQuerySet
 from base_models.models import BaseModel
-from serving.export_models import Export  # noqa: F401  a model of this app
+from serving.exports.models import Export  # noqa: F401  a model of this app
 from training.models import Adapter
 
 EMBEDDED = "embedded"

@@ -3,7 +3,7 @@
 from django.db.models.signals import post_delete
 from django.dispatch import receiver
 
-from serving.export_models import Export
+from serving.exports.models import Export
 from training.checkpoints import discard
 
 

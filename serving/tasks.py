@@ -2,8 +2,8 @@
 
 from celery import shared_task
 
-from serving import export_running, export_sweeping
 from serving import reconcile as looking
+from serving.exports import execution, sweeping
 
 
 @shared_task
@@ -13,9 +13,9 @@ def reconcile(**extra) -> None:
 
 @shared_task
 def run_export(*, export_id: str, **extra) -> None:
-    export_running.execute_export(export_id)
+    execution.execute_export(export_id)
 
 
 @shared_task
 def sweep_exports(**extra) -> None:
-    export_sweeping.sweep_exports()
+    sweeping.sweep_exports()

@@ -1,6 +1,7 @@
 from django.urls import path
 
-from serving import export_views, node_views, views, work_views
+from serving import node_views, views, work_views
+from serving.exports import views as export_views
 
 app_name = "serving"
 urlpatterns = [
@@ -19,6 +20,7 @@ urlpatterns = [
     path("adapters/<uuid:adapter_id>/exports/start/", export_views.start, name="export-start"),
     path("exports/", export_views.export_list, name="export-list"),
     path("exports/<uuid:export_id>/cancel/", export_views.cancel, name="export-cancel"),
+    path("exports/<uuid:export_id>/delete/", export_views.delete, name="export-delete"),
     path("exports/<uuid:export_id>/download/", export_views.download, name="export-download"),
     path("adapters/<uuid:adapter_id>/compare/", views.compare, name="compare"),
     path("adapters/<uuid:adapter_id>/compare/part/", views.compare_part, name="compare-part"),

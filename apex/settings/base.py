@@ -368,8 +368,8 @@ SPECTACULAR_SETTINGS = {
         "MethodEnum": "training.models.METHODS",
         "ConnectionKindEnum": "datasets_app.models.ConnectionKind",
         "RowKindEnum": "datasets_app.models.Kind",
-        "ExportKindEnum": "serving.export_models.ExportKind",
-        "ExportStatusEnum": "serving.export_models.ExportStatus",
+        "ExportKindEnum": "serving.exports.models.ExportKind",
+        "ExportStatusEnum": "serving.exports.models.ExportStatus",
         "VerdictEnum": "datasets_app.models.Verdict",
     },
 }

@@ -9,10 +9,10 @@ from rest_framework.response import Response
 
 from apex.common.access import owned_or_404
 from apex.common.api_errors import Unacceptable
-from serving import exports
-from serving.export_details import exports_for
-from serving.export_models import Export, ExportKind, ExportStatus
-from serving.export_views import export_response
+from serving.exports import services
+from serving.exports.details import exports_for
+from serving.exports.models import Export, ExportKind, ExportStatus
+from serving.exports.views import export_response
 from training.api.views import Conflict, find_adapter
 
 
@@ -43,7 +43,9 @@ class ExportSerializer(serializers.ModelSerializer):
 
 class ExportOptionsSerializer(serializers.Serializer):
     type = serializers.CharField(
-        required=False, help_text="Of a GGUF: f16 (unless said), bf16, f32, q8_0.", max_length=10
+        required=False,
+        help_text="Of a GGUF: f16 (unless said), bf16, f32, q8_0; of a whole model also tq1_0, tq2_0.",
+        max_length=10,
     )
     repo = serializers.CharField(required=False, help_text="Of the hub: owner/name.", max_length=200)
     what = serializers.CharField(
@@ -59,7 +61,7 @@ class ExportCreateSerializer(serializers.Serializer):
     token = serializers.CharField(
         required=False,
         write_only=True,
-        max_length=exports.LONGEST_TOKEN,
+        max_length=services.LONGEST_TOKEN,
         help_text="For the hub, with write access. Kept sealed until the export ends, never shown.",
     )
 
@@ -75,7 +77,9 @@ class ExportFilter(filters.FilterSet):
         fields = ["status", "kind"]
 
 
-class ExportViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.GenericViewSet):
+class ExportViewSet(
+    mixins.ListModelMixin, mixins.RetrieveModelMixin, mixins.DestroyModelMixin, viewsets.GenericViewSet
+):
     """What the caller takes along, newest first."""
 
     serializer_class = ExportSerializer
@@ -100,22 +104,25 @@ class ExportViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.G
         except Unacceptable as problem:
             raise Unacceptable(str(problem.detail), field="adapter") from problem
         try:
-            made = exports.start_export(
+            made = services.start_export(
                 adapter=adapter,
                 kind=asked["kind"],
                 options=dict(asked.get("options") or {}),
                 token=asked.get("token", ""),
             )
-        except exports.ExportRefused as problem:
+        except services.ExportRefused as problem:
             raise Unacceptable(str(problem), field=problem.field) from problem
         return Response(ExportSerializer(made).data, status=status.HTTP_201_CREATED)
+
+    def perform_destroy(self, export):
+        services.delete_export(export=export)
 
     @extend_schema(request=None, responses={200: ExportSerializer})
     @action(detail=True, methods=["post"])
     def cancel(self, request, pk=None):
         """Stops it; nothing of it is kept. 409 if it was over already."""
         export = self.get_object()
-        if not exports.cancel_export(export=export):
+        if not services.cancel_export(export=export):
             raise Conflict(f"{export} is over already: {export.status}.")
         return Response(ExportSerializer(export).data)
 

@@ -16,7 +16,7 @@ from datasets_app.services import begin_upload, create_connection, make_share_li
 from gateway.batching import create_batch
 from gateway.models import ApiFile, FineTune, ModelAlias
 from serving.deploying import deploy_adapter
-from serving.export_models import Export
+from serving.exports.models import Export
 from serving.nodes import announce_embedded
 from tests.common.routes import Route, routes
 from tests.training.factories import make_adapter, make_version

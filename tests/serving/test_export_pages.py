@@ -1,11 +1,15 @@
 """Pages and API of exports."""
 
+from datetime import timedelta
+
 import pytest
 from django.urls import reverse
+from django.utils import timezone
 
 from apex.common import files
-from serving import export_leases
-from serving.export_models import Export
+from serving.exports import leases, services
+from serving.exports.engine import converters
+from serving.exports.models import Export
 from tests.serving.adapters import DEMO, write_adapter
 from tests.serving.factories import make_adapter_row, make_base_model
 
@@ -16,7 +20,7 @@ CONTENT = bytes(range(256)) * 40
 @pytest.fixture
 def coach(alice, settings, monkeypatch, tmp_path):
     settings.LLAMA_CPP_DIR = ""
-    monkeypatch.setattr(export_leases.current_app, "send_task", lambda *a, **k: None)
+    monkeypatch.setattr(leases.current_app, "send_task", lambda *a, **k: None)
     return make_adapter_row(alice, make_base_model(DEMO), write_adapter(tmp_path / "adapter"))
 
 
@@ -131,3 +135,58 @@ def test_a_stranger_finds_nothing(mallory_client, coach, done):
         "/api/v1/exports/", {"adapter": str(coach.pk), "kind": "merged"}, "application/json"
     )
     assert asked.status_code == 400
+
+
+def test_an_export_is_deleted_after_a_word_more_and_its_file_goes(
+    alice_client, mallory_client, done, coach, django_capture_on_commit_callbacks
+):
+    page, url = (
+        reverse("serving:adapter-exports", args=[coach.pk]),
+        reverse("serving:export-delete", args=[done.pk]),
+    )
+    text = alice_client.get(page).content.decode()
+    assert f'data-opens="delete-{done.pk}"' in text and f'action="{url}"' in text and "Its file goes" in text
+    assert alice_client.get(url).status_code == 405 and mallory_client.post(url).status_code == 404
+    name = files.storage_name(done.sha256)
+    with django_capture_on_commit_callbacks(execute=True):
+        assert alice_client.post(url)["Location"] == page
+    assert not Export.objects.exists() and not files.storage().exists(name)
+    assert alice_client.get(reverse("serving:export-download", args=[done.pk])).status_code == 404
+
+
+def test_the_api_deletes_also_what_is_being_made(alice_client, mallory_client, done, coach):
+    one = f"/api/v1/exports/{done.pk}/"
+    assert mallory_client.delete(one).status_code == 404
+    assert alice_client.delete(one).status_code == 204 and alice_client.get(one).status_code == 404
+    running = services.start_export(adapter=coach, kind="merged")
+    claimed = leases.claim(str(running.pk))
+    assert alice_client.delete(f"/api/v1/exports/{running.pk}/").status_code == 204
+    # Its worker notices with its next beat, and writes nothing.
+    assert not leases.hold(claimed) and not leases.finish(claimed, "done")
+    assert not Export.objects.exists()
+
+
+def test_a_gguf_is_made_in_the_type_that_was_chosen(alice_client, coach, settings, tmp_path):
+    for name in (converters.MODEL, converters.ADAPTER):
+        (tmp_path / name).write_text("")
+    settings.LLAMA_CPP_DIR = str(tmp_path)
+    text = alice_client.get(reverse("serving:adapter-exports", args=[coach.pk])).content.decode()
+    assert text.count('value="q8_0"') == 2 and text.count('value="tq1_0"') == 1
+    start = reverse("serving:export-start", args=[coach.pk])
+    alice_client.post(start, {"kind": "gguf", "type": "tq2_0"})
+    alice_client.post(start, {"kind": "adapter_gguf", "type": "tq2_0"})  # no such adapter can be made
+    alice_client.post(start, {"kind": "adapter_gguf"})
+    asked = {export.kind: export.options for export in Export.objects.all()}
+    assert asked == {"gguf": {"type": "tq2_0"}, "adapter_gguf": {"type": "f16"}}
+
+
+def test_the_page_of_a_training_leads_to_it(alice_client, coach):
+    job = coach.job
+    text = alice_client.get(reverse("training:job-detail", args=[job.pk])).content.decode()
+    assert "Take it with you" in text and reverse("serving:adapter-exports", args=[coach.pk]) in text
+
+
+def test_a_file_says_until_when_it_is_kept(alice_client, done):
+    Export.objects.update(expires_at=timezone.now() + timedelta(days=7))
+    text = alice_client.get(reverse("serving:export-list")).content.decode()
+    assert "kept until" in text and done.sha256 in text and "10.0" in text

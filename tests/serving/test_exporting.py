@@ -10,9 +10,9 @@ import pytest
 
 from rendering import Renderer
 from serving.backends.modelfile import read_modelfile
-from serving.exporting import __main__ as child
-from serving.exporting import converters, merging, modelfile_text, with_known_tokenizer
-from serving.exporting.asked import Asked, ExportFailed, Voice
+from serving.exports.engine import __main__ as child
+from serving.exports.engine import converters, merging, modelfile_text, with_known_tokenizer
+from serving.exports.engine.asked import Asked, ExportFailed, Voice
 from tests.serving.adapters import DEMO
 from tests.serving.tiny import CHATML
 

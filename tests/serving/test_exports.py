@@ -12,9 +12,9 @@ from django.utils import timezone
 
 from accounts.models import Notice
 from apex.common import files
-from serving import export_leases, export_running, export_sweeping, exports
-from serving.export_models import Export, ExportStatus
-from serving.exporting import converters
+from serving.exports import execution, leases, services, sweeping
+from serving.exports.engine import converters
+from serving.exports.models import Export, ExportStatus
 from tests.serving.adapters import DEMO, write_adapter
 from tests.serving.factories import make_adapter_row, make_base_model
 from tests.serving.fake_hub import TOKEN, running_hub
@@ -27,7 +27,7 @@ def sent(monkeypatch):
     """What would have gone to the broker."""
     found = []
     monkeypatch.setattr(
-        export_leases.current_app, "send_task", lambda name, kwargs, **more: found.append(kwargs["export_id"])
+        leases.current_app, "send_task", lambda name, kwargs, **more: found.append(kwargs["export_id"])
     )
     return found
 
@@ -69,29 +69,29 @@ def leftovers(settings) -> list:
 
 
 def run(export: Export) -> Export:
-    export_running.execute_export(str(export.pk))
+    execution.execute_export(str(export.pk))
     export.refresh_from_db()
     return export
 
 
 def test_asked_twice_it_is_begun_once_and_a_second_delivery_is_skipped(coach):
-    export = exports.start_export(adapter=coach, kind="adapter_gguf")
-    assert exports.start_export(adapter=coach, kind="adapter_gguf").pk == export.pk
-    assert export_leases.claim(str(export.pk)) is not None
-    assert export_leases.claim(str(export.pk)) is None
+    export = services.start_export(adapter=coach, kind="adapter_gguf")
+    assert services.start_export(adapter=coach, kind="adapter_gguf").pk == export.pk
+    assert leases.claim(str(export.pk)) is not None
+    assert leases.claim(str(export.pk)) is None
 
 
 def test_one_person_has_one_made_at_a_time_and_the_next_follows(coach, sent):
-    first = exports.start_export(adapter=coach, kind="adapter_gguf")
-    second = exports.start_export(adapter=coach, kind="ollama")
-    claimed = export_leases.claim(str(first.pk))
-    assert export_leases.claim(str(second.pk)) is None
-    export_leases.finish(claimed, ExportStatus.FAILED, message="x")
-    assert export_leases.next_in_line() == second
+    first = services.start_export(adapter=coach, kind="adapter_gguf")
+    second = services.start_export(adapter=coach, kind="ollama")
+    claimed = leases.claim(str(first.pk))
+    assert leases.claim(str(second.pk)) is None
+    leases.finish(claimed, ExportStatus.FAILED, message="x")
+    assert leases.next_in_line() == second
 
 
 def test_a_cancelled_export_ends_its_child_within_seconds_and_leaves_nothing(coach, settings, monkeypatch):
-    export = exports.start_export(adapter=coach, kind="adapter_gguf")
+    export = services.start_export(adapter=coach, kind="adapter_gguf")
     children = []
     started = subprocess.Popen
 
@@ -99,41 +99,41 @@ def test_a_cancelled_export_ends_its_child_within_seconds_and_leaves_nothing(coa
         children.append(started(["sleep", "120"], **more))
         return children[-1]
 
-    monkeypatch.setattr(export_running.subprocess, "Popen", slow)
-    worker = threading.Thread(target=export_running.execute_export, args=[str(export.pk)])
+    monkeypatch.setattr(execution.subprocess, "Popen", slow)
+    worker = threading.Thread(target=execution.execute_export, args=[str(export.pk)])
     worker.start()
     deadline = time.monotonic() + 20
     while not children and time.monotonic() < deadline:
         time.sleep(0.05)
-    assert exports.cancel_export(export=Export.objects.get(pk=export.pk))
+    assert services.cancel_export(export=Export.objects.get(pk=export.pk))
     worker.join(20)
     assert not worker.is_alive() and children[0].poll() is not None
     export.refresh_from_db()
     assert (export.status, export.sha256) == ("cancelled", "") and leftovers(settings) == []
-    assert not exports.cancel_export(export=export)
+    assert not services.cancel_export(export=export)
 
 
 def test_a_file_that_nobody_waits_for_any_more_is_not_kept(coach, tmp_path):
-    export = export_leases.claim(str(exports.start_export(adapter=coach, kind="adapter_gguf").pk))
+    export = leases.claim(str(services.start_export(adapter=coach, kind="adapter_gguf").pk))
     (tmp_path / "x.zip").write_bytes(b"of nobody")
     sha256 = files.stored_as(tmp_path / "x.zip").sha256
     taken = files.put_file
 
     def cancelled_meanwhile(path):
-        exports.cancel_export(export=Export.objects.get(pk=export.pk))
+        services.cancel_export(export=Export.objects.get(pk=export.pk))
         return taken(path)
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(files, "put_file", cancelled_meanwhile)
-        with pytest.raises(export_running.NotOurs):
-            export_running.keep(export, {"file": str(tmp_path / "x.zip"), "files": [], "link": ""})
+        with pytest.raises(execution.NotOurs):
+            execution.keep(export, {"file": str(tmp_path / "x.zip"), "files": [], "link": ""})
     assert not files.storage().exists(files.storage_name(sha256))
 
 
 def test_without_room_it_is_refused_before_anything_is_written(coach, settings, monkeypatch):
-    export = exports.start_export(adapter=coach, kind="adapter_gguf")
+    export = services.start_export(adapter=coach, kind="adapter_gguf")
     monkeypatch.setattr(
-        export_running.shutil,
+        execution.shutil,
         "disk_usage",
         lambda path: shutil._ntuple_diskusage(10**9, 10**9 - 10**6, 10**6),
     )
@@ -147,35 +147,35 @@ def test_a_disk_that_is_full_when_it_is_put_away_is_told_in_words(coach, setting
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(files, "put_file", full)
-    export = run(exports.start_export(adapter=coach, kind="adapter_gguf"))
+    export = run(services.start_export(adapter=coach, kind="adapter_gguf"))
     assert (export.status, export.reason, export.sha256) == ("failed", "disk_full", "")
     assert leftovers(settings) == []
 
 
 def test_a_lost_worker_gives_it_back_and_three_lost_ones_end_it(coach, settings):
-    export = exports.start_export(adapter=coach, kind="adapter_gguf")
+    export = services.start_export(adapter=coach, kind="adapter_gguf")
     for tries in range(1, settings.EXPORT_TRIES + 1):
-        assert export_leases.claim(str(export.pk)).tries == tries
+        assert leases.claim(str(export.pk)).tries == tries
         Export.objects.update(heartbeat_at=timezone.now() - timedelta(minutes=5))
-        export_sweeping.sweep_exports()
+        sweeping.sweep_exports()
         export.refresh_from_db()
         assert export.status == ("queued" if tries < settings.EXPORT_TRIES else "crashed")
 
 
 def test_after_some_days_the_file_goes_and_the_row_says_so(coach):
-    export = run(exports.start_export(adapter=coach, kind="adapter_gguf"))
+    export = run(services.start_export(adapter=coach, kind="adapter_gguf"))
     name = files.storage_name(export.sha256)
-    export_sweeping.sweep_exports()
+    sweeping.sweep_exports()
     assert files.storage().exists(name)
     Export.objects.update(expires_at=timezone.now() - timedelta(seconds=1))
-    export_sweeping.sweep_exports()
+    sweeping.sweep_exports()
     export.refresh_from_db()
     assert (export.status, export.sha256) == ("expired", "") and not files.storage().exists(name)
 
 
 def test_the_file_goes_with_its_adapter_and_stays_while_another_has_it(coach):
-    first = run(exports.start_export(adapter=coach, kind="adapter_gguf"))
-    second = run(exports.start_export(adapter=coach, kind="adapter_gguf"))
+    first = run(services.start_export(adapter=coach, kind="adapter_gguf"))
+    second = run(services.start_export(adapter=coach, kind="adapter_gguf"))
     name = files.storage_name(first.sha256)
     assert first.sha256 == second.sha256  # the same model makes the same bytes
     first.delete()
@@ -197,8 +197,8 @@ def test_the_file_goes_with_its_adapter_and_stays_while_another_has_it(coach):
 )
 def test_what_cannot_be_is_refused_by_the_name_of_its_field(kind, options, field, coach, settings, hub):
     settings.LLAMA_CPP_DIR = ""
-    with pytest.raises(exports.ExportRefused) as caught:
-        exports.start_export(adapter=coach, kind=kind, options=options)
+    with pytest.raises(services.ExportRefused) as caught:
+        services.start_export(adapter=coach, kind=kind, options=options)
     assert caught.value.field == field and not Export.objects.exists()
 
 
@@ -206,7 +206,7 @@ def test_what_cannot_be_is_refused_by_the_name_of_its_field(kind, options, field
 def push(coach, **options) -> Export:
     wanted = {"repo": "alice/fin-coach"} | options
     token = wanted.pop("token", TOKEN)
-    return exports.start_export(adapter=coach, kind="hub", options=wanted, token=token)
+    return services.start_export(adapter=coach, kind="hub", options=wanted, token=token)
 
 
 def test_an_adapter_goes_to_the_hub_whole_and_the_token_is_forgotten(coach, hub, adapter_dir, caplog):
@@ -249,7 +249,7 @@ def test_what_the_hub_refuses_is_told_and_the_token_is_forgotten(options, reason
 
 def test_a_hub_in_a_private_network_is_refused_unless_an_admin_allowed_it(coach, hub, settings):
     settings.ALLOWED_HOSTS_OUT = []
-    with pytest.raises(exports.ExportRefused, match="127.0.0.1"):
+    with pytest.raises(services.ExportRefused, match="127.0.0.1"):
         push(coach)
     assert hub.asked == []
 
@@ -265,7 +265,7 @@ def test_a_hub_that_sends_the_upload_into_the_house_gets_nothing(coach, hub):
 
 # --- whole ----------------------------------------------------------------------------------------------------
 def test_an_export_is_made_by_a_child_kept_and_told(coach, sent, settings):
-    export = exports.start_export(adapter=coach, kind="merged")
+    export = services.start_export(adapter=coach, kind="merged")
     assert sent == [str(export.pk)]
     run(export)
     assert (export.status, export.progress, export.message) == ("done", 100, "")

@@ -6,28 +6,28 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from apex.common.states import move
-from serving import export_leases
-from serving.export_models import EXPORT_MOVES, Export, ExportStatus
+from serving.exports import leases
+from serving.exports.models import EXPORT_MOVES, Export, ExportStatus
 from training.checkpoints import discard
 
 
 def sweep_exports() -> None:
     put_back_silent()
     expire()
-    if waiting := export_leases.next_in_line():
-        export_leases.send_export(waiting.pk)
+    if waiting := leases.next_in_line():
+        leases.send_export(waiting.pk)
 
 
 def put_back_silent() -> None:
     """Exports whose worker fell silent wait again, until they have had EXPORT_TRIES; then they are *crashed*."""
     silent = Export.objects.filter(
-        status=ExportStatus.RUNNING, heartbeat_at__lt=export_leases.stale_before()
+        status=ExportStatus.RUNNING, heartbeat_at__lt=leases.stale_before()
     ).select_related("owner", "adapter")
     for export in silent:
         if export.tries < settings.EXPORT_TRIES:
-            export_leases.put_back(export)
+            leases.put_back(export)
             continue
-        export_leases.finish(
+        leases.finish(
             export,
             ExportStatus.CRASHED,
             reason="silent",

@@ -5,6 +5,7 @@ from django.db.models import Q
 from django.utils.translation import gettext_lazy as _
 
 from apex.common.models import OwnedModel, OwnedQuerySet
+from apex.common.secrets import Context
 from training.models import Adapter
 
 
@@ -95,6 +96,11 @@ class Export(OwnedModel):
     @property
     def is_unfinished(self) -> bool:
         return self.status in UNFINISHED
+
+    @property
+    def secret_context(self) -> Context:
+        """Of its token for a hub, which opens nowhere else."""
+        return Context.of(self, "sealed_secret")
 
     @property
     def can_download(self) -> bool:

@@ -12,7 +12,7 @@ import httpcore2
 import httpx2
 from huggingface_hub import set_client_factory
 
-from serving.exporting.asked import ExportFailed, Voice
+from serving.exports.engine.asked import ExportFailed, Voice
 
 SECONDS = httpx2.Timeout(60, connect=15)
 

@@ -4,7 +4,7 @@ import json
 import shutil
 from pathlib import Path
 
-from serving.exporting.asked import Asked, ExportFailed, Voice
+from serving.exports.engine.asked import Asked, ExportFailed, Voice
 from training.engine.artifacts import TOKENIZER_FILES
 
 LARGEST_FILE = "5GB"

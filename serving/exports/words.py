@@ -7,11 +7,13 @@ from dataclasses import dataclass
 
 from django.conf import settings
 from django.utils.functional import Promise
+from django.utils.text import slugify
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from serving.export_models import Export, ExportKind, ExportStatus
-from serving.exporting import converters
+from serving.exports.engine import converters
+from serving.exports.models import Export, ExportKind, ExportStatus
+from training.models import Adapter
 
 # A repository of the hub: owner/name.
 REPO = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,95}/[A-Za-z0-9][A-Za-z0-9._-]{0,95}")
@@ -37,6 +39,17 @@ STEPS = {
 }
 
 
+# What a number takes in a GGUF.
+TYPE_WORDS = {
+    "f16": gettext_lazy("16 bits, opens everywhere"),
+    "bf16": gettext_lazy("16 bits, as most models are trained"),
+    "f32": gettext_lazy("32 bits, the most exact and twice as large"),
+    "q8_0": gettext_lazy("8 bits, half as large and nearly as good"),
+    "tq1_0": gettext_lazy("1.7 bits, for models made of −1, 0 and 1 alone"),
+    "tq2_0": gettext_lazy("2 bits, for models made of −1, 0 and 1 alone"),
+}
+
+
 @dataclass(frozen=True)
 class Kind:
     """`room`: bytes that making it takes on the disk at most, as a multiple of the base model and the adapter."""
@@ -45,6 +58,7 @@ class Kind:
     about: Promise
     room: float
     options: tuple[str, ...] = ()
+    types: tuple[str, ...] = ()  # of GGUF
     needs_converters: bool = False
     content_type: str = "application/zip"
 
@@ -67,6 +81,7 @@ KINDS: dict[str, Kind] = {
         gettext_lazy("One file for llama.cpp, LM Studio and others."),
         room=4.2,
         options=("type",),
+        types=converters.TYPES,
         needs_converters=True,
         content_type="application/octet-stream",
     ),
@@ -75,6 +90,7 @@ KINDS: dict[str, Kind] = {
         gettext_lazy("A small file that llama.cpp adds to a GGUF of the base model (--lora)."),
         room=0.1,
         options=("type",),
+        types=converters.ADAPTER_TYPES,
         needs_converters=True,
         content_type="application/octet-stream",
     ),
@@ -132,3 +148,12 @@ def serve_lines(name: str, base: str) -> list[tuple[str, str]]:
         ),
         (_("The bundle, by Ollama"), f"ollama create {name} -f Modelfile && ollama run {name}"),
     ]
+
+
+def file_stem(adapter: Adapter) -> str:
+    """Good as the name of a file and of a model, and another for each adapter."""
+    return f"{slugify(adapter.name)[:40] or 'adapter'}-{slugify(adapter.model_id.rpartition(':')[2])}"
+
+
+def hub_endpoint() -> str:
+    return (settings.HUB_ENDPOINT or "https://huggingface.co").rstrip("/")

@@ -3,12 +3,14 @@
 import subprocess
 from pathlib import Path
 
-from serving.exporting.asked import Asked, ExportFailed
+from serving.exports.engine.asked import Asked, ExportFailed
 from training.engine.errors import DISK_WORDS, MEMORY_WORDS
 
 MODEL, ADAPTER = "convert_hf_to_gguf.py", "convert_lora_to_gguf.py"
 SHIM = Path(__file__).with_name("with_known_tokenizer.py")
-TYPES = ("f16", "bf16", "f32", "q8_0")
+# What the scripts take as --outtype, the usual one first; "auto" would leave the file without a name for what it is.
+ADAPTER_TYPES = ("f16", "bf16", "f32", "q8_0")
+TYPES = (*ADAPTER_TYPES, "tq1_0", "tq2_0")
 HOW_TO_GET = (
     "Whoever runs Apex gets them with “git clone --depth 1 https://github.com/ggml-org/llama.cpp” and sets "
     "APEX_LLAMA_CPP_DIR to that folder."

@@ -13,7 +13,7 @@ from kombu.exceptions import OperationalError
 
 from accounts.notices import notify
 from apex.common.states import move
-from serving.export_models import EXPORT_MOVES, Export, ExportStatus
+from serving.exports.models import EXPORT_MOVES, Export, ExportStatus
 
 logger = logging.getLogger(__name__)
 OUTCOMES = {

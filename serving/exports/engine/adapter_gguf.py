@@ -1,8 +1,8 @@
 """The adapter alone as GGUF: `llama-server -m BASE.gguf --lora ADAPTER.gguf`."""
 
-from serving.exporting.asked import Asked, Made, Voice
-from serving.exporting.converters import convert_adapter
-from serving.exporting.packing import listed_file
+from serving.exports.engine.asked import Asked, Made, Voice
+from serving.exports.engine.converters import convert_adapter
+from serving.exports.engine.packing import listed_file
 
 
 def make(asked: Asked, voice: Voice) -> Made:

@@ -4,18 +4,16 @@ from __future__ import annotations
 
 from typing import Any
 
-from django.conf import settings
 from django.db import transaction
 from django.utils import timezone
-from django.utils.text import slugify
 from django.utils.translation import gettext as _
 
 from apex.common import secrets
 from apex.common.states import move
-from serving.export_leases import next_in_line, send_export
-from serving.export_models import EXPORT_MOVES, Export, ExportKind, ExportStatus
-from serving.export_words import KINDS, REPO, has_converters
-from serving.exporting.converters import HOW_TO_GET, TYPES
+from serving.exports.engine.converters import HOW_TO_GET
+from serving.exports.leases import next_in_line, send_export
+from serving.exports.models import EXPORT_MOVES, Export, ExportKind, ExportStatus
+from serving.exports.words import KINDS, REPO, has_converters, hub_endpoint
 from serving.guard import allowed_addresses
 from serving.protocol import ApiError
 from training.models import Adapter
@@ -55,7 +53,7 @@ def start_export(
             )
         export = Export(owner=adapter.owner, adapter=adapter, kind=kind, options=wanted)
         if kind == ExportKind.HUB:
-            export.sealed_secret = secrets.seal(token.strip(), secret_context(export))
+            export.sealed_secret = secrets.seal(token.strip(), export.secret_context)
         export.save(force_insert=True)
         transaction.on_commit(lambda: send_export(export.pk), robust=True)
     return export
@@ -69,13 +67,11 @@ def cancel_export(*, export: Export) -> bool:
     return won
 
 
-def secret_context(export: Export) -> secrets.Context:
-    return secrets.Context.of(export, "sealed_secret")
-
-
-def file_stem(adapter: Adapter) -> str:
-    """Good as the name of a file and of a model, and another for each adapter."""
-    return f"{slugify(adapter.name)[:40] or 'adapter'}-{slugify(adapter.model_id.rpartition(':')[2])}"
+def delete_export(*, export: Export) -> None:
+    """The row goes, and with it the file; one that is not done yet is stopped first. What is at a hub stays there."""
+    cancel_export(export=export)
+    with transaction.atomic():
+        export.delete()
 
 
 def checked_options(kind: str, options: dict[str, Any]) -> dict[str, Any]:
@@ -91,8 +87,8 @@ def checked_options(kind: str, options: dict[str, Any]) -> dict[str, Any]:
         raise ExportRefused(
             _("%(kind)s takes no “%(name)s”.") % {"kind": kind, "name": odd[0][:40]}, field=odd[0][:40]
         )
-    if "type" in KINDS[kind].options:
-        return {"type": one_of(given.get("type", TYPES[0]), TYPES, "type")}
+    if types := KINDS[kind].types:
+        return {"type": one_of(given.get("type", types[0]), types, "type")}
     if kind == ExportKind.HUB:
         repo = str(given.get("repo", "")).strip()
         if not REPO.fullmatch(repo) or ".." in repo or "--" in repo or repo.endswith(".git"):
@@ -130,10 +126,6 @@ def refuse_what_cannot_be(adapter: Adapter, kind: str) -> None:
             allowed_addresses(hub_endpoint())
         except ApiError as problem:
             raise ExportRefused(str(problem)) from problem
-
-
-def hub_endpoint() -> str:
-    return (settings.HUB_ENDPOINT or "https://huggingface.co").rstrip("/")
 
 
 def check_token(token: str) -> None:

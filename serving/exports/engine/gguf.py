@@ -2,10 +2,10 @@
 
 import shutil
 
-from serving.exporting.asked import Asked, ExportFailed, Made, Voice
-from serving.exporting.converters import HOW_TO_GET, are_here, convert_model
-from serving.exporting.merging import merge
-from serving.exporting.packing import listed_file
+from serving.exports.engine.asked import Asked, ExportFailed, Made, Voice
+from serving.exports.engine.converters import HOW_TO_GET, are_here, convert_model
+from serving.exports.engine.merging import merge
+from serving.exports.engine.packing import listed_file
 
 
 def make(asked: Asked, voice: Voice) -> Made:

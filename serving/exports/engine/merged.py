@@ -1,8 +1,8 @@
 """The merged model: safetensors that transformers, vLLM and others open, in one zip."""
 
-from serving.exporting.asked import Asked, Made, Voice
-from serving.exporting.merging import merge
-from serving.exporting.packing import pack
+from serving.exports.engine.asked import Asked, Made, Voice
+from serving.exports.engine.merging import merge
+from serving.exports.engine.packing import pack
 
 
 def make(asked: Asked, voice: Voice) -> Made:

@@ -3,9 +3,9 @@
 from pathlib import Path
 from typing import Any
 
-from serving.exporting.asked import Asked, ExportFailed, Made, Voice
-from serving.exporting.merging import merge
-from serving.exporting.packing import listed
+from serving.exports.engine.asked import Asked, ExportFailed, Made, Voice
+from serving.exports.engine.merging import merge
+from serving.exports.engine.packing import listed
 
 # Beside the weights an adapter holds answers to held-out examples, which are somebody's data.
 STAYS_HERE = ["parity.json", "metrics.json"]
@@ -20,7 +20,7 @@ SAID = {
 
 
 def make(asked: Asked, voice: Voice) -> Made:
-    from serving.exporting.guarded import use_guarded_connections
+    from serving.exports.engine.guarded import use_guarded_connections
 
     what, repo = asked.options.get("what", "adapter"), asked.options["repo"]
     folder = asked.adapter_dir

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from django.conf import settings
 from django.utils.functional import Promise
 
-from serving.export_models import Export, ExportKind, ExportStatus
-from serving.export_words import KINDS, SHAPES, has_converters, says
+from serving.exports.models import Export, ExportKind, ExportStatus
+from serving.exports.words import KINDS, SHAPES, TYPE_WORDS, has_converters, says
 from training.models import Adapter
 
 SHOWN = 100
@@ -48,6 +48,7 @@ def choices() -> list[dict]:
             "kind": str(kind),
             "title": words.title,
             "about": words.about,
+            "types": [(name, TYPE_WORDS[name]) for name in words.types],
             "can": here or not words.needs_converters,
             "is_hub": kind == ExportKind.HUB,
         }

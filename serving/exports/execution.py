@@ -22,16 +22,16 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from apex.common import files, secrets
-from serving import export_leases, exports
-from serving.export_models import Export, ExportKind, ExportStatus
-from serving.export_words import KINDS
+from serving.exports import leases, words
+from serving.exports.models import Export, ExportKind, ExportStatus
+from serving.exports.words import KINDS
 from serving.guard import allowed_addresses
 from serving.protocol import ApiError
 from training import checkpoints
 from training.engine.errors import is_disk_error
 
 logger = logging.getLogger(__name__)
-CHILD = [sys.executable, "-m", "serving.exporting"]
+CHILD = [sys.executable, "-m", "serving.exports.engine"]
 BEAT_SECONDS = 1
 LOG_TAIL_BYTES = 8000
 SPARE_BYTES = 256 * 1024**2  # the rest of the site needs room, too
@@ -64,7 +64,7 @@ class NotOurs(Exception):
 
 def execute_export(export_id: str) -> None:
     """Makes one export to its end. Quiet if somebody else has it, or if it is cancelled on the way."""
-    export = export_leases.claim(export_id)
+    export = leases.claim(export_id)
     if export is None:
         logger.info("export %s is not waiting any more, or its turn has not come", export_id)
         return
@@ -73,16 +73,16 @@ def execute_export(export_id: str) -> None:
     except NotOurs:
         logger.info("export %s was cancelled or taken over; stopped", export.pk)
     except Failed as problem:
-        export_leases.finish(export, ExportStatus.FAILED, message=str(problem), reason=problem.reason)
+        leases.finish(export, ExportStatus.FAILED, message=str(problem), reason=problem.reason)
     except Exception:
         logger.exception("export %s broke in the worker", export.pk)
-        export_leases.finish(
+        leases.finish(
             export,
             ExportStatus.CRASHED,
             message=_("Apex itself broke while it made this; the log of the worker says where."),
         )
-    if waiting := export_leases.next_in_line():
-        export_leases.send_export(waiting.pk)
+    if waiting := leases.next_in_line():
+        leases.send_export(waiting.pk)
 
 
 def make(export: Export) -> None:
@@ -91,7 +91,7 @@ def make(export: Export) -> None:
         refuse_without_room(export, Path(folder))
         made = let_child_make(export, Path(folder))
         if made is None:
-            export_leases.put_back(export)
+            leases.put_back(export)
             return
         keep(export, made)
 
@@ -120,23 +120,23 @@ def in_gigabytes(count: int) -> str:
 
 
 def description(export: Export, folder: Path) -> dict:
-    """What the child is told (`serving/exporting/asked.py`)."""
+    """What the child is told (`serving/exports/engine/asked.py`)."""
     told = {
         "kind": export.kind,
         "adapter_dir": str(files.local_directory(export.adapter.directory_sha256)),
         "base_dir": str(export.adapter.base_model.path),
         "folder": str(folder),
-        "name": exports.file_stem(export.adapter),
+        "name": words.file_stem(export.adapter),
         "options": export.options,
         "converters": settings.LLAMA_CPP_DIR,
         "python": settings.LLAMA_CPP_PYTHON,
     }
     if export.kind == ExportKind.HUB:
         try:
-            token = secrets.open_secret(export.sealed_secret, exports.secret_context(export))
+            token = secrets.open_secret(export.sealed_secret, export.secret_context)
         except secrets.SecretError as problem:
             raise Failed("hub_token", _("The token cannot be read any more; begin again.")) from problem
-        told |= {"endpoint": exports.hub_endpoint(), "token": token}
+        told |= {"endpoint": words.hub_endpoint(), "token": token}
     return told
 
 
@@ -189,7 +189,7 @@ def follow(export: Export, child: subprocess.Popen) -> dict | None:
                 return {}
             match event.get("event"):
                 case "step":
-                    if not export_leases.hold(export, step=event["name"], progress=event["progress"]):
+                    if not leases.hold(export, step=event["name"], progress=event["progress"]):
                         raise NotOurs
                 case "may_connect":
                     answer(child, allowance(event["url"]))
@@ -201,7 +201,7 @@ def follow(export: Export, child: subprocess.Popen) -> dict | None:
             return None
         if time.monotonic() - beaten >= BEAT_SECONDS:
             beaten = time.monotonic()
-            if not export_leases.hold(export):
+            if not leases.hold(export):
                 raise NotOurs
 
 
@@ -252,9 +252,9 @@ def keep(export: Export, made: dict) -> None:
     """Puts the file away and ends the export, both or neither."""
     changes = {"files": made["files"], "progress": 100, "step": "", "link": made["link"]}
     if not made["file"]:
-        export_leases.finish(export, ExportStatus.DONE, **changes)
+        leases.finish(export, ExportStatus.DONE, **changes)
         return
-    if not export_leases.hold(export, step="storing", progress=90):
+    if not leases.hold(export, step="storing", progress=90):
         raise NotOurs
     path = Path(made["file"])
     stored = files.stored_as(path)
@@ -268,7 +268,7 @@ def keep(export: Export, made: dict) -> None:
         raise Failed(
             "disk_full", _("The disk became full before it was put away. Free some space.")
         ) from problem
-    won = export_leases.finish(
+    won = leases.finish(
         export, ExportStatus.DONE, file_name=path.name, sha256=stored.sha256, size_bytes=stored.size,
         expires_at=timezone.now() + timedelta(days=settings.EXPORT_KEEP_DAYS), **changes,
     )  # fmt: skip

@@ -3,11 +3,11 @@
 import shutil
 from pathlib import Path
 
-from serving.exporting.asked import Asked, ExportFailed, Made, Voice
-from serving.exporting.converters import are_here, convert_model
-from serving.exporting.merging import merge
-from serving.exporting.modelfile_text import modelfile_text
-from serving.exporting.packing import pack
+from serving.exports.engine.asked import Asked, ExportFailed, Made, Voice
+from serving.exports.engine.converters import are_here, convert_model
+from serving.exports.engine.merging import merge
+from serving.exports.engine.modelfile_text import modelfile_text
+from serving.exports.engine.packing import pack
 
 
 def make(asked: Asked, voice: Voice) -> Made:

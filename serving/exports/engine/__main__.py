@@ -1,4 +1,4 @@
-"""`python -m serving.exporting`: makes what standard input asks for, once."""
+"""`python -m serving.exports.engine`: makes what standard input asks for, once."""
 
 import contextlib
 import logging
@@ -8,8 +8,8 @@ from collections.abc import Callable
 
 from apex.processes.child import die_with_parent
 from rendering import BadModel
-from serving.exporting import adapter_gguf, gguf, hub, merged, ollama
-from serving.exporting.asked import Asked, ExportFailed, Made, Voice
+from serving.exports.engine import adapter_gguf, gguf, hub, merged, ollama
+from serving.exports.engine.asked import Asked, ExportFailed, Made, Voice
 from training.engine.errors import is_disk_error, is_memory_error
 
 MAKERS: dict[str, Callable[[Asked, Voice], Made]] = {

@@ -13,7 +13,12 @@ from gateway import aliases
 from gateway.auth import model_not_allowed
 from gateway.hot.refusals import retold
 from gateway.hot.requests import KINDS, Body
-from serving import services
+from ledger import budgets
+from ledger.models import Reservation
+from ledger.money import TokenPrice
+from ledger.prices import own_price
+from ledger.refusals import BudgetSpent
+from serving import books, services
 from serving.backends.base import AnswerBroke, Backend, BackendUnavailable, Target
 from serving.protocol import ApiError
 from serving.protocol.values import model_name
@@ -28,11 +33,16 @@ class Later(Exception):
 
 @dataclass(frozen=True)
 class Answered:
-    """What a single call would have got: status and body; `lineage` where a model was found for it."""
+    """What a single call would have got: status and body; `lineage` and `price` where a model was found for it.
+
+    `held` is for whoever writes down what it took.
+    """
 
     status: int
     body: dict[str, Any]
     lineage: dict[str, str] = field(default_factory=dict)
+    price: TokenPrice | None = None
+    held: Reservation | None = None
 
     @property
     def is_good(self) -> bool:
@@ -43,7 +53,9 @@ def refused(error: ApiError, lineage: dict[str, str] | None = None) -> Answered:
     return Answered(error.status, error.body(), lineage or {})
 
 
-async def answer(*, user, endpoint: str, body: dict[str, Any], model_names: Sequence[str] = ()) -> Answered:
+async def answer(
+    *, user, endpoint: str, body: dict[str, Any], model_names: Sequence[str] = (), token_id=None
+) -> Answered:
     """The answer or the refusal. Raises `Later` where nobody could answer yet.
 
     `model_names`: those that may be asked; none named: all that the user may.
@@ -57,7 +69,12 @@ async def answer(*, user, endpoint: str, body: dict[str, Any], model_names: Sequ
         if model_names and asked not in model_names and target.model_id not in model_names:
             raise model_not_allowed(asked)
         lineage = target.lineage
-        return Answered(200, await answered_by(target, endpoint, body, asked), lineage)
+        price = await sync_to_async(own_price)(target.base_name)
+        held = Holding(user, token_id, price)
+        said = await answered_by(target, endpoint, body, asked, held)
+        return Answered(200, said, lineage, price, held.reservation)
+    except BudgetSpent as problem:
+        return refused(problem, lineage)
     except (BackendUnavailable, AnswerBroke) as problem:
         raise Later(problem.message) from problem
     except ApiError as problem:
@@ -66,7 +83,26 @@ async def answer(*, user, endpoint: str, body: dict[str, Any], model_names: Sequ
         return refused(problem, lineage)
 
 
-async def answered_by(target: Target, endpoint: str, given: dict[str, Any], asked: str) -> dict[str, Any]:
+class Holding:
+    """What is held for one answer until that is written down; nothing, where there is no answer."""
+
+    def __init__(self, user, token_id, price: TokenPrice | None):
+        self._user, self._token_id, self._price = user, token_id, price
+        self.reservation: Reservation | None = None
+
+    async def begin(self, request: Any, size: int, what: str) -> None:
+        """Raises BudgetSpent."""
+        most = books.most_of(request, size, self._price)
+        hold = sync_to_async(books.hold)
+        self.reservation = await hold(self._user, most, token_id=self._token_id, what=what)
+
+    async def give_back(self) -> None:
+        await sync_to_async(budgets.release)(self.reservation)
+
+
+async def answered_by(
+    target: Target, endpoint: str, given: dict[str, Any], asked: str, held: Holding
+) -> dict[str, Any]:
     """The body of a good answer; what is sent is what the hot path would send."""
     backend, kind = services.backend_for(target), KINDS[endpoint]
     body = Body(json.dumps(given).encode())
@@ -75,13 +111,17 @@ async def answered_by(target: Target, endpoint: str, given: dict[str, Any], aske
         raise ApiError(
             "A batch answers in a file, so `stream` cannot be true.", param="stream", code="invalid_value"
         )
+    await held.begin(request, body.size, f"batch {asked}")
     sent = json.loads(
         body.outgoing(kind, request, json.dumps(target.loaded_name).encode(), backend.abilities)
     )
     try:
         return storable(await said_by(backend, target, endpoint, sent)) | {"model": asked}
-    except ApiError as error:
-        raise retold(error, kind, served=target.loaded_name, asked=asked) from error
+    except BaseException as error:
+        await held.give_back()
+        if isinstance(error, ApiError):
+            raise retold(error, kind, served=target.loaded_name, asked=asked) from error
+        raise
 
 
 async def said_by(backend: Backend, target: Target, endpoint: str, sent: dict[str, Any]) -> dict[str, Any]:

@@ -32,7 +32,9 @@ from gateway.endpoints import new_request_id
 from gateway.hot.relay import Used, usage_of
 from gateway.hot.requests import KINDS
 from gateway.hot.routes import lineage_told
-from gateway.models import BATCH_UNFINISHED, Batch, BatchAnswer, BatchStatus, FilePurpose, GatewayUse
+from gateway.models import BATCH_UNFINISHED, Batch, BatchAnswer, BatchStatus, FilePurpose
+from ledger import budgets
+from serving import books
 from serving.protocol import ApiError
 
 logger = logging.getLogger(__name__)
@@ -174,6 +176,7 @@ class Slice:
                     endpoint=self.batch.endpoint,
                     body=question.body,
                     model_names=self.batch.model_names,
+                    token_id=self.batch.token_id,
                 )
         except TimeoutError:
             error = ApiError("The answer took too long.", status=504, kind="server_error", code="timeout")
@@ -218,20 +221,20 @@ def keep(batch: Batch, token, question: Question, answered: Answered, took: floa
         }
         counted = "completed" if answered.is_good else "failed"
         Batch.objects.filter(pk=batch.pk).update(**{counted: F(counted) + 1, "usage": usage})
-        if batch.token_id:
-            GatewayUse.objects.create(
-                at=timezone.now(),
-                user_id=batch.owner_id,
-                token_id=batch.token_id,
-                request_id=row["response"]["request_id"],
-                endpoint=KINDS[batch.endpoint].endpoint.value,
-                model=str(question.body.get("model", ""))[:255],
-                adapter_id=answered.lineage.get("adapter"),
-                status=answered.status,
-                prompt_tokens=used.prompt_tokens,
-                completion_tokens=used.completion_tokens,
-                latency_ms=round(took * 1000, 3),
-            )
+        used_line = books.line(
+            batch.owner_id,
+            KINDS[batch.endpoint].activity,
+            status=answered.status,
+            token_id=batch.token_id,
+            reference=row["response"]["request_id"],
+            model=str(question.body.get("model", "")),
+            adapter_id=answered.lineage.get("adapter"),
+            price=answered.price,
+            input_tokens=used.prompt_tokens,
+            output_tokens=used.completion_tokens,
+            latency_ms=round(took * 1000, 3),
+        )
+        budgets.settle(answered.held, [used_line])
 
 
 def end(batch: Batch, token, path: Path) -> bool:

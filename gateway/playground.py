@@ -13,7 +13,7 @@ from django.views.decorators.http import require_GET, require_POST
 
 from gateway import aliases
 from serving import playground, services
-from serving.answering import LONGEST_PROMPT, answer_events, answer_response
+from serving.answering import LONGEST_PROMPT, Book, answer_events, answer_response
 from serving.backends.base import Target
 from serving.playground import Choice
 from serving.protocol import ChatRequest
@@ -91,7 +91,7 @@ async def answer(request):
 
     find = partial(_find, user, asked["model"])
     tell = sync_to_async(partial(playground.lineage_words, user))
-    return answer_response(answer_events(find, make_request, tell=tell))
+    return answer_response(answer_events(find, make_request, book=Book(user, "playground"), tell=tell))
 
 
 async def _find(user, name: str) -> Target:

@@ -7,12 +7,18 @@ import logging
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import aclosing
+from dataclasses import replace
 from typing import Any
 
+from asgiref.sync import sync_to_async
 from django.http import StreamingHttpResponse
 from django.utils.translation import gettext as _
 
-from serving import services
+from ledger import budgets
+from ledger.models import Outcome, Reservation
+from ledger.money import TokenPrice
+from ledger.prices import own_price
+from serving import books, services
 from serving.backends.base import Target
 from serving.protocol import ApiError, ChatRequest
 from serving.shapes import Usage
@@ -34,38 +40,104 @@ async def answer_events(
     find: Callable[[], Awaitable[Target]],
     make_request: Callable[[str], ChatRequest],
     *,
+    book: Book,
     most_pieces: int | None = None,
     tell: Callable[[Target], Awaitable[list[dict[str, str]]]] | None = None,
 ) -> AsyncIterator[str]:
     """`{"delta"}` …, then `{"done": true, "words", "seconds", …}` or `{"error"}`.
 
     `find` brings what answers, `make_request` the request to it by its name. With `tell` the first event is
-    `{"lineage": […]}`, what it says of the target. An answer of `most_pieces` pieces ends with "…".
+    `{"lineage": […]}`, what it says of the target. An answer of `most_pieces` pieces ends with "…". `book` gets what
+    it took, however it ends.
     """
     yield ": the model may have to be loaded first\n\n"
-    clock, name = Clock(), "a model"
+    clock, name = book.clock, "a model"
     text, pieces, usage, reason = "", 0, None, None
     try:
         target = await find()
         name = target.model_id
         if tell:
             yield event({"lineage": await tell(target)})
-        async with aclosing(services.stream_answer(target=target, request=make_request(name))) as deltas:
+        request = make_request(name)
+        await book.open(target, request, most_pieces)
+        async with aclosing(services.stream_answer(target=target, request=request)) as deltas:
             async for delta in deltas:
                 clock.note(delta.text)
                 pieces += 1
                 text += delta.text
                 usage, reason = delta.usage or usage, delta.finish_reason or reason
+                book.note(usage, pieces)
                 if delta.text:
                     yield event({"delta": delta.text})
                 if pieces == most_pieces:
                     yield event({"delta": " …"})
                     break
+        book.is_whole = True
     except ApiError as error:
         log.warning("no answer from %s: %s", name, error)
+        book.fail(error)
         yield event({"error": plain_words(error)})
         return
+    finally:
+        await book.close()
     yield event({"done": True, "words": len(text.split()), "finish_reason": reason, **clock.figures(usage)})
+
+
+class Book:
+    """One answer on a page, in the ledger: held before it is asked, settled when it ends or its reader leaves."""
+
+    def __init__(self, user, activity: str):
+        self.user, self.activity, self.clock = user, activity, Clock()
+        self.target: Target | None = None
+        self.price: TokenPrice | None = None
+        self.held: Reservation | None = None
+        self.usage: Usage | None = None
+        self.pieces, self.is_whole = 0, False
+        self.error: ApiError | None = None
+
+    async def open(self, target: Target, request: ChatRequest, most_pieces: int | None) -> None:
+        """Raises BudgetSpent."""
+        self.target = target
+        self.price = await sync_to_async(own_price)(target.base_name)
+        size = sum(len(str(message["content"]).encode()) for message in request.messages)
+        if request.max_tokens is None and most_pieces:
+            request = replace(request, max_tokens=most_pieces)
+        most = books.most_of(request, size, self.price)
+        self.held = await sync_to_async(books.hold)(
+            self.user, most, what=f"{self.activity} {target.model_id}"
+        )
+
+    def note(self, usage: Usage | None, pieces: int) -> None:
+        self.usage, self.pieces = usage, pieces
+
+    def fail(self, error: ApiError) -> None:
+        self.error = error
+
+    async def close(self) -> None:
+        """Nothing is written of what was refused before any model was asked."""
+        if self.target is None or (self.error and self.held is None):
+            return
+        outcome = books.outcome_of(self.error.status) if self.error else None
+        line = books.line(
+            self.user.pk,
+            self.activity,
+            status=self.error.status if self.error else 200,
+            outcome=outcome or (Outcome.OK if self.is_whole else Outcome.LEFT),
+            model=self.target.model_id,
+            adapter_id=self.target.lineage.get("adapter"),
+            price=self.price,
+            is_stream=True,
+            input_tokens=self.usage.prompt_tokens if self.usage else None,
+            output_tokens=self.usage.completion_tokens if self.usage else self.pieces,
+            is_estimated=self.usage is None,
+            first_byte_ms=_milliseconds(self.clock.first),
+            latency_ms=_milliseconds(time.monotonic() - self.clock.asked),
+        )
+        await sync_to_async(budgets.settle)(self.held, [line])
+
+
+def _milliseconds(seconds: float | None) -> float | None:
+    return None if seconds is None else round(seconds * 1000, 3)
 
 
 class Clock:

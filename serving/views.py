@@ -16,7 +16,7 @@ from django.views.decorators.http import require_GET, require_POST
 from base_models.models import BaseModel
 from datasets_app.models import DatasetVersion
 from serving import selectors, services
-from serving.answering import LONGEST_PROMPT, answer_events, answer_response
+from serving.answering import LONGEST_PROMPT, Book, answer_events, answer_response
 from serving.backends.base import Target
 from serving.protocol import ChatRequest
 from training.checkpoints import note_trial
@@ -150,7 +150,8 @@ async def _answer(request, version: DatasetVersion, find: Callable[[], Awaitable
         # Greedy, so that they differ only by what was learned and the same question gets the same answer.
         return ChatRequest(model=name, messages=messages_of(prompt, instruction), temperature=0)
 
-    return answer_response(answer_events(find, make_request, most_pieces=MOST_PIECES))
+    book = Book(await request.auser(), "comparison")
+    return answer_response(answer_events(find, make_request, book=book, most_pieces=MOST_PIECES))
 
 
 def messages_of(prompt: str, instruction: str) -> list[dict[str, str]]:

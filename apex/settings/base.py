@@ -377,6 +377,8 @@ SPECTACULAR_SETTINGS = {
 # Of one person, by the OpenAI-compatible surface; 0: no limit. The admin sets other ones for single people.
 REQUESTS_PER_MINUTE = int(os.environ.get("APEX_REQUESTS_PER_MINUTE", "10000"))
 TOKENS_PER_MINUTE = int(os.environ.get("APEX_TOKENS_PER_MINUTE", "0"))
+# So long an answer is taken to be that says nothing of it, where a budget stands.
+BUDGET_ANSWER_TOKENS = int(os.environ.get("APEX_BUDGET_ANSWER_TOKENS", "4096"))
 
 # --- Words and times ----------------------------------------------------------------------------------------
 LANGUAGE_CODE = "en"

@@ -8,10 +8,9 @@ import logging
 import time
 from typing import Any
 
-from django.utils import timezone
-
 from accounts.models import Scope
 from gateway.hot.callers import Caller, Callers
+from gateway.hot.database import in_database
 from gateway.hot.exchange import ClientLeft, Exchange, Receive, Send
 from gateway.hot.limits import Limits
 from gateway.hot.recording import Recorder
@@ -20,6 +19,8 @@ from gateway.hot.relay import Stream, Used, failure_event, usage_of
 from gateway.hot.requests import KINDS, Body, Kind
 from gateway.hot.routes import Route, Routes
 from gateway.hot.upstream import Answer, Away, BrokeOff, PassedOn, Upstream
+from ledger.models import Measure, Outcome, Reservation
+from serving import books
 from serving.backends.base import AnswerBroke, BackendUnavailable, Wire
 from serving.protocol import ApiError
 
@@ -31,7 +32,6 @@ LONGEST_ANSWER = 64 * 1024 * 1024
 LONGEST_REFUSAL = 1024 * 1024
 # A reader that takes nothing for so long holds up a server that others wait for.
 STUCK_SECONDS = 60.0
-LEFT = 499  # nginx's number for a client that left; it is only written down
 
 
 class HotPath:
@@ -93,12 +93,12 @@ class Gateway:
         except ApiError as error:
             await exchange.refuse(error)
         except ClientLeft:
-            exchange.status = LEFT
+            exchange.status = books.LEFT
         except asyncio.CancelledError:
             if not exchange.has_left:
                 raise
             asyncio.current_task().uncancel()
-            exchange.status = LEFT
+            exchange.status = books.LEFT
         except Exception:
             log.exception("%s (%s) broke", kind.path, exchange.request_id)
             if not exchange.status:
@@ -131,8 +131,9 @@ class Question:
         self._caller: Caller | None = None
         self._route: Route | None = None
         self._model = ""
-        self._is_stream = False
+        self._is_stream = self._is_broken = False
         self._used = Used()
+        self._held: Reservation | None = None
 
     async def answer(self) -> None:
         gateway, exchange = self._gateway, self._exchange
@@ -170,6 +171,8 @@ class Question:
         """One try. Raises Away or BrokeOff only while nothing has been answered."""
         backend = route.backend
         request = body.parsed(self._kind, backend.abilities)
+        if self._caller.budgets and self._held is None:
+            await self._hold(route, request, body.size)
         self._is_stream = getattr(request, "stream", False)
         sent = body.outgoing(self._kind, request, route.served_name, backend.abilities)
         wire = backend.wire()
@@ -180,6 +183,18 @@ class Question:
                 backend.note_away(wire)
                 raise
             await self._pass_on(route, request, answer)
+
+    async def _hold(self, route: Route, request: Any, size: int) -> None:
+        """Holds what it could cost. Raises BudgetSpent. Only where a budget counts what this answer takes."""
+        caller = self._caller
+        counted = {Measure.TOKENS, Measure.MONEY} if route.price else {Measure.TOKENS}
+        if not counted & caller.budgets:
+            return
+        most = books.most_of(request, size, route.price)
+        what = f"{self._kind.activity} {self._model}"
+        self._held = await in_database(
+            lambda: books.hold(caller.user, most, token_id=caller.token_id, what=what)
+        )
 
     async def _pass_on(self, route: Route, request: Any, answer: Answer | PassedOn) -> None:
         exchange = self._exchange
@@ -225,6 +240,7 @@ class Question:
             if not exchange.status:
                 raise
             stream.finish()
+            self._is_broken = True
             log.warning("an answer of %s broke off: %s", self._model, problem)
             broke = AnswerBroke("The answering process went away in the middle of the answer.")
             rest = b"" if stream.is_done else failure_event(broke.body())
@@ -257,22 +273,24 @@ class Question:
         if tokens := (used.prompt_tokens or 0) + (used.completion_tokens or 0):
             self._gateway.limits.used(caller, tokens)
         self._gateway.recorder.note(
-            {
-                "at": timezone.now(),
-                "user_id": caller.user.pk,
-                "token_id": caller.token_id,
-                "request_id": exchange.request_id,
-                "endpoint": self._kind.endpoint.value,
-                "model": self._model[:255],
-                "adapter_id": self._route.target.lineage.get("adapter") if self._route else None,
-                "status": exchange.status,
-                "is_stream": self._is_stream,
-                "prompt_tokens": used.prompt_tokens,
-                "completion_tokens": used.completion_tokens,
-                "is_estimated": used.completion_tokens is not None and not used.is_counted,
-                "first_byte_ms": _milliseconds(exchange.begun, exchange.first_byte),
-                "latency_ms": _milliseconds(exchange.begun, now),
-            }
+            books.line(
+                caller.user.pk,
+                self._kind.activity,
+                status=exchange.status,
+                outcome=Outcome.FAILED if self._is_broken else None,
+                token_id=caller.token_id,
+                reference=exchange.request_id,
+                model=self._model,
+                adapter_id=self._route.target.lineage.get("adapter") if self._route else None,
+                price=self._route.price if self._route else None,
+                is_stream=self._is_stream,
+                input_tokens=used.prompt_tokens,
+                output_tokens=used.completion_tokens,
+                is_estimated=used.completion_tokens is not None and not used.is_counted,
+                first_byte_ms=_milliseconds(exchange.begun, exchange.first_byte),
+                latency_ms=_milliseconds(exchange.begun, now),
+            ),
+            self._held,
         )
 
 

@@ -13,6 +13,7 @@ from accounts.models import ApiToken, User
 from gateway.auth import incorrect_key, missing_key, missing_scope
 from gateway.hot.database import in_database
 from gateway.hot.fresh import Fresh
+from ledger import counting
 
 # A revoked token stops working within a second: the look-up itself takes some of it.
 SOFT_SECONDS, HARD_SECONDS = 0.5, 0.8
@@ -23,7 +24,10 @@ MOST_DIGESTS = 1000
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """A token's user and what the token may do. `models` None: all that its user may ask."""
+    """A token's user and what the token may do. `models` None: all that its user may ask.
+
+    `budgets`: what is counted by the budgets that hold for it, of which most people have none.
+    """
 
     user: User
     token_id: str
@@ -32,6 +36,7 @@ class Caller:
     expires_at: float | None
     requests_per_minute: int
     tokens_per_minute: int
+    budgets: frozenset[str] = frozenset()
 
 
 class Callers:
@@ -80,6 +85,8 @@ async def _load(digests: list[str]) -> dict[str, Caller | Exception]:
 def _callers(digests: list[str]) -> dict[str, Caller | Exception]:
     tokens = ApiToken.objects.filter(digest__in=digests, user__is_active=True).select_related("user")
     found: dict[str, Caller | Exception] = {}
+    tokens = list(tokens)
+    counters = counting.counters_of({token.user_id for token in tokens})
     for token in tokens:
         if token.expiry and token.expiry <= timezone.now():
             continue
@@ -93,6 +100,11 @@ def _callers(digests: list[str]) -> dict[str, Caller | Exception]:
             expires_at=token.expiry.timestamp() if token.expiry else None,
             requests_per_minute=_or(user.requests_per_minute, settings.REQUESTS_PER_MINUTE),
             tokens_per_minute=_or(user.tokens_per_minute, settings.TOKENS_PER_MINUTE),
+            budgets=frozenset(
+                counter.budget.measure
+                for counter in counters
+                if counter.owner_id == user.pk and counting.concerns(counter, token.public_id, None)
+            ),
         )
     return found
 

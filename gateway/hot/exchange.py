@@ -10,6 +10,7 @@ from collections.abc import Awaitable, Callable
 from itertools import count
 
 from gateway.hot.limits import Headers, TooMany
+from ledger.refusals import BudgetSpent
 from serving.protocol import ApiError
 
 Receive = Callable[[], Awaitable[dict]]
@@ -170,6 +171,8 @@ class Exchange:
             more.append((b"www-authenticate", b"Bearer"))
         elif isinstance(error, TooMany):
             more.append((b"retry-after", b"%d" % error.retry_after))
+        elif isinstance(error, BudgetSpent):
+            more.append((b"x-should-retry", b"false"))  # OpenAI's clients would ask again at once
         elif error.status in (429, 503) and not any(name == b"retry-after" for name, _ in self.headers):
             more.append((b"retry-after", b"2"))
         await self.whole(error.status, json.dumps(error.body()).encode(), more)

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from typing import Any
 
-from django.db import DatabaseError, IntegrityError, connection, transaction
+from django.db import DatabaseError, IntegrityError
 
 from gateway.hot.database import in_database, in_database_behind
-from gateway.models import GatewayUse
+from ledger import budgets
+from ledger.lines import Line
+from ledger.models import Reservation
 
 log = logging.getLogger(__name__)
 
@@ -17,24 +18,22 @@ EVERY_SECONDS = 1.0
 AT_ONCE = 500
 # So many rows wait before writing them stops giving way to answers: about a second of a whole core's requests.
 MANY = 5000
-# What databases keep in other forms than Python does.
-PREPARED = {"at", "token_id", "adapter_id"}
 # While the database is away rows wait; of more than these the oldest are lost, which the log says.
 MOST_WAITING = 100_000
 
+# What was used, and what was held for it.
+Note = tuple[Line, Reservation | None]
+
 
 class Recorder:
-    """`note` takes the fields of a `GatewayUse` and costs an append.
-
-    What was noted is in the database about a second later, or at `close`.
-    """
+    """`note` costs an append. What was noted is in the ledger about a second later, or at `close`."""
 
     def __init__(self) -> None:
-        self._waiting: list[dict[str, Any]] = []
+        self._waiting: list[Note] = []
         self._writer: asyncio.Task | None = None
 
-    def note(self, use: dict[str, Any]) -> None:
-        self._waiting.append(use)
+    def note(self, line: Line, held: Reservation | None) -> None:
+        self._waiting.append((line, held))
         if self._writer is None:
             self._writer = asyncio.create_task(self._write())
 
@@ -78,33 +77,15 @@ class Recorder:
         return True
 
 
-def _create(uses: list[dict[str, Any]]) -> None:
+def _create(notes: list[Note]) -> None:
+    """Lines of the ledger and the ends of their reservations, together. A line that is there already is left out."""
     try:
-        _insert(uses)
+        budgets.book([line for line, _held in notes], [held for _line, held in notes if held])
         return
     except IntegrityError:
-        log.info("one of %d rows cannot be kept; they are written one by one", len(uses))
-    for use in uses:
+        log.info("one of %d rows cannot be kept; they are written one by one", len(notes))
+    for line, held in notes:
         try:
-            with transaction.atomic():
-                GatewayUse.objects.create(**use)
-        except IntegrityError as problem:  # whoever asked is gone, or the row is there already
-            log.warning("request %s is not written down: %s", use["request_id"], problem)
-
-
-def _insert(uses: list[dict[str, Any]]) -> None:
-    """One statement for all rows: a thousand models a second would take more time than the answers do."""
-    columns = {field.attname: field for field in GatewayUse._meta.concrete_fields}
-    fields = [columns[name] for name in uses[0]]
-    names = ", ".join(connection.ops.quote_name(field.column) for field in fields)
-    marks = ", ".join(["%s"] * len(fields))
-    prepared = [
-        [
-            columns[name].get_db_prep_save(value, connection) if name in PREPARED else value
-            for name, value in use.items()
-        ]
-        for use in uses
-    ]
-    table = connection.ops.quote_name(GatewayUse._meta.db_table)
-    with transaction.atomic(), connection.cursor() as cursor:
-        cursor.executemany(f"INSERT INTO {table} ({names}) VALUES ({marks})", prepared)
+            budgets.settle(held, [line])
+        except IntegrityError as problem:
+            log.warning("request %s is not written down: %s", line.reference, problem)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 
 from gateway.hot.requests import Kind
-from gateway.models import GatewayUse
 from serving.protocol import ApiError, unsupported_endpoint
 
 # Servers that have not got an address, or no such model for it, say so in many ways: FastAPI's bare 404, Ollama's 500.
@@ -16,7 +15,7 @@ CANNOT = re.compile(r"does not support (embedding|completion|generat)", re.IGNOR
 def retold(error: ApiError, kind: Kind, *, served: str, asked: str) -> ApiError:
     """The same with the model's name that was asked for; what cannot be done at this address becomes 400."""
     cannot = error.status in NO_SUCH_ADDRESS or CANNOT.search(error.message)
-    if cannot and kind.endpoint != GatewayUse.Endpoint.CHAT and error.code != "model_not_found":
+    if cannot and kind.activity != "chat" and error.code != "model_not_found":
         return unsupported_endpoint(kind.path, asked)
     message = error.message.replace(served, asked)
     return ApiError(message, status=error.status, kind=error.kind, param=error.param, code=error.code)

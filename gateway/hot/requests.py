@@ -9,7 +9,6 @@ from typing import Any
 
 import msgspec
 
-from gateway.models import GatewayUse
 from serving.protocol import (
     Ability,
     ApiError,
@@ -35,7 +34,7 @@ WITH_USAGE = msgspec.Raw(b'{"include_usage":true}')
 class Kind:
     """One of the addresses: how its bodies are read, and what of them is passed on."""
 
-    endpoint: GatewayUse.Endpoint
+    activity: str  # as the ledger names it
     path: str
     parse: Callable[[Any, frozenset[Ability]], Request]
     known: frozenset[str]
@@ -46,15 +45,15 @@ KINDS = {
     kind.path: kind
     for kind in (
         Kind(
-            GatewayUse.Endpoint.CHAT, "/v1/chat/completions", chat.parse_chat_request,
+            "chat", "/v1/chat/completions", chat.parse_chat_request,
             chat.KNOWN - {"stream_options"}, chat.ASKING,
         ),
         Kind(
-            GatewayUse.Endpoint.COMPLETIONS, "/v1/completions", completions.parse_completion_request,
+            "completions", "/v1/completions", completions.parse_completion_request,
             completions.KNOWN - {"stream_options"}, completions.ASKING,
         ),
         Kind(
-            GatewayUse.Endpoint.EMBEDDINGS, "/v1/embeddings", embeddings.parse_embedding_request,
+            "embeddings", "/v1/embeddings", embeddings.parse_embedding_request,
             embeddings.KNOWN, {},
         ),
     )
@@ -85,6 +84,11 @@ class Body:
             return json.loads(self._bytes)
         except (ValueError, RecursionError) as error:
             raise no_json(error) from error
+
+    @property
+    def size(self) -> int:
+        """Bytes."""
+        return len(self._bytes)
 
     def parsed(self, kind: Kind, abilities: frozenset[Ability]) -> Request:
         request = kind.parse(self._found, abilities)

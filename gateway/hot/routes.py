@@ -14,6 +14,8 @@ from gateway.hot.callers import Caller
 from gateway.hot.database import as_a_request
 from gateway.hot.fresh import Fresh
 from gateway.hot.relay import Renaming
+from ledger.money import TokenPrice
+from ledger.prices import own_price
 from serving import services
 from serving.backends.base import Backend, Target
 from serving.protocol import ApiError
@@ -30,6 +32,7 @@ class Route:
     lineage: bytes
     served_name: bytes  # as JSON
     rename: Renaming
+    price: TokenPrice | None
 
 
 class Routes:
@@ -75,6 +78,7 @@ async def _find(user: User, name: str) -> Route:
         lineage=lineage_told(target.lineage).encode(),
         served_name=json.dumps(target.loaded_name).encode(),
         rename=Renaming(target.loaded_name, name),
+        price=await sync_to_async(own_price)(target.base_name),
     )
 
 

@@ -4,7 +4,6 @@ from .aliases import ModelAlias
 from .batches import BATCH_MOVES, BATCH_UNFINISHED, Batch, BatchAnswer, BatchStatus
 from .files import ApiFile, FilePurpose
 from .tuning import TUNE_MOVES, BroughtJob, FineTune, TuneStatus
-from .uses import GatewayUse
 
 __all__ = [
     "BATCH_MOVES",
@@ -17,7 +16,6 @@ __all__ = [
     "BroughtJob",
     "FilePurpose",
     "FineTune",
-    "GatewayUse",
     "ModelAlias",
     "TuneStatus",
 ]

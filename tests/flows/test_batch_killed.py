@@ -24,9 +24,9 @@ def used(stack, username: str) -> dict:
     """What the books say that this person asked, counted."""
     said = stack.manage(
         "shell", "-v0", "-c",
-        "import json; from django.db.models import Count, Sum; from gateway.models import GatewayUse; "
-        f"print(json.dumps(GatewayUse.objects.filter(user__username='{username}', status=200)"
-        ".aggregate(rows=Count('pk'), tokens=Sum('completion_tokens'))))",
+        "import json; from django.db.models import Count, Sum; from ledger.models import UsageLine; "
+        f"print(json.dumps(UsageLine.objects.filter(owner__username='{username}', status=200)"
+        ".aggregate(rows=Count('pk'), tokens=Sum('output_tokens'))))",
     )  # fmt: skip
     return json.loads(said)
 

@@ -13,7 +13,9 @@ from apex.common import files as stored_files
 from gateway import batch_answers, batch_running, batching, sweeping
 from gateway.aliases import create_alias
 from gateway.batch_answers import Answered
-from gateway.models import ApiFile, Batch, BatchAnswer, GatewayUse
+from gateway.models import ApiFile, Batch, BatchAnswer
+from ledger.models import Counter, Reservation, ServingPrice, UsageLine
+from ledger.services import set_budget
 from serving.backends.base import BackendUnavailable
 from serving.protocol import Ability, ApiError
 from tests.gateway.openai_client import Program
@@ -66,7 +68,7 @@ class Answers:
         self.says = lambda body: Answered(200, {"usage": usage, "model": body["model"]})
         monkeypatch.setattr(batch_answers, "answer", self.answer)
 
-    async def answer(self, *, user, endpoint, body, model_names):
+    async def answer(self, *, user, endpoint, body, model_names, token_id):
         self.asked.append(body["messages"][0]["content"])
         return self.says(body)
 
@@ -89,6 +91,25 @@ def run(batch: dict) -> None:
 
 def rows_of(program, file_id: str) -> list[dict]:
     return [json.loads(line) for line in program.content(file_id).splitlines()]
+
+
+def test_a_batch_stops_costing_where_the_budget_ends(
+    alices, alice, nudges, embedded, tiny, settings, monkeypatch  # noqa: F811
+):  # fmt: skip
+    settings.EMBEDDED_URL, settings.BATCH_CONCURRENCY = embedded.url, 1
+    make_base_model(tiny["base"])
+    ServingPrice.objects.create(input_dollars=0, output_dollars=500_000)
+    set_budget(owner=alice, limit=4)  # two answers of four tokens at half a dollar each
+    batch = create(alices, [question(i, temperature=0) for i in range(3)])
+    run(batch)
+    done = alices.get(f"batches/{batch['id']}")[1]
+    bad = rows_of(alices, done["error_file_id"])
+    used = sum(line.money for line in UsageLine.objects.all())
+    assert done["status"] == "completed" and used <= 4
+    assert [row["response"]["status_code"] for row in bad] == [429] * len(bad)
+    assert "left this month; this could cost up to $2.00" in bad[0]["response"]["body"]["error"]["message"]
+    counter = Counter.objects.get()
+    assert (counter.spent, counter.reserved) == (used * 10**9, 0) and not Reservation.objects.exists()
 
 
 def test_a_batch_is_answered_by_the_models_themselves(alices, alice, nudges, embedded, tiny, settings):  # noqa: F811
@@ -129,16 +150,16 @@ def test_a_batch_is_answered_by_the_models_themselves(alices, alice, nudges, emb
     assert (output["purpose"], output["filename"]) == ("batch_output", f"{batch['id']}_output.jsonl")
     assert not BatchAnswer.objects.exists()
     # The books have each as if it had been asked alone.
-    uses = {use.request_id: use for use in GatewayUse.objects.all()}
+    uses = {use.reference: use for use in UsageLine.objects.all()}
     assert len(uses) == 8
     token = ApiToken.objects.get()
     for row in good + bad:
         use, answer = uses[row["response"]["request_id"]], row["response"]
-        assert (use.status, use.user, use.token_id) == (answer["status_code"], alice, token.public_id)
-        assert use.endpoint == "chat" and use.latency_ms > 0 and use.adapter_id is None
+        assert (use.status, use.owner, use.token_id) == (answer["status_code"], alice, token.public_id)
+        assert use.activity == "chat" and use.latency_ms > 0 and use.adapter_id is None
         usage = answer["body"].get("usage", {})
-        assert use.prompt_tokens == usage.get("prompt_tokens")
-        assert use.completion_tokens == usage.get("completion_tokens")
+        assert use.input_tokens == usage.get("prompt_tokens")
+        assert use.output_tokens == usage.get("completion_tokens")
     assert {use.model for use in uses.values()} == {"tiny", "gpt-4o-mini", "nope"}
     assert all(row["response"]["x_apex_lineage"].startswith("base-model=") for row in good)
 
@@ -176,7 +197,7 @@ def test_texts_are_completed_in_a_batch_as_alone(alices, alice, embedded, tiny, 
             f"adapter={adapter.pk}; job={adapter.job_id}; dataset-version={adapter.dataset_version_id}"
         )
     assert [row["response"]["body"]["error"]["param"] for row in bad] == ["suffix", "messages"]
-    assert {(use.endpoint, use.adapter_id) for use in GatewayUse.objects.all()} == {
+    assert {(use.activity, use.adapter_id) for use in UsageLine.objects.all()} == {
         ("completions", adapter.pk)
     }
     assert done["usage"]["output_tokens"] == sum(
@@ -255,7 +276,7 @@ def test_a_worker_that_is_killed_costs_no_row_and_doubles_none(alices, answers, 
         f"q{i}" for i in range(6)
     ]
     assert len(answers.asked) == 7 and done["usage"]["input_tokens"] == 30
-    assert GatewayUse.objects.count() == 6
+    assert UsageLine.objects.count() == 6
     with pytest.raises(batch_running.LostHold):
         batch_running.keep(*kept[0])  # one back from the dead
     assert ApiFile.objects.filter(purpose="batch_output").count() == 1
@@ -273,7 +294,7 @@ def test_a_slice_ends_in_time_and_the_next_goes_on(alices, answers, nudges, sett
 
 
 def test_where_nobody_can_answer_it_waits_and_the_sweep_goes_on(alices, answers, nudges, monkeypatch):
-    async def away(*, user, endpoint, body, model_names):
+    async def away(*, user, endpoint, body, model_names, token_id):
         raise batch_answers.Later("nobody is there")
 
     batch = create(alices, [question(0)])

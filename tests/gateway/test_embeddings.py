@@ -7,7 +7,7 @@ import struct
 import openai
 import pytest
 
-from gateway.models import GatewayUse
+from ledger.models import UsageLine
 from serving import reconcile
 from serving.models import Node
 from tests.gateway.conftest import client_for
@@ -87,7 +87,7 @@ def test_what_the_server_refuses_is_told_and_what_it_took_is_written_down(embedd
     assert status == 200 and headers["x-apex-lineage"].startswith("base-model=")
     assert embedder.asked[-1] == {"model": MODEL, "input": "two words"}
     use = rows(2)[-1]
-    assert (use.endpoint, use.prompt_tokens, use.completion_tokens) == ("embeddings", 2, 0)
+    assert (use.activity, use.input_tokens, use.output_tokens) == ("embeddings", 2, 0)
     assert not use.is_estimated and not use.is_stream
 
 
@@ -178,7 +178,7 @@ def test_vectors_come_by_a_batch(embedder, alice, settings):
     bad = rows_of(program, done["error_file_id"])[0]["response"]
     assert (bad["status_code"], bad["body"]["error"]["param"]) == (400, "dimensions")
     assert done["usage"]["input_tokens"] == 5 and json.dumps(done["usage"])
-    uses = GatewayUse.objects.order_by("pk")
-    assert [(use.endpoint, use.status, use.prompt_tokens) for use in uses] == [
+    uses = UsageLine.objects.order_by("pk")
+    assert [(use.activity, use.status, use.input_tokens) for use in uses] == [
         ("embeddings", 200, 3), ("embeddings", 200, 2), ("embeddings", 400, None),
     ]  # fmt: skip

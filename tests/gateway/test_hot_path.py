@@ -10,7 +10,8 @@ import pytest
 
 from apex.asgi import application
 from base_models.models import BaseModel
-from gateway.models import GatewayUse, ModelAlias
+from gateway.models import ModelAlias
+from ledger.models import UsageLine
 from serving.backends.vllm import VllmBackend
 from tests.gateway.conftest import running
 from tests.gateway.hot import CHAT, HELLO, client_of
@@ -46,11 +47,11 @@ def cut(stream: bytes, seed: int) -> list[bytes]:
     return [stream[begin:end] for begin, end in zip([0, *places], [*places, len(stream)], strict=True)]
 
 
-def rows(count: int) -> list[GatewayUse]:
+def rows(count: int) -> list[UsageLine]:
     deadline = time.monotonic() + 5
-    while GatewayUse.objects.count() < count and time.monotonic() < deadline:
+    while UsageLine.objects.count() < count and time.monotonic() < deadline:
         time.sleep(0.02)
-    return list(GatewayUse.objects.order_by("at"))
+    return list(UsageLine.objects.order_by("at"))
 
 
 # --- what goes on and what comes back -----------------------------------------------------------------------------
@@ -112,7 +113,7 @@ def test_a_stream_comes_through_byte_by_byte_however_it_is_cut(mock, alices, see
     assert content == STREAM + (counted if with_usage else b"") + DONE
     assert mock.asked[-1].body["stream_options"] == {"include_usage": True}
     (row,) = rows(1)
-    assert (row.prompt_tokens, row.completion_tokens, row.is_estimated) == (7, 40, False)
+    assert (row.input_tokens, row.output_tokens, row.is_estimated) == (7, 40, False)
 
 
 def test_a_chunk_arrives_before_the_next_one_is_written(mock, alices):
@@ -229,7 +230,7 @@ def test_a_stream_that_breaks_off_ends_with_an_error_and_no_half_event(mock, ali
     assert content.startswith(b"".join(PIECES[:3]) + b'data: {"error"')
     assert b"answer_broke_off" in content and content.endswith(DONE)
     (row,) = rows(1)
-    assert row.is_estimated and row.prompt_tokens is None
+    assert row.is_estimated and row.input_tokens is None
 
 
 def test_an_error_in_a_stream_passes_as_it_is(mock, alices):
@@ -258,7 +259,7 @@ def test_a_backend_that_looks_at_every_address_itself_is_asked_by_its_own_way(mo
     assert alices.ask(HELLO)[2] == whole("tiny").pieces[0]
     mock.answer = lambda asked: Script(pieces=cut(STREAM + usage_chunk("tiny", 7, 40) + DONE, 1))
     assert alices.ask(HELLO | {"stream": True})[2] == STREAM + DONE
-    assert [row.completion_tokens for row in rows(2)] == [2, 40]
+    assert [row.output_tokens for row in rows(2)] == [2, 40]
 
 
 # --- what is written down -------------------------------------------------------------------------------------------
@@ -268,11 +269,11 @@ def test_a_row_tells_who_asked_what_and_what_it_took(mock, alices, alice):
     status, headers, _ = alices.ask(HELLO)
     alices.ask(HELLO | {"model": "nobodys"})
     good, bad = rows(2)
-    assert (good.user, good.model, good.status, good.endpoint) == (alice, "tiny", 200, "chat")
-    assert (good.prompt_tokens, good.completion_tokens, good.is_estimated) == (5, 2, False)
-    assert good.request_id == headers["x-request-id"]
+    assert (good.owner, good.model, good.status, good.activity) == (alice, "tiny", 200, "chat")
+    assert (good.input_tokens, good.output_tokens, good.is_estimated) == (5, 2, False)
+    assert good.reference == headers["x-request-id"]
     assert 0 < good.first_byte_ms <= good.latency_ms < 10_000
-    assert (bad.model, bad.status, bad.prompt_tokens) == ("nobodys", 404, None)
+    assert (bad.model, bad.status, bad.input_tokens) == ("nobodys", 404, None)
 
 
 def test_an_adapters_answer_names_its_lineage_in_the_header_and_in_the_row(mock, alices, alice, tmp_path):
@@ -297,4 +298,4 @@ def test_what_was_used_is_written_down_when_the_server_stops(transactional_db, s
             for _ in range(3):
                 client.ask(HELLO)
             client.connection.close()
-    assert GatewayUse.objects.count() == 3
+    assert UsageLine.objects.count() == 3

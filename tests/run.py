@@ -28,8 +28,8 @@ ON_BOTH_DATABASES = (
     "prepare",
     "budgets",
 )
-# Tests of whole stacks mostly wait; which tests go together is in tests/conftest.py.
-IN_TWO_PROCESSES = ["-n", "2", "--dist", "loadscope", "--no-loadscope-reorder"]
+# Also on two cores: those of whole stacks wait for much of their time. Which go together is in tests/conftest.py.
+IN_THREE_PROCESSES = ["-n", "3", "--dist", "loadscope", "--no-loadscope-reorder"]
 
 # What is left out by APEX_TEST_VLLM.
 LEFT_OUT = {"1": [], "0": ["-m", "not vllm and not vllm_short"], "": ["-m", "not vllm"]}
@@ -44,7 +44,7 @@ def main(words: list[str]) -> int:
     with nullcontext() if form == "0" else vllm_beside.installing(environment):
         code = on_postgres(environment)
         print("Everything on SQLite:", flush=True)
-        return pytest([*IN_TWO_PROCESSES, *LEFT_OUT.get(form, LEFT_OUT[""])], environment) or code
+        return pytest([*IN_THREE_PROCESSES, *LEFT_OUT.get(form, LEFT_OUT[""])], environment) or code
 
 
 def on_postgres(environment: dict[str, str]) -> int:

@@ -102,7 +102,7 @@ def seconds_until_written(folder: Path, requests: int) -> float:
     begun = time.monotonic()
     while True:
         with contextlib.closing(sqlite3.connect(folder / "data" / "apex.sqlite3")) as database:
-            (rows,) = database.execute("SELECT count(*) FROM gateway_gatewayuse").fetchone()
+            (rows,) = database.execute("SELECT count(*) FROM ledger_usageline").fetchone()
         if rows >= requests:
             return time.monotonic() - begun
         assert time.monotonic() - begun < 30, f"{rows} rows of {requests} requests"

@@ -18,8 +18,8 @@ from transformers import AutoModelForCausalLM, DynamicCache
 from transformers.cache_utils import DynamicLayer, DynamicSlidingWindowLayer
 
 from rendering import Renderer
-from serving.embedded.adapter_files import check_adapter, check_fits
 from serving.embedded.batch import Batch
+from serving.embedded.fitting import check_adapter, check_fits
 from serving.embedded.lora import Adapters, Weights, read_weights
 from serving.protocol import ApiError
 

@@ -17,7 +17,8 @@ from safetensors.torch import load_file
 from torch.nn.functional import linear
 from torch.utils.hooks import RemovableHandle
 
-from serving.embedded.adapter_files import WEIGHTS_NAME, by_pattern, part_and_side, rank_of
+from serving.adapter_config import WEIGHTS, by_pattern, rank_of
+from serving.embedded.fitting import part_and_side
 from serving.protocol import ApiError
 
 # By part of the base: A (rank, in) and B (out, rank), the scaling of the adapter in it.
@@ -30,7 +31,7 @@ def read_weights(directory: Path, config: dict[str, Any], device: str) -> Weight
     Raises ApiError where one of them is no number, which would reach other answers of a pass.
     """
     sides: dict[str, dict[str, torch.Tensor]] = {}
-    for name, tensor in load_file(directory / WEIGHTS_NAME).items():
+    for name, tensor in load_file(directory / WEIGHTS).items():
         part, side = part_and_side(name)
         tensor = tensor.to(device=device, dtype=torch.float32)
         tensor = tensor * scaling_of(part, config) if side == "B" else tensor

@@ -242,7 +242,7 @@ def test_broken_adapters_are_refused_in_words(shelf, tiny, tmp_path):
         "pissa": (changed("pissa", {"init_lora_weights": "pissa"}), "init_lora_weights"),
         "pattern": (changed("pattern", {"rank_pattern": {"(": 2}}), "rank_pattern"),
         "alpha": (changed("alpha", {"lora_alpha": "8"}), "lora_alpha"),
-        "list": (changed("list"), "holds no object"),
+        "list": (changed("list"), "an object is expected"),
         "torn": (changed("torn"), "cannot be read"),
         "gone": (tmp_path / "gone", "missing"),
     }

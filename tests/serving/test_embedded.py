@@ -184,7 +184,13 @@ def test_an_adapter_can_come_and_go_while_others_answer(loaded, tiny, tmp_path):
 
 @pytest.mark.parametrize(
     ("change", "word"),
-    [({"use_dora": True}, "use_dora"), ({"r": 512}, "r = 512"), ({"peft_type": "IA3"}, "peft_type")],
+    [
+        ({"use_dora": True}, "use_dora"),
+        ({"r": 512}, "r is 512"),
+        ({"kasa_config": {"beta": 1}}, "KaSA"),
+        ({"init_lora_weights": "pissa"}, "pissa"),
+        ({"peft_type": "IA3"}, "peft_type"),
+    ],
 )
 def test_an_adapter_of_another_kind_is_refused(loaded, tiny, tmp_path, change, word):
     directory = tmp_path / "odd"

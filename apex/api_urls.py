@@ -5,6 +5,7 @@ from django.urls import include, path
 urlpatterns = [
     path("", include("accounts.api.urls")),
     path("", include("datasets_app.api.urls")),
+    path("", include("knowledge.api.urls")),
     path("", include("base_models.api.urls")),
     path("", include("training.api.urls")),
     path("", include("serving.api.urls")),

@@ -15,7 +15,7 @@ from django.utils.translation import gettext as _
 from apex.common import files
 from apex.common.states import move
 from datasets_app import events, leases
-from datasets_app.models import IMPORT_MOVES, DatasetImport, DatasetVersion, ImportStatus
+from datasets_app.models import IMPORT_MOVES, DatasetImport, ImportStatus
 from datasets_app.parts import ENDING, part_path
 from datasets_app.queueing import send_import
 
@@ -90,8 +90,7 @@ def throw_away_expired() -> None:
     reports = set(old.values_list("report_sha256", flat=True)) - {""}
     old.delete()
     for sha256 in reports:
-        is_used = DatasetVersion.objects.filter(report_sha256=sha256).exists()
-        if not is_used and not DatasetImport.objects.filter(report_sha256=sha256).exists():
+        if not files.is_held(sha256):
             files.delete_stored(sha256)
 
 

@@ -9,7 +9,7 @@ from django.db import transaction
 from django.utils import timezone
 
 from apex.common import files
-from training.models import Adapter, Attempt, Checkpoint, Discarded, TrainingJob, model_id_of
+from training.models import Checkpoint, Discarded, TrainingJob, model_id_of
 
 NEWEST = 2  # kept beside the best one: if the last cannot be read, the one before is used
 TRIAL = timedelta(hours=1)  # for so long after somebody tried it a checkpoint stays
@@ -54,12 +54,7 @@ def delete_unused(hashes: Iterable[str]) -> None:
 
 
 def is_used(sha256: str) -> bool:
-    return (
-        Adapter.objects.filter(directory_sha256=sha256).exists()
-        or Checkpoint.objects.filter(directory_sha256=sha256).exists()
-        or Attempt.objects.open().filter(storing_sha256=sha256).exists()
-        or files.is_held(sha256)
-    )
+    return files.is_held(sha256)
 
 
 def newest_good(job: TrainingJob) -> Checkpoint | None:

@@ -134,9 +134,9 @@ def open_stored(sha256: str):
 
 
 def is_held(sha256: str) -> bool:
-    """Whether a room that the others may not import needs these bytes: `settings.FILE_HOLDERS` names them.
+    """Whether a room needs these bytes: `settings.FILE_HOLDERS` names who says so for each.
 
-    To be asked, beside one's own rows, before stored bytes are removed.
+    To be asked before stored bytes are removed: two people, and two rooms, may have brought the same.
     """
     return any(import_module(name).is_held(sha256) for name in settings.FILE_HOLDERS)
 

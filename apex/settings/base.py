@@ -72,6 +72,7 @@ INSTALLED_APPS = [
     "base_models",
     "datasets_app",
     "providers",
+    "knowledge",
     "training",
     "serving",
     "gateway",
@@ -218,6 +219,11 @@ CELERY_BEAT_SCHEDULE = {
         "schedule": 15.0,
         "options": {"expires": 15},
     },
+    "sweep-knowledge": {
+        "task": "knowledge.tasks.sweep_knowledge",
+        "schedule": 15.0,
+        "options": {"expires": 15},
+    },
     "sweep-exports": {
         "task": "serving.tasks.sweep_exports",
         "schedule": 15.0,
@@ -250,6 +256,17 @@ IMPORT_SILENT_SECONDS = 30  # then its worker is taken for gone
 IMPORT_TRIES = 3
 IMPORT_KEEP_DAYS = 30
 BATCH_CONCURRENCY = int(os.environ.get("APEX_BATCH_CONCURRENCY", "8"))  # questions of a batch at once
+# Knowledge: documents that are read, and the indexes that are searched.
+DOCUMENT_LIMIT_BYTES = int(os.environ.get("APEX_DOCUMENT_MB", "50")) * 1024 * 1024
+DOCUMENT_SECONDS = 300  # for reading one, without its vectors
+DOCUMENT_MEMORY_BYTES = int(os.environ.get("APEX_DOCUMENT_MEMORY_MB", "1024")) * 1024 * 1024
+DOCUMENTS_AT_ONCE = 2  # of all people; one person never has all hands
+DOCUMENTS_WAITING_AT_MOST = 500  # of one person
+DOCUMENT_SILENT_SECONDS = 60  # then its worker is taken for gone
+DOCUMENT_TRIES = 3
+KNOWLEDGE_MEMORY_BYTES = (
+    int(os.environ.get("APEX_KNOWLEDGE_MEMORY_MB", "512")) * 1024 * 1024
+)  # of a process, for indexes
 EMBEDDED_URL = os.environ.get("APEX_EMBEDDED_URL") or broker.socket_url(DATA_DIR, "serving")
 # A vLLM of our own, started by `manage.py up` where a base model is named, and by `manage.py serve_vllm`.
 VLLM = {
@@ -269,8 +286,14 @@ VLLM = {
 DATASET_LEARNERS = ["training.lineage"]
 # Who says that an adapter is at work, so that it is not deleted; training imports no app above it.
 ADAPTER_USERS = ["serving.adapter_use"]
-# Who else needs stored bytes, asked before any are removed (`apex.common.files.is_held`).
-FILE_HOLDERS = ["gateway.holding", "serving.holding"]
+# Who needs stored bytes, asked before any are removed (`apex.common.files.is_held`).
+FILE_HOLDERS = [
+    "datasets_app.holding",
+    "knowledge.holding",
+    "training.holding",
+    "serving.holding",
+    "gateway.holding",
+]
 
 TRACKER = os.environ.get(
     "APEX_TRACKER", ""
@@ -416,5 +439,6 @@ LOGGING = {
         "httpcore2": {"level": "INFO"},
         "httpx2": {"level": "WARNING"},
         "botocore": {"level": "INFO"},
+        "faiss.loader": {"level": "WARNING"},
     },
 }

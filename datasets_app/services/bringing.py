@@ -11,13 +11,13 @@ from django.conf import settings
 from django.contrib.auth import get_user_model
 from django.core.files.base import File
 from django.db import IntegrityError, transaction
-from django.db.models import Max, Q
+from django.db.models import Max
 from django.utils.translation import gettext as _
 
 from apex.common import files
 from apex.common.files import Stored
 from datasets_app.importing import Imported, import_rows
-from datasets_app.models import Dataset, DatasetImport, DatasetVersion, MadeBy
+from datasets_app.models import Dataset, DatasetVersion, MadeBy
 from datasets_app.reading import REJECT, WARN, Report
 
 NAME_LENGTH = 120
@@ -337,9 +337,5 @@ def delete_unused_files(hashes: set[str]) -> None:
 
 
 def is_used(sha256: str) -> bool:
-    """Whether a version that was not erased, an import's report or a room above refers to the stored file."""
-    versions = DatasetVersion.objects.present().filter(
-        Q(source_sha256=sha256) | Q(rows_sha256=sha256) | Q(report_sha256=sha256)
-    )
-    imports = DatasetImport.objects.filter(report_sha256=sha256)
-    return versions.exists() or imports.exists() or files.is_held(sha256)
+    """Whether a version that was not erased, an import's report or another room refers to the stored file."""
+    return files.is_held(sha256)

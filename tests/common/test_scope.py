@@ -15,6 +15,8 @@ from base_models.services import BUILT_IN
 from datasets_app.services import begin_upload, create_connection, make_share_link, record_review
 from gateway.batching import create_batch
 from gateway.models import ApiFile, FineTune, ModelAlias
+from knowledge.models import Document
+from knowledge.services import create_base
 from serving.deploying import deploy_adapter
 from serving.exports.models import Export
 from serving.nodes import announce_embedded
@@ -56,6 +58,10 @@ def house(alice, monkeypatch, tmp_path):
         row={"text": SECRET},
     )  # fmt: skip
     link, _token = make_share_link(version=version, label=SECRET)
+    base = create_base(owner=alice, name=SECRET, embedding="words")
+    document = Document.objects.create(
+        owner=alice, knowledge_base=base, name=SECRET, url=f"https://{SECRET}.example.org/"
+    )
     alias = ModelAlias.objects.create(owner=alice, name=SECRET, base_model=base_model)
     file = ApiFile.objects.create(owner=alice, file_name=SECRET, purpose="batch", sha256="0" * 64, size=1)
     tune = FineTune.objects.create(owner=alice, model=SECRET, training_file=file.public_id, seed=1)
@@ -63,6 +69,7 @@ def house(alice, monkeypatch, tmp_path):
         owner=alice, input_file=file, endpoint="/v1/chat/completions", metadata={"x": SECRET}, token=token
     )
     return {
+        "base_id": base.pk, "document_id": document.pk, "api-knowledge-base": base.pk,
         "batch_id": batch.public_id,
         "file_id": file.public_id, "fine_tuning_job_id": tune.public_id,
         "alias_id": alias.pk, "api-model-alias": alias.pk, "api-token": token.public_id,

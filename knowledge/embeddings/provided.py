@@ -1,0 +1,48 @@
+"""Vectors of a provider that its owner chose. Texts leave this machine; the owner's key pays."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from asgiref.sync import async_to_sync
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+
+from knowledge.embeddings.base import EmbeddingFailed
+from knowledge.models import KnowledgeIndex
+
+AT_ONCE = 64  # texts in one call
+
+
+class Provided:
+    label = gettext_lazy("By meaning, with a provider's model")
+
+    def __init__(self, index: KnowledgeIndex) -> None:
+        self.owner, self.provider, self.model = index.owner, index.provider, index.model
+        if not self.provider or not self.model:
+            raise EmbeddingFailed(_("Say which provider and which of its models makes the vectors."))
+
+    def passages(self, texts: Sequence[str]) -> np.ndarray:
+        rows: list[list[float]] = []
+        for begin in range(0, len(texts), AT_ONCE):
+            rows += self.ask(list(texts[begin : begin + AT_ONCE]))
+        return np.array(rows, "f4").reshape(len(texts), -1)
+
+    def question(self, text: str) -> np.ndarray:
+        return np.array(self.ask([text], is_question=True)[0], "f4")
+
+    def ask(self, texts: list[str], *, is_question: bool = False) -> list[list[float]]:
+        # Loaded when it is needed: whoever searches by words has no use for clients of providers.
+        from providers.base import WORTH_ANOTHER_TRY, ProviderFailed
+        from providers.services import provider_for
+
+        try:
+            client = provider_for(self.owner, self.provider)
+            rows = async_to_sync(client.embed)(self.model, texts, is_question=is_question)
+        except ProviderFailed as problem:
+            raise EmbeddingFailed(problem.message, is_passing=problem.kind in WORTH_ANOTHER_TRY) from problem
+        if len(rows) != len(texts) or len({len(row) for row in rows}) != 1:
+            raise EmbeddingFailed(
+                _("%(provider)s sent %(found)s vectors for %(wanted)s texts.")
+                % {"provider": self.provider, "found": len(rows), "wanted": len(texts)}
+            )
+        return rows

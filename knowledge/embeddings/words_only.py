@@ -1,0 +1,22 @@
+"""No vectors: a search looks for words alone (BM25). It works everywhere, and misses what other words say."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from django.utils.translation import gettext_lazy as _
+
+from knowledge.models import KnowledgeIndex
+
+
+class WordsOnly:
+    label = _("By words alone")
+    model = ""
+
+    def __init__(self, index: KnowledgeIndex) -> None:
+        pass
+
+    def passages(self, texts: Sequence[str]) -> np.ndarray:
+        return np.zeros((len(texts), 0), "f4")
+
+    def question(self, text: str) -> np.ndarray:
+        return np.zeros(0, "f4")

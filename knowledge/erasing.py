@@ -1,0 +1,85 @@
+"""Deleting that deletes: rows, what stores hold, and files that nothing else needs."""
+
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from django.db import connection, transaction
+
+from apex.common import files
+from knowledge import events, leases
+from knowledge.holding import is_held as is_used
+from knowledge.indexing import remove_pieces
+from knowledge.models import Chunk, Document, IndexBlock, KnowledgeBase, KnowledgeIndex
+from knowledge.stores import STORES, StoreFailed
+
+logger = logging.getLogger(__name__)
+
+
+@contextmanager
+def thorough() -> Iterator[None]:
+    """What is deleted in here is overwritten on disk. SQLite otherwise leaves it in free pages and in its log.
+
+    PostgreSQL overwrites when it vacuums, which it does by itself.
+    """
+    is_sqlite = connection.vendor == "sqlite"
+    if is_sqlite:
+        run("PRAGMA secure_delete=ON")
+    try:
+        yield
+    finally:
+        if is_sqlite:
+            run("PRAGMA secure_delete=OFF")
+    # The log still holds the old pages until it is begun anew; somebody who reads meanwhile puts that off.
+    if is_sqlite and not connection.in_atomic_block and run("PRAGMA wal_checkpoint(TRUNCATE)")[0]:
+        logger.info("the write-ahead log is in use; what was deleted goes from it at its next checkpoint")
+
+
+def run(statement: str):
+    with connection.cursor() as cursor:
+        cursor.execute(statement)
+        return cursor.fetchone()
+
+
+def erase_documents(documents) -> None:
+    """Documents of one owner, with their pieces in every index. Their files go with them (`knowledge.signals`)."""
+    rows = list(documents)
+    indexes: set = set()
+    with thorough(), transaction.atomic():
+        for document in rows:
+            indexes |= erase_pieces(document)
+            Document.objects.filter(pk=document.pk).delete()
+            events.base_changed(document.knowledge_base_id, document.owner_id)
+    for index in KnowledgeIndex.objects.filter(pk__in=indexes):
+        STORES[index.store].caught_up(index)
+
+
+def erase_pieces(document: Document) -> set:
+    """Takes them out of every index that has some; returns the ids of those."""
+    held = set(IndexBlock.objects.filter(document=document).values_list("index", flat=True))
+    held |= set(Chunk.objects.filter(document=document).values_list("index", flat=True).distinct())
+    for index_id in held:
+        leases.lock_index(index_id)
+        remove_pieces(index_id, document)
+    return held
+
+
+def erase_base(base: KnowledgeBase) -> None:
+    with thorough(), transaction.atomic():
+        events.base_changed(base.pk, base.owner_id)
+        base.delete()
+
+
+def forget_index(index_id, store: str) -> None:
+    """Behind the commit in which it went: its store lets go of it. What cannot be reached now is said in the log."""
+    try:
+        STORES[store].forget(index_id)
+    except StoreFailed as problem:
+        logger.error("the index %s is gone, but its vectors are still in %s: %s", index_id, store, problem)
+
+
+def erase_files(*hashes: str) -> None:
+    """Removes the stored bytes that nothing needs any more."""
+    for sha256 in {each for each in hashes if each}:
+        if not is_used(sha256) and not files.is_held(sha256):
+            files.delete_stored(sha256)

@@ -1,0 +1,84 @@
+"""The store that comes along: an index in the memory of each process that searches, made of the rows.
+
+Several processes see each other's writes because each compares two counters of the index's row before it searches.
+What takes most room and was not used for longest is let go of beyond `KNOWLEDGE_MEMORY_BYTES`.
+"""
+
+import threading
+from collections import OrderedDict
+
+import numpy as np
+from django.conf import settings
+from django.utils.translation import gettext_lazy as _
+
+from knowledge.models import KnowledgeIndex
+from knowledge.stores.memory import MemoryIndex, current
+
+
+class BuiltIn:
+    label = _("Built in")
+
+    def __init__(self) -> None:
+        self.open: OrderedDict = OrderedDict()  # index id → MemoryIndex, the last used at the end
+        self.lock = threading.Lock()
+
+    def nearest(self, index: KnowledgeIndex, vector: np.ndarray, most: int) -> list[tuple[int, float]]:
+        with self.opened(index) as held:
+            return held.nearest(vector, most)
+
+    def caught_up(self, index: KnowledgeIndex) -> None:
+        """Whoever searches catches up by itself."""
+
+    def forget(self, index_id) -> None:
+        with self.lock:
+            self.open.pop(index_id, None)
+
+    def best_words(self, index: KnowledgeIndex, question: str, most: int) -> list[tuple[int, float]]:
+        """Pieces with the question's words; for indexes of every store, as only this one knows words."""
+        with self.opened(index) as held:
+            return held.postings.best(question, most)
+
+    def opened(self, index: KnowledgeIndex) -> "Held":
+        # Of an index whose vectors are searched elsewhere only the words are wanted here.
+        dimension = index.dimension if index.store == "built_in" else 0
+        with self.lock:
+            memory = self.open.get(index.pk)
+            if memory is None or memory.dimension != dimension:
+                memory = self.open[index.pk] = MemoryIndex(index.pk, dimension)
+            self.open.move_to_end(index.pk)
+        return Held(self, memory)
+
+    def let_go(self) -> None:
+        """The index that was used last stays, however large."""
+        with self.lock:
+            while (
+                len(self.open) > 1
+                and sum(each.bytes for each in self.open.values()) > settings.KNOWLEDGE_MEMORY_BYTES
+            ):
+                self.open.popitem(last=False)
+
+
+class Held:
+    """A MemoryIndex that is up to date, for one thread."""
+
+    def __init__(self, store: BuiltIn, memory: MemoryIndex) -> None:
+        self.store, self.memory = store, memory
+
+    def __enter__(self) -> MemoryIndex:
+        self.memory.lock.acquire()
+        try:
+            before = self.memory.seen
+            self.memory.catch_up(current(self.memory.index_id))
+        except BaseException:
+            self.store.forget(self.memory.index_id)  # half caught up; the next who asks begins anew
+            self.memory.lock.release()
+            raise
+        if self.memory.seen != before:
+            self.store.let_go()
+        return self.memory
+
+    def __exit__(self, *problem) -> None:
+        self.memory.lock.release()
+
+
+STORE = BuiltIn()  # one a process

@@ -1,0 +1,136 @@
+"""Words of pieces as posting lists, searched by BM25 (Robertson and Zaragoza 2009). Pure: no Django."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from knowledge.packing import Words, hashed, words_of
+
+K1, B = 1.2, 0.75
+SETTLED_SHARE = 4  # new pieces are sorted in with all others once they are a fourth of them
+
+
+class Postings:
+    """Pieces that were added lie in `fresh` until `settle` sorts them; then a word's pieces are one slice."""
+
+    def __init__(self) -> None:
+        self.parts: list[Part] = []
+        self.fresh: list[tuple[int, Words]] = []
+
+    def add(self, first_number: int, words: Words) -> None:
+        self.fresh.append((first_number, words))
+
+    def settle(self) -> None:
+        if not self.fresh:
+            return
+        self.parts.append(Part.of(self.fresh))
+        self.fresh = []
+        # Parts double in size from the last to the first, so there are few, and each is merged seldom.
+        while len(self.parts) > 1 and self.parts[-2].count < SETTLED_SHARE * self.parts[-1].count:
+            last, before = self.parts.pop(), self.parts.pop()
+            self.parts.append(before.merged(last))
+
+    def remove(self, first_number: int, count: int) -> None:
+        self.settle()
+        for part in self.parts:
+            part.remove(first_number, count)
+
+    def best(self, question: str, most: int) -> list[tuple[int, float]]:
+        """Numbers of pieces with their BM25, best first; only such with at least one of the words."""
+        terms = np.array(sorted({hashed(word) for word in words_of(question)}), "u4")
+        alive = sum(part.alive_count for part in self.parts)
+        if not len(terms) or not alive:
+            return []
+        mean = max(1.0, sum(part.total_length for part in self.parts) / alive)
+        slices = [part.slices(terms) for part in self.parts]
+        holders = sum(ends - begins for begins, ends in slices)
+        weights = np.log(1 + (alive - holders + 0.5) / (holders + 0.5)).clip(0)
+        found: list[tuple[int, float]] = []
+        for part, (begins, ends) in zip(self.parts, slices, strict=True):
+            found += part.best(begins, ends, weights, mean, most)
+        return sorted(found, key=lambda each: (-each[1], each[0]))[:most]
+
+    @property
+    def bytes(self) -> int:
+        return sum(part.bytes for part in self.parts)
+
+
+class Part:
+    """Posting lists of some pieces: entries sorted by word; `terms[i]`'s entries are `starts[i]` to `starts[i+1]`."""
+
+    def __init__(self, numbers: np.ndarray, lengths: np.ndarray, rows, terms, counts) -> None:
+        order = np.argsort(terms, kind="stable")
+        self.numbers, self.lengths = numbers, lengths.astype("f4")
+        self.alive = np.ones(len(numbers), bool)
+        self.rows, self.counts = rows[order], counts[order]
+        ordered = terms[order]
+        self.terms, starts = np.unique(ordered, return_index=True)
+        self.starts = np.append(starts, len(ordered)).astype("i8")
+
+    @classmethod
+    def of(cls, blocks: Sequence[tuple[int, Words]]) -> "Part":
+        begins = np.cumsum([0, *(len(words.lengths) for _first, words in blocks)])
+        return cls(
+            np.concatenate([np.arange(first, first + len(words.lengths)) for first, words in blocks]),
+            np.concatenate([words.lengths for _first, words in blocks]),
+            np.concatenate(
+                [words.rows + np.uint32(begin) for (_f, words), begin in zip(blocks, begins, strict=False)]
+            ),
+            np.concatenate([words.terms for _first, words in blocks]),
+            np.concatenate([words.counts for _first, words in blocks]),
+        )
+
+    def merged(self, other: "Part") -> "Part":
+        """Both in one, without the pieces that were removed."""
+        numbers, lengths, rows, terms, counts = [], [], [], [], []
+        begin = 0
+        for part in (self, other):
+            place = np.cumsum(part.alive) - 1 + begin
+            kept = part.alive[part.rows]
+            numbers.append(part.numbers[part.alive])
+            lengths.append(part.lengths[part.alive])
+            rows.append(place[part.rows[kept]].astype("u4"))
+            terms.append(np.repeat(part.terms, np.diff(part.starts))[kept])
+            counts.append(part.counts[kept])
+            begin += int(part.alive.sum())
+        return Part(*(np.concatenate(each) for each in (numbers, lengths, rows, terms, counts)))
+
+    def remove(self, first_number: int, count: int) -> None:
+        self.alive &= (self.numbers < first_number) | (self.numbers >= first_number + count)
+
+    @property
+    def count(self) -> int:
+        return len(self.numbers)
+
+    @property
+    def alive_count(self) -> int:
+        return int(self.alive.sum())
+
+    @property
+    def total_length(self) -> float:
+        return float(self.lengths[self.alive].sum())
+
+    def slices(self, terms: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Begin and end of each term's entries; equal where the term is not here."""
+        places = np.searchsorted(self.terms, terms).clip(0, max(0, len(self.terms) - 1))
+        is_here = self.terms[places] == terms if len(self.terms) else np.zeros(len(terms), bool)
+        begins = np.where(is_here, self.starts[places], 0)
+        return begins, np.where(is_here, self.starts[np.minimum(places + 1, len(self.starts) - 1)], begins)
+
+    def best(self, begins, ends, weights, mean: float, most: int) -> list[tuple[int, float]]:
+        scores = np.zeros(len(self.numbers), "f4")
+        for begin, end, weight in zip(begins, ends, weights, strict=True):
+            rows, counts = self.rows[begin:end], self.counts[begin:end].astype("f4")
+            norm = K1 * (1 - B + B * self.lengths[rows] / mean)
+            scores[rows] += weight * counts * (K1 + 1) / (counts + norm)
+        scores[~self.alive] = 0
+        most = min(most, len(scores))
+        top = np.argpartition(scores, -most)[-most:] if most else []
+        return [(int(self.numbers[row]), float(scores[row])) for row in top if scores[row] > 0]
+
+    @property
+    def bytes(self) -> int:
+        return sum(
+            each.nbytes
+            for each in (self.numbers, self.lengths, self.rows, self.counts, self.terms, self.starts)
+        )

@@ -1,0 +1,29 @@
+"""The periodic sweep: goes on with what lost its worker, and sends again what nobody took."""
+
+from django.conf import settings
+from django.utils.translation import gettext as _
+
+from knowledge import leases
+from knowledge.models import Document, DocumentStatus, IndexStatus
+from knowledge.queueing import send_document, send_index
+
+
+def sweep() -> None:
+    for row in leases.silent():
+        if row.tries < settings.DOCUMENT_TRIES:
+            if leases.put_back(row):
+                send(row)
+            continue
+        status = DocumentStatus.CRASHED if isinstance(row, Document) else IndexStatus.FAILED
+        leases.finish(
+            row,
+            status,
+            message=_("Its worker fell silent %(tries)s times; memory may be short. Try again, or split it.")
+            % {"tries": row.tries},
+        )
+    for row in leases.lost():
+        send(row)
+
+
+def send(row) -> None:
+    send_document(row.pk) if isinstance(row, Document) else send_index(row.pk)

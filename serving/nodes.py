@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from datetime import timedelta
 
 from django.conf import settings
 from django.utils import timezone
@@ -17,6 +18,8 @@ logger = logging.getLogger(__name__)
 # As many as the embedded process keeps in memory; it brings back the others when they are asked.
 EMBEDDED_ADAPTERS = 128
 EMBEDDED_RANK = 256
+# To the minute is exact enough, and an idle site writes nothing in between.
+SEEN_NOTED = timedelta(minutes=1)
 
 
 def announce_embedded() -> Node:
@@ -62,9 +65,17 @@ def places_of(nodes) -> tuple[Place, ...]:
 
 
 def note_health(node: Node, health: str, problem: str = "") -> None:
-    """Writes down how it was found; `last_seen_at` moves only when it answered."""
+    """Writes down how it was found, where that is news; `last_seen_at` moves when it answered, once a minute."""
     changes: dict = {"health": health, "problem": problem[:2000]}
-    if health != Health.AWAY:
+    is_news = (node.health, node.problem) != (changes["health"], changes["problem"])
+    if health != Health.AWAY and (is_news or not was_seen_within(node, SEEN_NOTED)):
         changes["last_seen_at"] = timezone.now()
-    Node.objects.filter(pk=node.pk).update(**changes)
-    node.health, node.problem = health, problem
+        is_news = True
+    if is_news:
+        Node.objects.filter(pk=node.pk).update(**changes)
+    for name, value in changes.items():
+        setattr(node, name, value)
+
+
+def was_seen_within(node: Node, time: timedelta) -> bool:
+    return node.last_seen_at is not None and timezone.now() - node.last_seen_at < time

@@ -7,6 +7,7 @@ from collections.abc import Collection
 from dataclasses import dataclass, field
 from typing import Any
 
+from django.db.models import QuerySet
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
@@ -64,14 +65,28 @@ def work_on_demand(node: Node) -> Work:
     return Work(load=[each for each in placements if each.state == PlacementState.WANTED])
 
 
-def placements_of(node: Node) -> list[Placement]:
-    """One for each deployment that shall be there; those of deployments that have ended go."""
+def has_work_on_demand(node: Node) -> bool:
+    """Whether `work_on_demand` would find or change something; itself it only reads."""
+    here, wanted = Placement.objects.filter(node=node), wanted_on(node)
+    return (
+        here.filter(state=PlacementState.WANTED).exists()
+        or here.exclude(deployment__in=wanted).exists()
+        or wanted.exclude(placements__node=node).exclude(status=Status.DRAINING).exists()
+    )
+
+
+def wanted_on(node: Node) -> QuerySet[Deployment]:
+    """Deployments that shall be there."""
     wanted = Deployment.objects.on_nodes()
     if node.base_model_id:
-        wanted = wanted.filter(adapter__base_model=node.base_model_id)
-    else:  # the embedded process stands in for base models without a server that takes adapters
-        own = Node.objects.for_adapters().values("base_model")
-        wanted = wanted.exclude(adapter__base_model__in=own)
+        return wanted.filter(adapter__base_model=node.base_model_id)
+    # The embedded process stands in for base models without a server that takes adapters.
+    return wanted.exclude(adapter__base_model__in=Node.objects.for_adapters().values("base_model"))
+
+
+def placements_of(node: Node) -> list[Placement]:
+    """One for each deployment that shall be there; those of deployments that have ended go."""
+    wanted = wanted_on(node)
     Placement.objects.filter(node=node).exclude(deployment__in=wanted).delete()
     missing = wanted.exclude(placements__node=node).exclude(status=Status.DRAINING)
     Placement.objects.bulk_create(

@@ -23,13 +23,12 @@ from serving.backends.base import Backend
 from serving.figures import read_figures
 from serving.in_flight import is_answering
 from serving.models import EMBEDDED, Deployment, Health, Node, Placement, PlacementState, Status
-from serving.nodes import backend_of, note_health
+from serving.nodes import SEEN_NOTED, backend_of, note_health, was_seen_within
 from serving.protocol import ApiError
 
 logger = logging.getLogger(__name__)
 
 ASK_SECONDS = 5
-REST_SECONDS = 60
 # Longer than a web process may still send questions to a version that it found a moment ago.
 DRAIN_SECONDS = 6
 # An answer that takes longer than that is one that nobody waits for.
@@ -54,6 +53,8 @@ async def look_after_all(node_ids) -> None:
 
 async def look_after(node_id) -> None:
     """Looks after one node, and once more for each word that came meanwhile."""
+    if await sync_to_async(is_at_rest)(node_id):
+        return
     token = await sync_to_async(node_leases.take)(node_id)
     if token is None:
         return
@@ -65,6 +66,12 @@ async def look_after(node_id) -> None:
             await Node.objects.filter(pk=node_id, lease=token).aupdate(lease=None, lease_until=None)
             raise
         is_ours = not await sync_to_async(node_leases.give_back)(node_id, token)
+
+
+def is_at_rest(node_id) -> bool:
+    """Whether it is the embedded process, well a moment ago and with nothing to do: an idle site writes nothing."""
+    node = Node.objects.filter(pk=node_id, backend=EMBEDDED, health=Health.UP).first()
+    return node is not None and was_seen_within(node, SEEN_NOTED) and not placing.has_work_on_demand(node)
 
 
 async def pass_over(node_id, token) -> None:
@@ -99,9 +106,7 @@ async def pass_over(node_id, token) -> None:
 
 async def is_there(node: Node, backend: Backend, *, is_needed: bool) -> bool:
     """Whether the embedded process answers; asked rarely while there is nothing to do, for it also rests."""
-    seen = node.last_seen_at
-    is_fresh = seen is not None and timezone.now() - seen < timedelta(seconds=REST_SECONDS)
-    if node.health == Health.UP and is_fresh and not is_needed:
+    if node.health == Health.UP and was_seen_within(node, SEEN_NOTED) and not is_needed:
         return True
     try:
         async with asyncio.timeout(ASK_SECONDS):

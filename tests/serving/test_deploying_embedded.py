@@ -1,7 +1,11 @@
 """Out of the box: an adapter goes to work in the process that comes with Apex."""
 
+from datetime import timedelta
+
 import pytest
 from asgiref.sync import async_to_sync
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 
 from serving import deploying, reconcile, services
 from serving.models import Health, Node, Placement, Status
@@ -65,3 +69,24 @@ def test_with_the_first_server_of_its_own_the_base_moves_there(base_model, coach
     assert [placement.node for placement in deployment.placements.all()] == [node]
     assert list(server.adapters) == [deployment.serving_name]
     assert Placement.objects.filter(node__backend="embedded").count() == 0
+
+
+def writes_of_a_look() -> list[str]:
+    with CaptureQueriesContext(connection) as asked:
+        reconcile.reconcile()
+    return [each["sql"] for each in asked if not each["sql"].startswith(("SELECT", "SAVEPOINT", "RELEASE"))]
+
+
+def test_an_idle_site_writes_nothing_but_once_a_minute_that_it_was_seen(base_model, coach):
+    put_to_work(coach)
+    assert writes_of_a_look() == []
+    seen = Node.objects.get().last_seen_at
+    Node.objects.update(last_seen_at=seen - timedelta(minutes=2))
+    written = writes_of_a_look()
+    assert written and all("serving_node" in each for each in written if each.startswith("UPDATE"))
+    assert Node.objects.get().last_seen_at > seen and writes_of_a_look() == []
+    # What somebody wants is still done at the next look.
+    second = deploying.deploy_adapter(adapter=coach, by=coach.owner)
+    reconcile.reconcile()
+    second.refresh_from_db()
+    assert second.status == Status.ACTIVE

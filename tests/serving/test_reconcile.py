@@ -318,6 +318,16 @@ def test_names_of_ours_that_nobody_wants_are_taken_off_and_others_left(server, n
     assert set(server.adapters) == {"somebodys", deployment.serving_name}
 
 
+def test_that_a_server_was_seen_is_written_once_a_minute(node):
+    look()
+    seen = Node.objects.get(pk=node.pk).last_seen_at
+    look(2)
+    assert Node.objects.get(pk=node.pk).last_seen_at == seen
+    Node.objects.update(last_seen_at=seen - timedelta(minutes=2))
+    look()
+    assert Node.objects.get(pk=node.pk).last_seen_at > seen
+
+
 def test_a_server_with_another_base_is_said_to_be_wrong(server, node):
     server.served_name = "other"
     look()

@@ -7,6 +7,7 @@ urlpatterns = [
     path("", include("datasets_app.api.urls")),
     path("", include("knowledge.api.urls")),
     path("", include("base_models.api.urls")),
+    path("", include("providers.api.urls")),
     path("", include("training.api.urls")),
     path("", include("serving.api.urls")),
     path("", include("gateway.api")),

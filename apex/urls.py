@@ -18,6 +18,7 @@ urlpatterns = [
     path("admin/", admin.site.urls),
     path("accounts/", include("allauth.account.urls")),
     path("settings/", include("accounts.urls")),
+    path("settings/keys/", include("providers.urls")),
     path("settings/model-names/", include("gateway.page_urls")),
     path("playground/", include("gateway.playground_urls")),
     path("data/", include("datasets_app.urls")),

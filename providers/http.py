@@ -32,12 +32,19 @@ GONE = (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError, ConnectionError)
 Found = TypeVar("Found")
 
 
+class Headers(dict[str, str]):
+    """Headers with a key among them: they do not show in errors' frames."""
+
+    def __repr__(self) -> str:
+        return f"<{len(self)} headers>"
+
+
 class Server:
     """A provider's server, as one key reaches it. `headers` go with every request to it, and nowhere else."""
 
     def __init__(self, label: str, access: Access, patience: Patience, headers: dict[str, str], name: str):
         self.label, self.name, self.patience = label, name, patience
-        self._access, self._headers = access, {"User-Agent": AGENT, **headers}
+        self._access, self._headers = access, Headers({"User-Agent": AGENT, **headers})
 
     # --- asking ----------------------------------------------------------------------------------------------
 
@@ -103,28 +110,29 @@ class Server:
         """The beginning of a good answer; raises what another kind of answer says."""
         session = await self._session(url)
         data = None if body is None else json.dumps(body).encode()
-        headers = self._headers | ({} if body is None else {"Content-Type": "application/json"})
+        more = {} if body is None else {"Content-Type": "application/json"}
+        # The key would be read in the frames of the client's own errors, so these end here (`from None`).
         until = min(deadline, asyncio.get_running_loop().time() + first_byte)
         for is_last in (False, True):
             try:
                 async with asyncio.timeout_at(until):
                     response = await session.request(
-                        method, url, data=data, headers=headers,
+                        method, url, data=data, headers=Headers(self._headers | more),
                         allow_redirects=False,  # it could lead where nobody looked, and would take the key along
                         timeout=aiohttp.ClientTimeout(total=None, sock_connect=self.patience.connect),
                     )  # fmt: skip
                 break
-            except aiohttp.ClientConnectorCertificateError as error:
-                raise self.network("shows a certificate that is not trusted here", may_retry=False) from error
-            except aiohttp.ClientConnectorError as error:
-                raise self.network("cannot be reached") from error
-            except GONE as error:
+            except aiohttp.ClientConnectorCertificateError:
+                raise self.network("shows a certificate that is not trusted here", may_retry=False) from None
+            except aiohttp.ClientConnectorError:
+                raise self.network("cannot be reached") from None
+            except GONE:
                 if is_last:
-                    raise self.network("hung up without an answer") from error
-            except TimeoutError as error:
-                raise self.network(f"did not answer within {first_byte:g} s") from error
-            except (aiohttp.ClientError, ValueError) as error:
-                raise self.network("does not speak HTTP properly") from error
+                    raise self.network("hung up without an answer") from None
+            except TimeoutError:
+                raise self.network(f"did not answer within {first_byte:g} s") from None
+            except (aiohttp.ClientError, ValueError):
+                raise self.network("does not speak HTTP properly") from None
         if (
             200 <= response.status < 300
             and response.headers.get("Content-Encoding", "identity") == "identity"

@@ -9,6 +9,7 @@ from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from apex.common.models import OwnedModel, OwnedQuerySet
+from providers.registry import all_providers
 
 NOTED_EVERY = timedelta(minutes=1)
 
@@ -55,6 +56,12 @@ class ProviderKey(OwnedModel):
 
     def __str__(self) -> str:
         return f"{self.name} ({self.provider})"
+
+    @property
+    def label(self) -> str:
+        """The provider's name for people; of a plug-in that is gone, its own."""
+        made = all_providers().get(self.provider)
+        return made.label if made else self.provider
 
     def note_use(self) -> None:
         """Keeps when it was last used, at most once a minute."""

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from decimal import Decimal
 from functools import lru_cache
 from typing import Any
 
-from providers.base import Price
+from providers.base import ModelInfo, Price
+from providers.models import PriceOverride
 
 # Our names of providers → those of the list. NVIDIA is missing there; Hugging Face is there by whom it passes on to.
 LISTED = {"openai": "openai", "anthropic": "anthropic"}
@@ -15,13 +17,18 @@ FREE = Price(Decimal(0), Decimal(0), source="your own machine")
 
 def price_of(provider: str, model: str) -> Price | None:
     """None where nobody knows it."""
-    return overridden(provider, model) or listed(provider, model)
+    return overridden(PriceOverride.objects.filter(provider=provider), model) or listed(provider, model)
 
 
-def overridden(provider: str, model: str) -> Price | None:
-    from providers.models import PriceOverride  # the rest of this module needs no database
+def with_prices(provider: str, models: Iterable[ModelInfo]) -> list[tuple[ModelInfo, Price | None]]:
+    """Each with what counts here: set by a superuser, said by the provider itself, or listed."""
+    rows = list(PriceOverride.objects.filter(provider=provider))
+    return [
+        (model, overridden(rows, model.id) or model.price or listed(provider, model.id)) for model in models
+    ]
 
-    rows = PriceOverride.objects.filter(provider=provider)
+
+def overridden(rows: Iterable[PriceOverride], model: str) -> Price | None:
     found = [row for row in rows if fits(row.model, model)]
     if not found:
         return None

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import logging
+from dataclasses import dataclass, fields
 from functools import cache
 from importlib.metadata import entry_points
 
 from django.utils.module_loading import import_string
 
-from providers.base import Failure, Provider, ProviderFailed
+from providers.base import Ability, Failure, Provider, ProviderFailed
 
 logger = logging.getLogger(__name__)
 GROUP = "apex.providers"
@@ -21,7 +22,22 @@ PROVIDERS: dict[str, str] = {
     "ollama": "providers.backends.ollama.Ollama",
     "custom": "providers.backends.custom.Custom",
 }
-FACTS = ("name", "label", "abilities", "needs_key", "takes_address", "default_address", "key_page")
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What is known of a provider before it is asked; a template would call the class itself."""
+
+    name: str
+    label: str
+    abilities: frozenset[Ability]
+    needs_key: bool
+    takes_address: bool
+    default_address: str
+    key_page: str
+
+
+FACTS = tuple(fact.name for fact in fields(Facts))
 PROMISES = ("chat", "stream", "embed", "models", "check")
 
 
@@ -62,3 +78,7 @@ def provider_class(name: str) -> type[Provider]:
         raise ProviderFailed(
             f"There is no provider {name!r}; there are {known}.", kind=Failure.BAD_REQUEST, param="provider"
         ) from problem
+
+
+def facts_of(made: type[Provider]) -> Facts:
+    return Facts(**{name: getattr(made, name) for name in FACTS})

@@ -5,16 +5,15 @@ from dataclasses import dataclass
 
 from django.db.models import Case, IntegerField, QuerySet, Value, When
 
-from providers.base import Provider
 from providers.models import ProviderKey
-from providers.registry import all_providers
+from providers.registry import Facts, all_providers, facts_of
 
 
 @dataclass(frozen=True)
 class ProviderCard:
     """A provider as one user sees it: how many keys of their own they have, and how many are shared with them."""
 
-    provider: type[Provider]
+    provider: Facts
     own_keys: int
     shared_keys: int
 
@@ -27,7 +26,10 @@ def provider_cards(user) -> list[ProviderCard]:
     rows = list(ProviderKey.objects.usable_by(user).values_list("provider", "owner_id", "id"))
     own = [provider for provider, owner_id, _id in rows if owner_id == user.pk]
     lent = [provider for provider, owner_id, _id in rows if owner_id != user.pk]
-    return [ProviderCard(made, own.count(name), lent.count(name)) for name, made in all_providers().items()]
+    return [
+        ProviderCard(facts_of(made), own.count(name), lent.count(name))
+        for name, made in all_providers().items()
+    ]
 
 
 def usable_keys(user) -> QuerySet[ProviderKey]:

@@ -1,11 +1,13 @@
 """What people ask for: a key kept, changed, shared, tried, forgotten; and the client that it opens."""
 
+import dataclasses
 import re
 import uuid
 from urllib.parse import urlsplit
 
 from asgiref.sync import async_to_sync
 from django.conf import settings
+from django.contrib.auth import get_user_model
 from django.db import IntegrityError, transaction
 from django.utils import timezone
 from django.utils.translation import gettext as _
@@ -16,6 +18,7 @@ from apex.common.secrets import Context, SecretError, hint_of, open_secret, seal
 from providers import selectors
 from providers.base import Access, Failure, ModelInfo, Patience, Provider, ProviderFailed
 from providers.models import ProviderKey
+from providers.prices import with_prices
 from providers.registry import all_providers, provider_class
 
 LONGEST_KEY = 4000
@@ -115,10 +118,16 @@ def keep(row: ProviderKey, name: str) -> ProviderKey:
     return row
 
 
-def share_key(*, row: ProviderKey, with_everybody: bool, users=()) -> ProviderKey:
-    """Lends the key: usable, never readable. Its owner has to be a superuser. Raises BadKey."""
+def share_key(*, row: ProviderKey, with_everybody: bool, names: list[str]) -> ProviderKey:
+    """Lends the key to everybody, or to the users of these names: usable, never readable. Raises BadKey.
+
+    Its owner has to be a superuser.
+    """
     if not row.owner.is_superuser:
         raise BadKey(_("Only a superuser's keys can be shared."), "is_shared")
+    users = get_user_model().objects.filter(username__in=names)
+    if unknown := sorted(set(names) - {user.username for user in users}):
+        raise BadKey(_("Nobody here is called %(names)s.") % {"names": ", ".join(unknown)}, "shared_with")
     with transaction.atomic():
         row.is_shared = with_everybody
         row.save(update_fields=["is_shared", "updated_at"])
@@ -206,5 +215,6 @@ def note_test(row: ProviderKey, problem: str) -> None:
 
 
 def list_models(*, row: ProviderKey) -> list[ModelInfo]:
-    """What can be asked with the key. Raises ProviderFailed."""
-    return async_to_sync(client_of(row, patience=TEST_PATIENCE).models)()
+    """What can be asked with the key, with prices where they are known. Raises ProviderFailed."""
+    found = async_to_sync(client_of(row, patience=TEST_PATIENCE).models)()
+    return [dataclasses.replace(model, price=price) for model, price in with_prices(row.provider, found)]

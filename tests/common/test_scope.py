@@ -17,6 +17,7 @@ from gateway.batching import create_batch
 from gateway.models import ApiFile, FineTune, ModelAlias
 from knowledge.models import Document
 from knowledge.services import create_base
+from providers.services import create_key
 from serving.deploying import deploy_adapter
 from serving.exports.models import Export
 from serving.nodes import announce_embedded
@@ -51,6 +52,7 @@ def house(alice, monkeypatch, tmp_path):
     chain = Chain.objects.create(owner=alice, name=SECRET, base_model=base_model)
     notice = Notice.objects.create(owner=alice, text=SECRET, url="/")
     connection = create_connection(owner=alice, name=SECRET, kind="hf", credentials={"token": SECRET})
+    key = create_key(owner=alice, provider="openai", name=SECRET, key=f"sk-{SECRET}")
     imported = begin_upload(owner=alice, length=10, file_name=SECRET)
     token, _plain = create_token(user=alice, name=SECRET, scopes=["read"])
     star = record_review(
@@ -79,6 +81,7 @@ def house(alice, monkeypatch, tmp_path):
         "link_id": link.pk, "token": "no-such-token", "review_id": star.pk, "api-gold-star": star.pk,
         "uidb36": "x", "path": "x", "file_path": "x", "index": 0, "make": "filter", "step": 3, "kind": "csv",
         "api-job": job.pk, "api-adapter": adapter.pk, "api-dataset": version.dataset_id,
+        "key_id": key.pk, "api-provider-key": key.pk,
         "connection_id": connection.pk, "api-connection": connection.pk,
         "import_id": imported.pk, "api-import": imported.pk, "api-upload": imported.pk,
         "api-base-model": "tiny",

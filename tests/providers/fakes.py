@@ -21,8 +21,9 @@ KEY = "sk-test-0123456789abcdefghijklmnop"
 
 @dataclass
 class Fault:
-    """`status` refuses at once with `body`. Else the stream ends after `after` events: `cut` hangs up, `silent` says
-    nothing more, `error` sends `body` as the protocol's own error in mid-stream."""
+    """`status` refuses at once with `body`. Else the stream ends after `after` events (below 0: so many before the
+    last): `end` ends it properly, `cut` hangs up, `silent` says nothing more, `error` sends `body` as the protocol's
+    own error in mid-stream."""
 
     status: int = 0
     body: dict | str = ""
@@ -90,7 +91,9 @@ class FakeProvider:
         await response.prepare(request)
         try:
             for number, event in enumerate(events):
-                if fault and number == fault.after:
+                if fault and number == fault.after % len(events):
+                    if fault.how == "end":
+                        return response
                     if fault.how == "cut":
                         request.transport.abort()
                         return response

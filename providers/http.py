@@ -48,20 +48,24 @@ class Server:
 
     # --- asking ----------------------------------------------------------------------------------------------
 
-    async def json(self, method: str, url: str, body: dict[str, Any] | None = None) -> Any:
-        """The JSON of a good answer."""
+    async def json(
+        self, method: str, url: str, body: dict[str, Any] | None = None, more: dict[str, str] | None = None
+    ) -> Any:
+        """The JSON of a good answer; `more` are headers of this request alone."""
         deadline = asyncio.get_running_loop().time() + self.patience.total
-        response = await self._open(method, url, body, deadline, self.patience.total)
+        response = await self._open(method, url, body, more, deadline, self.patience.total)
         text = await self._read(response, LONGEST_ANSWER, deadline)
         try:
             return json.loads(text)
         except (ValueError, RecursionError) as error:
             raise self.odd(text) from error
 
-    async def events(self, url: str, body: dict[str, Any]) -> AsyncGenerator[Event, None]:
+    async def events(
+        self, url: str, body: dict[str, Any], more: dict[str, str] | None = None
+    ) -> AsyncGenerator[Event, None]:
         """Server-sent events as they come. Closing the iterator hangs up."""
         events = Events()
-        async with aclosing(self._blocks(url, body)) as blocks:
+        async with aclosing(self._blocks(url, body, more)) as blocks:
             async for block in blocks:
                 for event in events.feed(block) if block else events.end():
                     yield event
@@ -69,17 +73,19 @@ class Server:
     async def lines(self, url: str, body: dict[str, Any]) -> AsyncGenerator[bytes, None]:
         """Lines that are not empty, as they come. Closing the iterator hangs up."""
         lines = Lines()
-        async with aclosing(self._blocks(url, body)) as blocks:
+        async with aclosing(self._blocks(url, body, None)) as blocks:
             async for block in blocks:
                 for line in lines.feed(block) if block else lines.end():
                     if line.strip():
                         yield line
 
-    async def _blocks(self, url: str, body: dict[str, Any]) -> AsyncGenerator[bytes, None]:
+    async def _blocks(
+        self, url: str, body: dict[str, Any], more: dict[str, str] | None
+    ) -> AsyncGenerator[bytes, None]:
         """What comes, as it comes, and an empty block at the end."""
         loop = asyncio.get_running_loop()
         deadline = loop.time() + self.patience.total
-        response = await self._open("POST", url, body, deadline, self.patience.first_byte)
+        response = await self._open("POST", url, body, more, deadline, self.patience.first_byte)
         size = 0
         try:
             while True:
@@ -105,19 +111,25 @@ class Server:
                 response.close()
 
     async def _open(
-        self, method: str, url: str, body: dict[str, Any] | None, deadline: float, first_byte: float
+        self,
+        method: str,
+        url: str,
+        body: dict[str, Any] | None,
+        more: dict[str, str] | None,
+        deadline: float,
+        first_byte: float,
     ) -> aiohttp.ClientResponse:
         """The beginning of a good answer; raises what another kind of answer says."""
         session = await self._session(url)
         data = None if body is None else json.dumps(body).encode()
-        more = {} if body is None else {"Content-Type": "application/json"}
+        kind = {} if body is None else {"Content-Type": "application/json"}
         # The key would be read in the frames of the client's own errors, so these end here (`from None`).
         until = min(deadline, asyncio.get_running_loop().time() + first_byte)
         for is_last in (False, True):
             try:
                 async with asyncio.timeout_at(until):
                     response = await session.request(
-                        method, url, data=data, headers=Headers(self._headers | more),
+                        method, url, data=data, headers=Headers(self._headers | kind | (more or {})),
                         allow_redirects=False,  # it could lead where nobody looked, and would take the key along
                         timeout=aiohttp.ClientTimeout(total=None, sock_connect=self.patience.connect),
                     )  # fmt: skip

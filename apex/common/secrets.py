@@ -85,6 +85,29 @@ def key_file() -> Path:
     return path
 
 
+def add_key() -> None:
+    """Puts a new key in front of those in the file; whoever seals from now on takes it."""
+    write_keys([secrets.token_urlsafe(48), *key_file().read_text().split()])
+
+
+def forget_old_keys() -> int:
+    """Leaves the newest key in the file alone; how many went. Nothing may be sealed with them any more."""
+    newest, *older = key_file().read_text().split()
+    write_keys([newest])
+    return len(older)
+
+
+def write_keys(keys: list[str]) -> None:
+    path = key_file()
+    # Replaced as a whole: whoever reads meanwhile sees the old file or the new one.
+    with tempfile.NamedTemporaryFile("w", dir=path.parent, prefix="secret_keys.", delete=False) as file:
+        file.write("\n".join(keys))
+        file.flush()
+        os.fchmod(file.fileno(), 0o600)
+        os.fsync(file.fileno())
+    os.replace(file.name, path)
+
+
 def key_id(master: str) -> str:
     return hashlib.sha256(b"apex.key-id|" + master.encode()).hexdigest()[:12]
 

@@ -12,7 +12,9 @@ from providers.backends.common import HttpProvider, given
 from providers.backends.openai_protocol import ODD, tool_call
 from providers.base import Ability, Answer, Call, ModelInfo, Piece, Usage
 
-VERSION = "2023-06-01"
+# The newest version knows no temperature and no top_p; where a question has one of them, the one before is spoken.
+VERSION = "2026-10-21"
+WITH_SAMPLING = "2023-06-01"
 MOST_TOKENS = 4096  # needed by the protocol; the most that every model there writes
 MODELS_AT_ONCE = 1000
 FINISHES = {
@@ -31,7 +33,7 @@ class Anthropic(HttpProvider):
     )
 
     def headers(self, key: str) -> dict[str, str]:
-        return {"x-api-key": key, "anthropic-version": VERSION}
+        return {"x-api-key": key}
 
     def body(self, call: Call, is_stream: bool) -> dict[str, Any]:
         body = {
@@ -62,7 +64,8 @@ class Anthropic(HttpProvider):
         return {"format": {"type": "json_schema", "schema": schema}}
 
     async def chat_once(self, call: Call) -> Answer:
-        body = await self.server.json("POST", f"{self.base_url}/v1/messages", self.body(call, False))
+        asked = self.body(call, False)
+        body = await self.server.json("POST", f"{self.base_url}/v1/messages", asked, version_for(asked))
         try:
             blocks = body["content"]
             text = "".join(block["text"] for block in blocks if block["type"] == "text")
@@ -81,8 +84,9 @@ class Anthropic(HttpProvider):
         counts: dict[str, Any] = {}
         calls: dict[int, tuple[str, str, list[str]]] = {}  # index of a block → id, name, pieces of arguments
         is_whole = False
+        asked = self.body(call, True)
         url = f"{self.base_url}/v1/messages"
-        async with aclosing(self.server.events(url, self.body(call, True))) as events:
+        async with aclosing(self.server.events(url, asked, version_for(asked))) as events:
             try:
                 async for event in events:
                     said = json.loads(event.data)
@@ -125,7 +129,7 @@ class Anthropic(HttpProvider):
         after = ""
         while True:
             url = f"{self.base_url}/v1/models?limit={MODELS_AT_ONCE}{after}"
-            body = await self.server.json("GET", url)
+            body = await self.server.json("GET", url, None, version_for({}))
             try:
                 found += [
                     ModelInfo(
@@ -146,6 +150,11 @@ STATUSES = {
     "not_found_error": 404, "request_too_large": 413, "rate_limit_error": 429, "api_error": 500,
     "timeout_error": 504, "overloaded_error": 529,
 }  # fmt: skip
+
+
+def version_for(asked: dict[str, Any]) -> dict[str, str]:
+    has_sampling = "temperature" in asked or "top_p" in asked
+    return {"anthropic-version": WITH_SAMPLING if has_sampling else VERSION}
 
 
 def usage_of(usage: dict[str, Any]) -> Usage:

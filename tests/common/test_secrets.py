@@ -102,6 +102,35 @@ def test_rotation_seals_everything_with_the_newest_key_and_can_run_twice(keys, a
         assert json.loads(open_secret(row.sealed, Context.of(row, "sealed")))["token"] == "hf_s3cr3t"
 
 
+def test_keys_in_a_file_are_changed_while_the_site_runs(settings, tmp_path, alice):
+    settings.SECRET_KEYS, settings.DATA_DIR = "", tmp_path
+    row = connection(alice, "a")
+    before = secrets.master_keys()
+    call_command("rotate_secrets", "--new-key", stdout=StringIO())
+    assert (
+        secrets.master_keys()[1:] == before
+        and stat.S_IMODE((tmp_path / "secret_keys").stat().st_mode) == 0o600
+    )
+    call_command("rotate_secrets", "--forget-old", stdout=StringIO())
+    assert len(secrets.master_keys()) == 1 and secrets.master_keys() != before
+    row.refresh_from_db()
+    assert "hf_s3cr3t" in open_secret(row.sealed, Context.of(row, "sealed"))
+
+
+def test_old_keys_stay_while_something_needs_them(settings, tmp_path, alice):
+    settings.SECRET_KEYS, settings.DATA_DIR = "", tmp_path
+    row = connection(alice, "a")
+    Connection.objects.filter(pk=row.pk).update(sealed=row.sealed[:-4] + "AAAA")
+    with pytest.raises(CommandError):
+        call_command("rotate_secrets", "--new-key", "--forget-old", stdout=StringIO())
+    assert len(secrets.master_keys()) == 2
+
+
+def test_keys_of_the_environment_are_not_changed_by_the_command(keys):
+    with pytest.raises(CommandError, match="APEX_SECRET_KEYS"):
+        call_command("rotate_secrets", "--new-key", stdout=StringIO())
+
+
 def test_rotation_names_what_it_cannot_open_and_leaves_it(keys, alice):
     row = connection(alice, "a")
     keys(NEW)

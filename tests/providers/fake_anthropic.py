@@ -8,6 +8,8 @@ from tests.providers.fakes import BODY, FakeProvider, pieces_of, sse
 
 MODELS = ["claude-haiku-4-5", "claude-sonnet-4-5", "claude-opus-4-8"]
 NO_SAMPLING = ("claude-opus-4-8",)
+VERSIONS = ["2023-06-01", "2026-10-21"]
+SAMPLING = {"temperature", "top_p", "top_k"}
 
 
 class FakeAnthropic(FakeProvider):
@@ -21,7 +23,8 @@ class FakeAnthropic(FakeProvider):
         router.add_get("/v1/models", self._models)
 
     def is_let_in(self, request: web.Request) -> bool:
-        return request.headers.get("x-api-key") == self.key
+        """Older clients send `x-api-key`, newer ones a bearer token."""
+        return request.headers.get("x-api-key") == self.key or super().is_let_in(request)
 
     def wrong_key(self, request: web.Request) -> web.Response:
         return self.refusal(401, "invalid x-api-key", kind="authentication_error")
@@ -56,7 +59,8 @@ class FakeAnthropic(FakeProvider):
         )
 
     def _complaint(self, request: web.Request, body: dict) -> web.Response | None:
-        if "anthropic-version" not in request.headers:
+        version = request.headers.get("anthropic-version")
+        if version not in VERSIONS:
             return self.refusal(400, "anthropic-version: header is required")
         if "max_tokens" not in body:
             return self.refusal(400, "max_tokens: Field required")
@@ -64,9 +68,10 @@ class FakeAnthropic(FakeProvider):
         if any(message["role"] not in ("user", "assistant") for message in messages):
             return self.refusal(400, "messages: Unexpected role. Use the top-level system parameter.")
         if body["model"] in NO_SAMPLING:
-            for name in ("temperature", "top_p", "top_k"):
-                if name in body:
-                    return self.refusal(400, f"`{name}` is deprecated for this model.")
+            for name in SAMPLING & set(body):
+                return self.refusal(400, f"`{name}` is deprecated for this model.")
+        if version == VERSIONS[-1] and (given := SAMPLING & set(body)):
+            return self.refusal(400, f"{min(given)}: Extra inputs are not permitted")
         if "temperature" in body and "top_p" in body:
             return self.refusal(
                 400, "`temperature` and `top_p` cannot both be specified for this model. Please use only one."

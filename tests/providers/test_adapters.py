@@ -122,7 +122,7 @@ async def test_the_system_is_told_in_the_providers_way(made):
     body = made.fake.seen[-1].body
     if made.kind == "anthropic":
         assert body["system"] == "Be kind." and [m["role"] for m in body["messages"]] == ["user"]
-        assert body["max_tokens"] > 0 and made.fake.seen[-1].headers["anthropic-version"] == "2023-06-01"
+        assert body["max_tokens"] > 0 and made.fake.seen[-1].headers["anthropic-version"] == "2026-10-21"
     else:
         assert body["messages"][0] == HELLO[0]
 

@@ -187,6 +187,7 @@ async def test_two_sampling_settings_at_once_become_one(anthropic):
     call = Call("claude-haiku-4-5", HELLO, temperature=1.5, top_p=0.9)
     assert (await claude(anthropic).chat(call)).text == anthropic.answer
     assert anthropic.seen[-1].body["temperature"] == 1.0 and "top_p" not in anthropic.seen[-1].body
+    assert anthropic.seen[-1].headers["anthropic-version"] == "2023-06-01"  # the last one that knows it
 
 
 async def test_pictures_and_schemas_have_their_own_shapes(anthropic):

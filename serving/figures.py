@@ -15,6 +15,7 @@ from serving.protocol import ApiError
 logger = logging.getLogger(__name__)
 
 SECONDS = 2
+STARTED = re.compile(r"^process_start_time_seconds ([0-9.eE+-]+)$", re.MULTILINE)
 LINE = re.compile(r"^vllm:([a-z_]+)(?:\{[^}]*\})? ([0-9.eE+-]+)$", re.MULTILINE)
 WANTED = {
     "num_requests_running": "running",
@@ -27,6 +28,8 @@ WANTED = {
 
 async def read_figures(node: Node, backend: Backend) -> dict[str, Any]:
     """`running` and `waiting` questions, and since the last look `tokens_per_second` and `first_token` (seconds).
+
+    `started` is when the server was started, in seconds of its clock.
 
     Empty where the server does not say, or nothing but the time has changed; nothing depends on it.
     """
@@ -41,12 +44,20 @@ async def read_figures(node: Node, backend: Backend) -> dict[str, Any]:
 
 
 def parse(text: str) -> dict[str, float]:
-    """Sums over all label sets of the counters and gauges that are wanted."""
+    """Sums over all label sets of the counters and gauges that are wanted, and when the server was started."""
     found: dict[str, float] = {}
     for name, value in LINE.findall(text):
         if name in WANTED:
             found[WANTED[name]] = found.get(WANTED[name], 0.0) + float(value)
+    if started := STARTED.search(text):
+        found["started"] = float(started[1])
     return found
+
+
+def is_another_run(before: dict[str, Any], now: dict[str, Any]) -> bool:
+    """Whether the server was started again since; False where it does not say."""
+    started = (before.get("started"), now.get("started"))
+    return None not in started and started[0] != started[1]
 
 
 def figures_between(before: dict[str, Any], now: dict[str, float], at: float) -> dict[str, Any]:
@@ -66,5 +77,6 @@ def figures_between(before: dict[str, Any], now: dict[str, float], at: float) ->
         # Of a quiet time the last value stays: it still says how fast this server is.
         "first_token": round(waited / firsts, 4) if is_same_run and firsts else before.get("first_token"),
         "counters": now,
+        "started": now.get("started"),
         "at": at,
     }

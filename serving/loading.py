@@ -29,7 +29,7 @@ from serving.backends.base import (
 from serving.models import MOVES, Health, Node, Placement, PlacementState, Status
 from serving.nodes import note_health
 from serving.parity_words import words_for
-from serving.probing import probe, score_base
+from serving.probing import probe, probe_written, score_base, write_base
 from serving.protocol import ApiError, ChatRequest
 
 logger = logging.getLogger(__name__)
@@ -190,6 +190,8 @@ async def note_base(node: Node, backend: Backend, record: dict[str, Any]) -> Non
         return
     try:
         node.base_scores = await score_base(backend, node.served_name, record)
+        if node.needs_free_slot:
+            node.base_scores["written"] = await write_base(backend, node.served_name, record)
     except BackendUnavailable:
         raise
     except ApiError as problem:
@@ -201,16 +203,21 @@ async def keep_apart(node: Node, backend: Backend, target: Target, here: set[str
     """Base and adapters asked at once answer as alone, or the node is not asked at all. Raises Refused.
 
     Where it has been seen with as many adapters, it is not looked at again. A vLLM on a processor that nobody has
-    mended would die of being looked at; there a slot stays free instead.
+    mended is right while a slot is free, which only it knows: others may have used them up.
     """
     seen = node.probe.get("adapters", 0) if node.probe.get("is_right") else 0
-    if not node.base_scores or len(here) <= seen or node.needs_free_slot:
+    if not node.base_scores or len(here) <= seen:
         return
     records = await sync_to_async(records_on)(node, here)
     if not records:
         return
     base = Target(model_id=node.served_name, base_name=node.served_name, base_path=target.base_path)
-    found = await probe(backend, base=base, base_scores=node.base_scores, adapters=records)
+    if not node.needs_free_slot:
+        found = await probe(backend, base=base, base_scores=node.base_scores, adapters=records)
+    elif written := node.base_scores.get("written"):
+        found = await probe_written(backend, base=base, written=written, adapters=list(records))
+    else:
+        return
     node.probe = found
     await Node.objects.filter(pk=node.pk).aupdate(probe=found)
     if found["is_right"]:

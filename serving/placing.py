@@ -101,12 +101,20 @@ def note_restart(node: Node, here: set[str], placements: list[Placement]) -> Non
     had = [each for each in placements if each.state == PlacementState.LOADED]
     lost = [each for each in had if each.deployment.serving_name not in here]
     if had and not here:
-        Node.objects.filter(pk=node.pk).update(loads_since_start=0, probe={})
-        node.loads_since_start, node.probe = 0, {}
+        note_started_again(node)
         lost = placements  # it may be another one now, with another base: what was refused gets a chance too
     for each in lost:
         each.state = PlacementState.WANTED
         each.save(update_fields=["state"])
+
+
+def note_started_again(node: Node) -> None:
+    """Its slots are free, and all that is there is checked anew: it may be another server now."""
+    Node.objects.filter(pk=node.pk).update(loads_since_start=0, probe={})
+    node.loads_since_start, node.probe = 0, {}
+    Placement.objects.filter(node=node).exclude(state=PlacementState.RESTING).update(
+        state=PlacementState.WANTED
+    )
 
 
 def wish_for(placement: Placement) -> Wish:

@@ -7,18 +7,22 @@ while both are in one batch). So the base is asked before the first adapter is t
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any
 
-from serving.backends.base import Backend, Scored, Target
-from serving.parity import bound_of
+from serving.backends.base import AnswerBroke, Backend, Scored, Target
+from serving.parity import FAR, bound_of
 from serving.protocol import ApiError, ChatRequest
 
 ROUNDS = 3
 PROMPTS = 2
 # Written meanwhile by each adapter, so that the passes that are compared share their steps with others.
 TOKENS_BESIDE = 12
+# What is written by itself is compared up to the first other token; rounding moves a single one by less than this.
+WRITTEN_BOUND = 0.25
+LIKELIEST = 5
 
 
 async def score_base(backend: Backend, base_name: str, record: dict[str, Any]) -> dict[str, Any]:
@@ -82,6 +86,67 @@ async def probe(
         "adapter_difference": max(others.values(), default=None),
         "wrong": sorted(wrong),
     }
+
+
+async def write_base(backend: Backend, base_name: str, record: dict[str, Any]) -> list[dict[str, Any]]:
+    """What the base alone writes behind two prompts, for `probe_written`. Raises ApiError."""
+    prompts = [prompt["prompt_token_ids"] for prompt in record["prompts"]][:PROMPTS]
+    return [
+        {"prompt_token_ids": each, "choice": await _written(backend, base_name, each)} for each in prompts
+    ]
+
+
+async def probe_written(
+    backend: Backend, *, base: Target, written: Sequence[dict[str, Any]], adapters: Sequence[str]
+) -> dict[str, Any]:
+    """As `probe`, for a server that dies of probabilities asked at once: the base writes while the adapters do."""
+    worst, asked = 0.0, 0
+    for _ in range(ROUNDS):
+        beside = [asyncio.ensure_future(_write(backend, base, name)) for name in adapters]
+        try:
+            found = await asyncio.gather(
+                *(_written(backend, base.base_name, each["prompt_token_ids"]) for each in written)
+            )
+        finally:
+            await asyncio.gather(*beside)
+        for each, choice in zip(written, found, strict=True):
+            worst = max(worst, written_difference(each["choice"], choice))
+        asked += len(written)
+    is_right = worst <= WRITTEN_BOUND
+    return {
+        "is_right": is_right,
+        "asked": asked,
+        "adapters": len(adapters),
+        "base_difference": round(worst, 6),
+        "adapter_difference": None,
+        "wrong": [] if is_right else [base.base_name],
+    }
+
+
+def written_difference(alone: dict[str, Any], among: dict[str, Any]) -> float:
+    """The mean difference of how probable the tokens written alone were, up to the first that is another one (nats)."""
+    differences = []
+    for place, (token, logprob) in enumerate(zip(alone["tokens"], alone["token_logprobs"], strict=True)):
+        if place >= len(among["tokens"]):
+            differences.append(FAR)  # it ended here
+            break
+        likeliest = among["top_logprobs"][place]
+        is_same = among["tokens"][place] == token
+        value = among["token_logprobs"][place] if is_same else likeliest.get(token, logprob - FAR)
+        differences.append(abs(value - logprob))
+        if not is_same:
+            break
+    return sum(differences) / len(differences) if differences else 0.0
+
+
+async def _written(backend: Backend, name: str, prompt: list[int]) -> dict[str, Any]:
+    body = {"model": name, "prompt": prompt, "max_tokens": TOKENS_BESIDE, "temperature": 0}
+    reply = await backend.forward("/v1/completions", body | {"logprobs": LIKELIEST})
+    try:
+        found = json.loads(await reply.read())["choices"][0]["logprobs"]
+        return {key: found[key] for key in ("tokens", "token_logprobs", "top_logprobs")}
+    except (ValueError, LookupError, TypeError) as problem:
+        raise AnswerBroke(f"{name} wrote something without its probabilities.") from problem
 
 
 async def _write(backend: Backend, base: Target, name: str) -> None:

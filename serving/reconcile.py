@@ -20,7 +20,7 @@ from django.utils import timezone
 from apex.common.secrets import SecretError
 from serving import loading, node_leases, placing, settling
 from serving.backends.base import Backend
-from serving.figures import read_figures
+from serving.figures import is_another_run, read_figures
 from serving.in_flight import is_answering
 from serving.models import EMBEDDED, Deployment, Health, Node, Placement, PlacementState, Status
 from serving.nodes import SEEN_NOTED, backend_of, note_health, was_seen_within
@@ -93,8 +93,8 @@ async def pass_over(node_id, token) -> None:
         if names is None or not node.takes_adapters:
             return
         work = await sync_to_async(placing.work_for)(node, names)
-        if node.health == Health.MIXING and not work.here:
-            await sync_to_async(note_health)(node, Health.UP)  # started again
+        if node.health == Health.MIXING and not work.here and not node.figures.get("started"):
+            await sync_to_async(note_health)(node, Health.UP)  # started again, as far as one can tell
     for name in work.unload:
         await unload(node, backend, name, work.here)
     for placement in work.load:
@@ -134,7 +134,10 @@ async def names_on(node: Node, backend: Backend) -> list[str] | None:
         words = f"It serves {', '.join(names[:5]) or 'nothing'}, not {node.served_name!r}."
         await sync_to_async(note_health)(node, Health.WRONG, words)
         return None
-    if node.health != Health.MIXING:
+    if is_another_run(node.figures, figures):
+        await sync_to_async(placing.note_started_again)(node)
+        await sync_to_async(note_health)(node, Health.UP)
+    elif node.health != Health.MIXING:
         await sync_to_async(note_health)(node, Health.UP)
     await keep_figures(node, figures)
     return names

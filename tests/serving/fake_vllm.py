@@ -206,12 +206,14 @@ class FakeVllm:
             )
         is_chat = "messages" in body
         shape = _Shape(body.get("model") or self.served_name, is_chat)
-        pieces = self._pieces(number, prompt, most)
+        chosen: list[tuple[int, float]] = []
+        pieces = self._pieces(number, prompt, most, chosen)
         if not body.get("stream"):
             text, reason, count = "", "stop", 0
             async for text, reason, count in pieces:  # noqa: B007 - the last one counts
                 pass
-            return web.json_response(shape.whole(text, reason, len(prompt), count, scores))
+            told = self._told(chosen) if body.get("logprobs") else None
+            return web.json_response(shape.whole(text, reason, len(prompt), count, scores, told))
         response = web.StreamResponse(headers={"Content-Type": "text/event-stream; charset=utf-8"})
         await response.prepare(request)
         told, count = "", 0
@@ -229,15 +231,23 @@ class FakeVllm:
             raise
         return response
 
-    async def _pieces(self, number: int | None, prompt: list[int], most: int):
-        """(text so far, why it ended, tokens so far) after each token."""
+    def _told(self, chosen: list[tuple[int, float]]) -> dict:
+        """`logprobs` of a completion."""
+        texts = [self.engine.renderer.decode([token], skip_special_tokens=False) for token, _ in chosen]
+        values = [value for _, value in chosen]
+        likeliest = [{text: value} for text, value in zip(texts, values, strict=True)]
+        return {"tokens": texts, "token_logprobs": values, "top_logprobs": likeliest}
+
+    async def _pieces(self, number: int | None, prompt: list[int], most: int, chosen: list):
+        """(text so far, why it ended, tokens so far) after each token, which is added to `chosen`."""
         key = id(object()) ^ secrets.randbits(60)
         self.running[key] = number
         try:
             written: list[int] = []
             while True:
                 await asyncio.sleep(self.seconds_a_token)
-                token, _logprob = self._model(number).next([*prompt, *written])
+                token, logprob = self._model(number).next([*prompt, *written])
+                chosen.append((token, logprob))
                 is_end = token == self.engine.base.stop
                 if not is_end:
                     written.append(token)
@@ -303,8 +313,8 @@ class _Shape:
         self.common = {"id": f"{'chatcmpl' if is_chat else 'cmpl'}-{secrets.token_hex(16)}", "object": kind}
         self.common |= {"created": int(time.time()), "model": model}
 
-    def whole(self, text: str, reason: str, prompt: int, count: int, scores) -> dict:
-        choice: dict = {"index": 0, "logprobs": None, "finish_reason": reason, "stop_reason": None}
+    def whole(self, text: str, reason: str, prompt: int, count: int, scores, told=None) -> dict:
+        choice: dict = {"index": 0, "logprobs": told, "finish_reason": reason, "stop_reason": None}
         if self.is_chat:
             choice["message"] = {"role": "assistant", "content": text, "refusal": None, "tool_calls": []}
         else:

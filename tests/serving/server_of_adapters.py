@@ -31,6 +31,7 @@ class Ways:
     refuses: str = ""  # what loading says, with vLLM's 500
     cannot_chat: str = ""
     is_not_number: bool = False
+    says_when_started: bool = True
 
 
 class AdapterServer:
@@ -43,10 +44,10 @@ class AdapterServer:
         self.said: list[tuple[str, str]] = []
         self.lock = threading.Lock()
         self.url = ""
-        self.running = 0
+        self.running, self.started = 0, 1795778542
 
     def restart(self) -> None:
-        self.adapters = {}
+        self.adapters, self.started = {}, self.started + 1
 
     def calls(self, path: str) -> list[str]:
         return [model for said, model in self.said if said == path]
@@ -70,7 +71,8 @@ class AdapterServer:
         return 200, {"object": "list", "data": cards}
 
     def get_metrics(self, body):
-        return 200, f'vllm:num_requests_running{{model_name="{self.served_name}"}} 2.0\n'
+        started = f"process_start_time_seconds {self.started}\n" if self.ways.says_when_started else ""
+        return 200, f'vllm:num_requests_running{{model_name="{self.served_name}"}} 2.0\n{started}'
 
     def post_load_lora_adapter(self, body):
         name, path = body["lora_name"], Path(body["lora_path"])
@@ -96,6 +98,8 @@ class AdapterServer:
         model, tokens = body["model"], body["prompt"]
         if model != self.served_name and model not in self.adapters:
             return 404, error(f"The model `{model}` does not exist.", "NotFoundError", 404)
+        if body.get("logprobs"):
+            return 200, {"choices": [{"text": "", "index": 0, "logprobs": self.written(model)}]}
         found = self.score(model, tokens)
         entries = [None] + [
             {str(token): {"logprob": value, "rank": 1}}
@@ -124,12 +128,23 @@ class AdapterServer:
             who = self.served_name
         elif self.ways.answers_with and model != self.served_name:
             who = self.ways.answers_with
-        elif self.ways.mixes and model == self.served_name and len(self.adapters) > 1:
-            who = list(self.adapters)[-1]
+        else:
+            who = self.mixed(model)
         values = self.values(who, tokens)
         if self.ways.is_not_number:
             values[-1] = float("nan")
         return [value - self.ways.noise - self.ways.base_shift for value in values]
+
+    def mixed(self, model: str) -> str:
+        """Who answers for `model`, if it is not somebody else in general."""
+        is_mixed = self.ways.mixes and model == self.served_name and len(self.adapters) > 1
+        return list(self.adapters)[-1] if is_mixed else model
+
+    def written(self, model: str) -> dict:
+        """Three tokens, which tell who wrote them."""
+        tokens = [f"{self.mixed(model)} {place}" for place in range(3)]
+        likely = [{token: -0.1, "other": -2.5} for token in tokens]
+        return {"tokens": tokens, "token_logprobs": [-0.1] * 3, "top_logprobs": likely}
 
     def values(self, who: str, tokens: list[int]) -> list[float]:
         if who != self.served_name:

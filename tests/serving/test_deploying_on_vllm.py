@@ -2,22 +2,19 @@
 
 import asyncio
 import json
-import shutil
 import threading
 import time
 
 import pytest
-from asgiref.sync import async_to_sync
 
 from serving import deploying, reconcile, services
-from serving.backends.vllm import VllmBackend
-from serving.models import Deployment, Health, Node, Placement, PlacementState, Status
-from serving.node_services import add_node
+from serving.models import Deployment, Health, Placement, PlacementState, Status
 from serving.protocol import ChatRequest
 from tests.engine.tiny import CAPITALS, run_engine, write_run
-from tests.serving import real_vllm
 from tests.serving.adapters import DEMO
 from tests.serving.factories import make_adapter_row, make_base_model
+from tests.serving.on_vllm import look, make_real_node, names_on, take_all_off
+from tests.serving.real_vllm import running_vllm
 
 pytestmark = [
     pytest.mark.vllm,
@@ -66,8 +63,7 @@ def trained(tmp_path_factory):
 @pytest.fixture(scope="module")
 def vllm(tmp_path_factory):
     log = tmp_path_factory.mktemp("vllm") / "vllm.log"
-    real_vllm.START_SECONDS = 600  # a machine may be busy with other tests
-    with real_vllm.running_vllm(DEMO, log=log, adapters=ADAPTERS, context=512) as server:
+    with running_vllm(DEMO, log=log, adapters=ADAPTERS, context=512) as server:
         yield server
 
 
@@ -79,35 +75,9 @@ def base_model(no_nudges, settings):
 
 @pytest.fixture
 def node(vllm, base_model):
-    clear(vllm)
-    node = add_node(
-        name="one", address=vllm.url, base_model=base_model, served_name="demo", hardware="cpu",
-        adapter_slots=ADAPTERS + 1, most_rank=16,
-    )  # fmt: skip
-    Node.objects.filter(pk=node.pk).update(is_mended=True)
-    yield node
-    clear(vllm)
-
-
-def clear(vllm) -> None:
-    async def unload_all():
-        backend = VllmBackend(vllm.url)
-        for name in await backend.models():
-            if name != "demo":
-                await backend.unload_adapter(name)
-
-    async_to_sync(unload_all)()
-
-
-def look(until, seconds: float = 60) -> float:
-    """Looks after the node until something is so; how long that took."""
-    began = time.monotonic()
-    while not until():
-        assert time.monotonic() - began < seconds, list(
-            Placement.objects.values("state", "reason", "message")
-        )
-        reconcile.reconcile()
-    return time.monotonic() - began
+    take_all_off(vllm)
+    yield make_real_node(vllm, base_model)
+    take_all_off(vllm)
 
 
 def is_active(deployment) -> bool:
@@ -196,7 +166,7 @@ def test_from_training_to_work_and_back(vllm, node, base_model, trained, alice, 
         failed=len(problems),
         switch_seconds=round(switch_seconds, 3),
     )
-    assert coach.serving_name not in async_to_sync(VllmBackend(vllm.url).models)()
+    assert coach.serving_name not in names_on(vllm)
 
     # 4. The server is killed and started again: what it had comes back by itself.
     vllm.kill()
@@ -208,7 +178,7 @@ def test_from_training_to_work_and_back(vllm, node, base_model, trained, alice, 
     back = look(
         lambda: (
             Placement.objects.filter(state=PlacementState.LOADED).count() == 2
-            and names_back <= set(async_to_sync(VllmBackend(vllm.url).models)())
+            and names_back <= set(names_on(vllm))
         )
     )
     told(capsys, vllm_start_seconds=round(vllm.seconds_to_ready, 1), adapters_back_seconds=round(back, 3))
@@ -222,55 +192,4 @@ def test_from_training_to_work_and_back(vllm, node, base_model, trained, alice, 
         deploying.unload_deployment(deployment=deployment, by=alice)
     look(lambda: not Deployment.objects.on_nodes().exists())
     reconcile.reconcile()
-    assert async_to_sync(VllmBackend(vllm.url).models)() == ["demo"]
-
-
-def test_wrong_things_are_red_on_the_real_server(vllm, node, base_model, trained, alice, tmp_path):
-    """What is on disk is not what was compared: another adapter, a damaged one, one of another base or template."""
-
-    def refused(name: str, change) -> Deployment:
-        folder = tmp_path / name
-        shutil.copytree(trained["Coach"], folder)
-        change(folder)
-        deployment = deploying.deploy_adapter(
-            adapter=make_adapter_row(alice, base_model, folder, name=name), by=alice
-        )
-        look(
-            lambda: (
-                not Deployment.objects.filter(
-                    pk=deployment.pk, status__in=["wanted", "loading", "checking"]
-                ).exists()
-            )
-        )
-        deployment.refresh_from_db()
-        assert deployment.status == Status.REFUSED, name
-        assert deployment.serving_name not in async_to_sync(VllmBackend(vllm.url).models)()
-        return deployment
-
-    def other_weights(folder):
-        shutil.copy(trained["Poet"] / "adapter_model.safetensors", folder)
-
-    def damaged(folder):
-        weights = folder / "adapter_model.safetensors"
-        data = bytearray(weights.read_bytes())
-        start = len(data) // 2
-        data[start : start + 4096] = bytes(reversed(data[start : start + 4096]))
-        weights.write_bytes(data)
-
-    def edit(folder, change):
-        record = json.loads((folder / "parity.json").read_text())
-        for prompt in record["prompts"]:
-            change(prompt)
-        (folder / "parity.json").write_text(json.dumps(record))
-
-    def other_template(prompt):
-        prompt["prompt_token_ids"] = [*prompt["prompt_token_ids"][:-1], 5]
-
-    def other_base(prompt):
-        prompt["base_logprobs"] = [value - 4 for value in prompt["base_logprobs"]]
-        prompt["logprobs"] = [value - 4 for value in prompt["logprobs"]]
-
-    assert refused("stale", other_weights).reason == "stale_adapter"
-    assert refused("damaged", damaged).reason in ("stale_adapter", "corrupted", "adapter_refused")
-    assert refused("template", lambda folder: edit(folder, other_template)).reason == "template_drift"
-    assert refused("base", lambda folder: edit(folder, other_base)).reason == "wrong_base"
+    assert names_on(vllm) == ["demo"]

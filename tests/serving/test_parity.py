@@ -7,6 +7,7 @@ import pytest
 from serving import parity
 from serving.backends.base import Scored
 from serving.parity_words import divergence_words, drift_words, words_for
+from serving.probing import WRITTEN_BOUND, written_difference
 
 PROMPTS = [
     {"answer_token_ids": [1, 2, 3], "logprobs": [-0.1, -0.2, -0.3], "base_logprobs": [-2.0, -3.0, -4.0]},
@@ -33,6 +34,24 @@ def test_equal_is_green():
     found = judged(scored("logprobs"))
     assert found.is_equal and found.reason == "" and found.difference == 0 and found.tokens == 4
     assert found.same_answers == 2 and found.divergence is None
+
+
+def test_what_is_written_is_compared_up_to_the_first_other_token():
+    def choice(*pairs, **others):
+        return {
+            "tokens": [token for token, _ in pairs],
+            "token_logprobs": [value for _, value in pairs],
+            "top_logprobs": [{token: value} | others for token, value in pairs],
+        }
+
+    alone = choice(("a", -0.1), ("b", -0.7), ("c", -0.2))
+    assert written_difference(alone, alone) == 0
+    # Two tokens that are about as likely: rounding turned them.
+    near = choice(("a", -0.1), ("x", -0.69), ("y", -3.0), b=-0.71)
+    assert written_difference(alone, near) == pytest.approx(0.005)
+    assert written_difference(alone, choice(("x", -0.1), ("y", -0.1), ("z", -0.1))) > WRITTEN_BOUND
+    assert written_difference(alone, choice(("a", -2.0), ("b", -0.7), ("c", -0.2))) > WRITTEN_BOUND
+    assert written_difference(alone, choice()) > WRITTEN_BOUND
 
 
 def test_the_bound_is_a_mean_over_all_tokens():

@@ -1,6 +1,7 @@
 """Wishes become true on servers: loaded, listed, compared, routed; and again after whatever happens to a server."""
 
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 from asgiref.sync import async_to_sync
@@ -269,7 +270,9 @@ def test_rounding_is_no_difference(server, node, coach):
     assert put_to_work(coach).status == Status.ACTIVE
 
 
-def test_a_server_that_mixes_answers_up_is_not_asked(server, node, coach, poet, alice):
+@pytest.mark.parametrize("says_when_started", [True, False])
+def test_a_server_that_mixes_answers_up_is_not_asked(server, node, coach, poet, alice, says_when_started):
+    server.ways.says_when_started = says_when_started
     put_to_work(coach)
     server.ways.mixes = True
     deployment = put_to_work(poet)
@@ -277,12 +280,48 @@ def test_a_server_that_mixes_answers_up_is_not_asked(server, node, coach, poet, 
     node.refresh_from_db()
     assert node.health == Health.MIXING and "tiny" in node.problem
     assert resolve(alice, coach.model_id).places == ()
+    look(2)
+    node.refresh_from_db()
+    assert node.health == Health.MIXING
     # Started again, with more slots, it is asked once more.
     server.restart()
     server.ways.mixes = False
     look(2)
     node.refresh_from_db()
     assert node.health == Health.UP and resolve(alice, coach.model_id).places
+
+
+def test_on_a_processor_what_the_base_writes_among_adapters_is_compared(server, base_model, coach, poet):
+    """Probabilities asked at once would end a vLLM that nobody has mended."""
+    node = make_node(server, base_model, hardware="cpu")
+    put_to_work(coach)
+    node.refresh_from_db()
+    assert (node.probe["is_right"], node.probe["adapters"], node.probe["asked"]) == (True, 1, 6)
+    server.ways.mixes = True
+    deployment = put_to_work(poet)
+    assert (deployment.status, deployment.reason) == (Status.REFUSED, "mixes_up")
+    node.refresh_from_db()
+    assert node.health == Health.MIXING and node.probe["base_difference"] > 0.25
+
+
+def test_a_server_without_adapters_of_ours_still_mixes_until_it_was_started_again(
+    server, base_model, coach, alice
+):
+    """Others have used up its slots: with the first of ours it is wrong, and that one is taken off again."""
+    server.adapters["somebodys"] = Path("/elsewhere")
+    server.ways.mixes = True
+    node = make_node(server, base_model, hardware="cpu")
+    assert put_to_work(coach).reason == "mixes_up"
+    look(2)
+    node.refresh_from_db()
+    assert list(server.adapters) == ["somebodys"] and node.health == Health.MIXING
+    server.restart()
+    look(2)
+    node.refresh_from_db()
+    assert (node.health, node.loads_since_start, node.probe) == (Health.UP, 0, {})
+    assert deploying.try_again(deployment=Deployment.objects.get(), by=alice)
+    look()
+    assert Deployment.objects.get().status == Status.ACTIVE
 
 
 def test_the_longest_unused_waits_on_disk_and_comes_back_when_it_is_asked(
@@ -307,7 +346,6 @@ def test_on_a_processor_registrations_are_counted(server, base_model, coach, poe
     assert server.adapters == {} and second.status == Status.WANTED
     assert "start it again" in second.message
     server.restart()
-    Node.objects.update(loads_since_start=0)
     look()
     assert list(server.adapters) == [second.serving_name]
 

@@ -13,6 +13,7 @@ from rendering import Renderer
 from serving.adapter_check import check_adapter
 from serving.backends.base import AdapterFiles, AdapterRefused, BackendUnavailable, NotSupported, Target
 from serving.backends.vllm import VllmBackend
+from serving.probing import probe_written, write_base
 from serving.protocol import ApiError, parse_chat_request
 from tests.serving.adapters import DEMO, safetensors, tensors, write_adapter
 from tests.serving.fake_vllm import running_fake
@@ -291,6 +292,20 @@ async def test_each_given_token_is_scored_in_one_pass(backend, loaded):
     other = await backend.logprobs("demo", prompt, given)
     assert [one.logprob for one in other] != [one.logprob for one in scored]
     assert await backend.logprobs("demo", prompt, []) == []
+
+
+async def test_what_is_written_comes_with_its_probabilities(backend, loaded):
+    """What a server is compared by that would die of probabilities asked at once."""
+    record = {"prompts": [{"prompt_token_ids": [5, 6, 7]}, {"prompt_token_ids": [8, 9]}]}
+    written = await write_base(backend, "demo", record)
+    for each in written:
+        choice = each["choice"]
+        assert choice["tokens"] and all(value <= 0 for value in choice["token_logprobs"])
+        pairs = zip(choice["tokens"], choice["top_logprobs"], strict=True)
+        assert all(token in likeliest for token, likeliest in pairs)
+    base = Target("demo", "demo", DEMO)
+    found = await probe_written(backend, base=base, written=written, adapters=list(loaded.values()))
+    assert (found["is_right"], found["asked"], found["adapters"]) == (True, 6, 2)
 
 
 async def test_scores_that_are_no_numbers_are_not_taken_for_an_answer(backend, tmp_path):

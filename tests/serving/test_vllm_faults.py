@@ -1,27 +1,18 @@
 """vLLM's own faults, in the stand-in as in the real one: what our side is built around."""
 
-import os
 import shutil
 
 import pytest
 
-from serving.backends.base import BackendUnavailable
+from serving.backends.base import BackendUnavailable, Target
 from serving.backends.vllm import VllmBackend
+from serving.probing import probe_written, write_base
 from tests.serving.adapters import DEMO, safetensors, tensors, write_adapter
 from tests.serving.fake_vllm import running_fake
 from tests.serving.real_vllm import PATIENCE_SECONDS, running_vllm
 from tests.serving.test_vllm_contract import answer, mixed_up
 
-# Half a minute more, and 3 GB of memory beside the server of the contract.
-REAL = [
-    pytest.mark.vllm,
-    pytest.mark.slow,
-    pytest.mark.timeout(PATIENCE_SECONDS),
-    pytest.mark.skipif(
-        not os.environ.get("APEX_TEST_VLLM_FAULTS"),
-        reason="APEX_TEST_VLLM_FAULTS=1 starts a second real vLLM for it",
-    ),
-]
+REAL = [pytest.mark.vllm, pytest.mark.slow, pytest.mark.timeout(PATIENCE_SECONDS)]
 
 
 @pytest.fixture(params=["fake", pytest.param("real", marks=REAL)])
@@ -41,12 +32,18 @@ def adapter(home, number: int):
 
 async def test_faults_that_we_know(backend, tmp_path):
     """One server for all of them, as starting one takes so long; the last one ends it."""
+    base = Target("demo", "demo", DEMO)
+    record = {"prompts": [{"prompt_token_ids": [5, 6, 7]}, {"prompt_token_ids": [8, 9]}]}
+    written = await write_base(backend, "demo", record)
     # 1. With a free slot the base is right among adapters.
     await backend.load_adapter("a1-v1", adapter(tmp_path, 1))
     assert await mixed_up(backend, ["demo", "a1-v1"]) == {}
+    assert (await probe_written(backend, base=base, written=written, adapters=["a1-v1"]))["is_right"]
     # 2. Without one, each of its answers is computed with the adapter in the last slot.
     await backend.load_adapter("a2-v1", adapter(tmp_path, 2))
     assert await mixed_up(backend, ["demo", "a1-v1", "a2-v1"]) == {"demo": 16}
+    found = await probe_written(backend, base=base, written=written, adapters=["a1-v1", "a2-v1"])
+    assert found["wrong"] == ["demo"]
     # 3. Unloading frees no slot.
     await backend.unload_adapter("a2-v1")
     assert await mixed_up(backend, ["demo", "a1-v1"]) == {"demo": 16}

@@ -16,12 +16,12 @@ from rendering import Renderer
 from serving import deploying, in_flight, reconcile, services
 from serving.backends.base import AdapterRefused
 from serving.backends.vllm import VllmBackend
-from serving.models import Deployment, Health, Node, Placement, PlacementState, Status
-from serving.node_services import add_node
+from serving.models import Deployment, Health, Placement, PlacementState, Status
 from serving.protocol import ApiError, ChatRequest
 from tests.serving.adapters import DEMO, write_adapter
 from tests.serving.compared import make_compared
 from tests.serving.factories import make_adapter_row, make_base_model
+from tests.serving.on_vllm import make_real_node, names_on, put_to_work, take_all_off
 from tests.serving.real_vllm import PATIENCE_SECONDS, running_vllm
 
 # Waiting for the installation counts too.
@@ -47,35 +47,16 @@ def made(tmp_path_factory):
 @pytest.fixture
 def backend(vllm):
     """With nothing on the server but its base, before and after."""
-    backend = VllmBackend(vllm.url)
-    async_to_sync(take_all_off)(backend)
-    yield backend
-    async_to_sync(take_all_off)(backend)
-
-
-async def take_all_off(backend) -> None:
-    for name in await backend.models():
-        if name != "demo":
-            await backend.unload_adapter(name)
+    take_all_off(vllm)
+    yield VllmBackend(vllm.url)
+    take_all_off(vllm)
 
 
 @pytest.fixture
 def node(vllm, backend, no_nudges, settings, monkeypatch, db):
     settings.SERVING_DRAIN_SECONDS = 0
     monkeypatch.setattr(in_flight, "MARK_SECONDS", 1.5)
-    node = add_node(
-        name="one", address=vllm.url, base_model=make_base_model(DEMO, name="demo"), served_name="demo",
-        hardware="cpu", adapter_slots=ADAPTERS + 1, most_rank=16,
-    )  # fmt: skip
-    Node.objects.filter(pk=node.pk).update(is_mended=True, most_adapters=ADAPTERS)
-    return node
-
-
-def put_to_work(adapter) -> Deployment:
-    deployment = deploying.deploy_adapter(adapter=adapter, by=adapter.owner)
-    reconcile.reconcile()
-    deployment.refresh_from_db()
-    return deployment
+    return make_real_node(vllm, make_base_model(DEMO, name="demo"))
 
 
 def ask_all(user, names: list[str]) -> list[str]:
@@ -123,7 +104,7 @@ async def test_it_keeps_the_contract(backend, made, tmp_path):
     assert (caught.value.status, caught.value.code) == (404, "model_not_found")
 
 
-def test_an_adapter_that_the_server_holds_otherwise_is_not_put_to_work(backend, node, made, alice):
+def test_an_adapter_that_the_server_holds_otherwise_is_not_put_to_work(vllm, backend, node, made, alice):
     """The same name and directory, with the weights of another one: only its answers tell."""
     adapter = make_adapter_row(alice, node.base_model, made["Coach"])
     deployment = deploying.deploy_adapter(adapter=adapter, by=alice)
@@ -135,11 +116,10 @@ def test_an_adapter_that_the_server_holds_otherwise_is_not_put_to_work(backend, 
         async_to_sync(backend.load_adapter)(deployment.serving_name, directory)
     finally:
         weights.write_bytes(right)
-    reconcile.reconcile()
-    deployment.refresh_from_db()
-    assert (deployment.status, deployment.reason) == (Status.REFUSED, "stale_adapter")
-    assert deployment.parity["difference"] > 0.1
-    assert async_to_sync(backend.models)() == ["demo"]
+    found = put_to_work(adapter)
+    assert (found.status, found.reason) == (Status.REFUSED, "stale_adapter")
+    assert found.parity["difference"] > 0.1
+    assert names_on(vllm) == ["demo"]
 
 
 def test_from_deployed_to_taken_down(vllm, backend, node, made, alice):

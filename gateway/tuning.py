@@ -159,6 +159,10 @@ def start(tune: FineTune, training: ApiFile, validation: ApiFile | None) -> Fine
             if tune._state.adding:
                 tune.save()
             move(tune, TuneStatus.STARTED, moves=TUNE_MOVES, job=job, dataset_version=version)
+    except services.NotEnoughLeft as problem:
+        raise ApiError(
+            str(problem), status=429, kind="insufficient_quota", code="insufficient_quota"
+        ) from problem
     except services.StartRefused as problem:
         param = PARAMS.get(problem.field or "", "training_file")
         raise ApiError(str(problem), param=param, code="invalid_value") from problem

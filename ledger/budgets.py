@@ -77,10 +77,42 @@ def reserve(
             if holds:
                 reservation.save(force_insert=True)
     except _NotEnough as problem:
-        problem.counter.refresh_from_db(fields=["spent", "reserved", "limit", "told"])
-        alerts.tell_spent(problem.counter)
-        raise BudgetSpent(problem.counter, problem.asked) from None
+        raise spent(problem) from None
     return reservation
+
+
+def spent(problem: _NotEnough) -> BudgetSpent:
+    """What there is, as it stands now; and the bell, once."""
+    problem.counter.refresh_from_db(fields=["spent", "reserved", "limit", "told"])
+    alerts.tell_spent(problem.counter)
+    return BudgetSpent(problem.counter, problem.asked)
+
+
+def ensure(
+    user, amount: Amount, *, what: str, subject: str, token=None, minion_id=None, lease: timedelta = LEASE
+) -> None:
+    """Makes the reservation of this subject hold at least so much, and makes it where there is none.
+
+    For what goes on for long, and may go on for longer than it was expected to. Raises `BudgetSpent`; then it holds
+    what it held.
+    """
+    token_id, minion_id = id_of(token), id_of(minion_id)
+    try:
+        with transaction.atomic():
+            current = Reservation.objects.select_for_update().filter(subject=subject).first()
+            holds = dict(current.holds) if current else {}
+            for counter in counters_of([user.pk]):
+                more = measured(counter.budget.measure, amount) - holds.get(counter.pk, 0)
+                if more > 0 and concerns(counter, token_id, minion_id):
+                    hold(counter, more)
+                    holds[counter.pk] = holds.get(counter.pk, 0) + more
+            if not holds:
+                return
+            current = current or Reservation(owner_id=user.pk, what=what[:200], subject=subject)
+            current.holds, current.expires_at = list(map(list, holds.items())), timezone.now() + lease
+            current.save()
+    except _NotEnough as problem:
+        raise spent(problem) from None
 
 
 def hold(counter: Counter, much: int) -> None:

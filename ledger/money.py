@@ -62,7 +62,7 @@ class TokenPrice:
 
 @dataclass(frozen=True, slots=True)
 class HourPrice:
-    """Nanos for an hour of all devices together, and where that stands."""
+    """Nanos for an hour of one device, and where that stands."""
 
     hour: int
     source: str = ""

@@ -74,7 +74,7 @@ def start_chain(*, owner, name: str, base_model: BaseModel, stages: Sequence[Sta
         begin_stage(chain, chain.stages.select_related("dataset_version__dataset").first(), before=None)
     except StartRefused as problem:
         chain.delete()
-        raise StartRefused(str(problem), field=stage_field(0, problem.field)) from problem
+        raise type(problem)(str(problem), field=stage_field(0, problem.field)) from problem
     events.chain_changed(chain)
     return chain
 

@@ -19,7 +19,7 @@ from django.utils.translation import gettext_lazy
 
 from accounts.notices import notify
 from apex.common.states import move
-from training import chain_nudges, checkpoints, events
+from training import chain_nudges, checkpoints, events, paying
 from training.models import HELD, MOVES, Attempt, Checkpoint, Device, JobEvent, Status, TrainingJob
 
 logger = logging.getLogger(__name__)
@@ -150,6 +150,7 @@ def release(attempt: Attempt, outcome: str) -> None:
         )
         Device.objects.filter(holder=attempt).update(holder=None)
         if closed:
+            paying.write_down(attempt, outcome)
             stored = Attempt.objects.filter(pk=attempt.pk).values_list("storing_sha256", flat=True)
             checkpoints.discard(stored)
 
@@ -176,6 +177,7 @@ def finish(attempt: Attempt, status: str, *, message: str, **changes) -> None:
         if not won:
             raise LeaseLost(f"attempt {attempt.token} no longer holds job {attempt.job_id}")
         release(attempt, status)
+        paying.release_for(job)
         chain_nudges.job_ended(job)
         JobEvent.objects.create(job=job, kind=f"job.{status}", message=message)
         notify(

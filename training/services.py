@@ -14,7 +14,8 @@ from datasets_app.reference_rows import check_unchanged
 from datasets_app.services import delete_mark
 from datasets_app.sources import SourceError
 from datasets_app.template_check import TemplateRefused, check_template
-from training import chain_nudges, continuing, events
+from ledger.refusals import BudgetSpent
+from training import chain_nudges, continuing, events, paying
 from training.engine.methods import METHODS
 from training.engine.setting import ConfigError
 from training.kinds import refusal_of
@@ -51,6 +52,10 @@ class StartRefused(Exception):
     def __init__(self, message: str, field: str | None = None):
         super().__init__(message)
         self.field = field
+
+
+class NotEnoughLeft(StartRefused):
+    """A budget has less left than the training is expected to cost; the message is the arithmetic."""
 
 
 class StageTaken(Exception):
@@ -123,7 +128,8 @@ def start_job(
 
     A plan becomes one job: a second call with the same plan returns the first's job. It waits for `device_count`
     devices of one machine with `memory_bytes` each (else what was reckoned in `estimate`), `wanted_queue` among them.
-    So does a `stage` of a chain; `StartRefused` if its chain has been stopped.
+    So does a `stage` of a chain; `StartRefused` if its chain has been stopped. `NotEnoughLeft` where a budget has less
+    left than the estimate says that it costs.
     """
     refuse_priority(owner, priority)
     refuse_early(dataset_version, base_model, method)
@@ -166,9 +172,12 @@ def start_job(
             )
             if stage is not None and not stage.take_job(job):
                 raise StageTaken
+            paying.hold_for(job)
             JobEvent.objects.create(job=job, kind="job.queued", message=_("Waiting for its turn."))
             events.job_changed(job)
             transaction.on_commit(nudge_workers)
+    except BudgetSpent as spent:
+        raise NotEnoughLeft(spent.message) from spent
     except IntegrityError:
         if plan is None:
             raise
@@ -234,6 +243,7 @@ def cancel_job(*, job: TrainingJob) -> bool:
         won = move(job, Status.CANCELLED, moves=MOVES, ended_at=timezone.now(), eta_seconds=None)
         if won:
             JobEvent.objects.create(job=job, kind="job.cancelled", message=_("Stopped by its owner."))
+            paying.release_for(job)
             chain_nudges.job_ended(job)
             events.job_changed(job)
     return won

@@ -11,7 +11,7 @@ from django.conf import settings
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
-from training import chain_nudges, checkpoints, leases
+from training import chain_nudges, checkpoints, leases, paying
 from training.leftovers import is_gone
 from training.models import HELD, Attempt, Device, Node
 from training.queueing import nudge_workers
@@ -31,6 +31,7 @@ def keep_order() -> None:
     note_silent_nodes()
     free_leftover_devices()
     checkpoints.delete_discarded()
+    paying.look_after()
 
 
 def seconds_still(row: Attempt | Node) -> float:

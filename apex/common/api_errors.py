@@ -6,6 +6,8 @@ from django.views import defaults
 from rest_framework import exceptions
 from rest_framework.views import exception_handler as drf_exception_handler
 
+from apex.common.refusals import ApiError
+
 
 class Unacceptable(exceptions.APIException):
     """Bad input that a service refused: 400, with what was found and what to do."""
@@ -18,12 +20,33 @@ class Unacceptable(exceptions.APIException):
         self.field, self.more = field, details
 
 
+class NotEnoughLeft(Unacceptable):
+    """A budget has less left than this could cost: 402."""
+
+    status_code = 402
+    default_code = "budget_spent"
+
+    def __init__(self, message):
+        super().__init__(message, code="budget_spent")
+
+
+class Refused(Unacceptable):
+    """A refusal in OpenAI's words, said in ours."""
+
+    def __init__(self, refusal: ApiError):
+        super().__init__(refusal.message, code=refusal.code or "refused", field=refusal.param)
+        self.status_code = refusal.status
+
+
 def exception_handler(problem, context):
     """`{"error": {"code", "message", "field", "details"}}`; `details` holds every fault of a bad form."""
     if isinstance(problem, Http404):
         problem = exceptions.NotFound("There is no such thing, or it is not yours.")
     elif isinstance(problem, PermissionDenied):
         problem = exceptions.PermissionDenied()
+    elif isinstance(problem, ApiError):
+        is_spent = problem.code == "insufficient_quota"
+        problem = NotEnoughLeft(problem.message) if is_spent else Refused(problem)
     response = drf_exception_handler(problem, context)
     if response is None:
         return None

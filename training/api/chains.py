@@ -7,7 +7,7 @@ from rest_framework.decorators import action
 from rest_framework.response import Response
 
 from apex.common.access import owned_or_404
-from apex.common.api_errors import Unacceptable
+from apex.common.api_errors import NotEnoughLeft, Unacceptable
 from training import chain_details, chains, services
 from training.api.views import Conflict, find_base_model, find_version
 from training.gates import GATES
@@ -105,6 +105,8 @@ class ChainViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, mixins.Dest
             chain = chains.start_chain(
                 owner=request.user, name=asked["name"], base_model=base_model, stages=wishes
             )
+        except services.NotEnoughLeft as problem:
+            raise NotEnoughLeft(str(problem)) from problem
         except services.StartRefused as problem:
             raise Unacceptable(str(problem), field=problem.field) from problem
         return self.answer(chain.pk, status.HTTP_201_CREATED)

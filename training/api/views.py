@@ -11,7 +11,7 @@ from rest_framework.decorators import action
 from rest_framework.response import Response
 
 from apex.common.access import owned_or_404
-from apex.common.api_errors import Unacceptable
+from apex.common.api_errors import NotEnoughLeft, Unacceptable
 from base_models.selectors import base_model_or_404
 from datasets_app.models import Dataset, DatasetVersion
 from training import kept_checkpoints, selectors, services, telling
@@ -80,6 +80,8 @@ class JobViewSet(
                 estimate=estimate,
                 memory_bytes=_asked_memory(asked, estimate),
             )
+        except services.NotEnoughLeft as problem:
+            raise NotEnoughLeft(str(problem)) from problem
         except services.StartRefused as problem:
             raise Unacceptable(str(problem), field=problem.field) from problem
         return Response(JobSerializer(job).data, status=status.HTTP_201_CREATED)
@@ -138,6 +140,8 @@ class JobViewSet(
         """A new job with the same settings as one that failed, crashed or was cancelled."""
         try:
             job = services.retry_job(job=self.get_object())
+        except services.NotEnoughLeft as problem:
+            raise NotEnoughLeft(str(problem)) from problem
         except services.StartRefused as problem:
             raise Conflict(str(problem)) from problem
         return Response(JobSerializer(job).data, status=status.HTTP_201_CREATED)

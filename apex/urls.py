@@ -22,6 +22,7 @@ urlpatterns = [
     path("settings/model-names/", include("gateway.page_urls")),
     path("playground/", include("gateway.playground_urls")),
     path("data/", include("datasets_app.urls")),
+    path("knowledge/", include("knowledge.urls")),
     path("models/", include("base_models.urls")),
     path("", include("training.urls")),
     path("", include("serving.urls")),

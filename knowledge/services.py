@@ -197,10 +197,15 @@ def refuse_too_many(base: KnowledgeBase) -> None:
         )
 
 
+def limit_mb() -> int:
+    """The largest document, in MB."""
+    return settings.DOCUMENT_LIMIT_BYTES // MEGABYTE
+
+
 def too_large(size: int) -> str:
     return _("%(size)s MB came; a document may have %(limit)s MB. Split it.") % {
         "size": -(-size // MEGABYTE),
-        "limit": settings.DOCUMENT_LIMIT_BYTES // MEGABYTE,
+        "limit": limit_mb(),
     }
 
 

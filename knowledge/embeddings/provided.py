@@ -46,3 +46,10 @@ class Provided:
                 % {"provider": self.provider, "found": len(rows), "wanted": len(texts)}
             )
         return rows
+
+
+def able_providers() -> list[tuple[str, str]]:
+    """Name and label of those that make vectors."""
+    from providers.registry import all_providers
+
+    return [(name, each.label) for name, each in all_providers().items() if "embeddings" in each.abilities]

@@ -12,6 +12,8 @@ from django.utils.translation import gettext_lazy as _
 from knox.models import AbstractAuthToken
 
 from apex.common.models import OwnedModel
+from audit.models import Act
+from audit.services import record_act
 
 
 def validate_time_zone(name: str) -> None:
@@ -83,9 +85,14 @@ class ApiToken(AbstractAuthToken):
         return not self.model_names or any(name in self.model_names for name in names)
 
     def note_use(self) -> None:
-        """Keeps when it was last used, at most once a minute, so that a busy script does not write at each call."""
+        """Keeps when it was last used, at most once a minute, so that a busy script does not write at each call.
+
+        The audit log is told when its use begins: the first time, and after an hour without.
+        """
         now = timezone.now()
         if self.last_used_at is None or now - self.last_used_at > timedelta(minutes=1):
+            if self.last_used_at is None or now - self.last_used_at > timedelta(hours=1):
+                record_act(Act.TOKEN_USED, owner=self.user, subject=self)
             type(self).objects.filter(pk=self.pk).update(last_used_at=now)
             self.last_used_at = now
 

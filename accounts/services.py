@@ -2,11 +2,14 @@
 
 from datetime import datetime
 
+from django.db import transaction
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from accounts.models import ApiToken, Notice, Scope, User
 from apex.common.events import announce, user_group
+from audit.models import Act
+from audit.services import record_act
 
 ALL_SCOPES = tuple(Scope.values)
 MOST_MODELS = 100
@@ -39,13 +42,17 @@ def create_token(
     now = timezone.now()
     if expires_at is not None and expires_at <= now:
         raise BadToken(_("A token cannot end in the past (%(when)s).") % {"when": expires_at})
-    return ApiToken.objects.create(
-        user=user,
-        name=name,
-        scopes=sorted(set(scopes)),
-        model_names=clean_model_names(model_names),
-        expiry=None if expires_at is None else expires_at - now,
-    )
+    with transaction.atomic():
+        token, text = ApiToken.objects.create(
+            user=user,
+            name=name,
+            scopes=sorted(set(scopes)),
+            model_names=clean_model_names(model_names),
+            expiry=None if expires_at is None else expires_at - now,
+        )
+        told = {"scopes": token.scopes, "models": token.model_names, "expires_at": expires_at}
+        record_act(Act.TOKEN_MADE, owner=user, subject=token, **told)
+    return token, text
 
 
 def clean_model_names(names) -> list[str]:
@@ -77,7 +84,9 @@ def refuse_more_than(parent: ApiToken, *, scopes, model_names, expires_at: datet
 
 def revoke_token(*, token: ApiToken) -> None:
     """Ends a token at once: the next call with it is refused."""
-    token.delete()
+    with transaction.atomic():
+        record_act(Act.TOKEN_REVOKED, owner=token.user, subject=token)
+        token.delete()
 
 
 def save_profile(*, user: User, first_name: str, email: str, time_zone: str) -> User:

@@ -14,6 +14,8 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from apex.common import files as stored_files
+from audit.models import Act
+from audit.services import record_act
 from datasets_app import services as datasets
 from datasets_app.models import DatasetVersion, ImportStatus
 from datasets_app.services.bringing import clean_file_name
@@ -131,6 +133,7 @@ def settle(file: ApiFile) -> ApiFile:
 def delete_file(*, file: ApiFile) -> None:
     """Removes a file, and erases what was made of it here. Raises `datasets.DatasetInUse` while a training needs it."""
     made = versions_of(file)
+    record_act(Act.DELETED, subject=file)
     ApiFile.objects.filter(pk=file.pk).delete()
     for version in made:
         if not ApiFile.objects.filter(version=version).exists():

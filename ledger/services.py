@@ -7,6 +7,8 @@ from decimal import Decimal
 from django.db import IntegrityError, transaction
 from django.utils.translation import gettext as _
 
+from audit.models import Act
+from audit.services import record_act
 from ledger import counting
 from ledger.models import Budget, Counter, Measure, Period, Scope
 from ledger.money import nanos_of
@@ -64,6 +66,7 @@ def set_budget(
     try:
         with transaction.atomic():
             budget.save()
+            note(budget)
     except IntegrityError:
         return change_limit(Budget.objects.get(key=budget.key), smallest, name)
     if owner is not None and smallest is not None:
@@ -77,12 +80,24 @@ def change_limit(budget: Budget, limit: int | None, name: str = "") -> Budget:
         budget.limit, budget.name = limit, name[:120] or budget.name
         budget.save()
         Counter.objects.filter(budget=budget).update(limit=limit, told=0)
+        note(budget)
     return budget
 
 
 def remove_budget(*, budget: Budget) -> None:
     """What is held in its counters is forgotten with them; the ledger keeps every line."""
-    budget.delete()
+    with transaction.atomic():
+        record_act(Act.BUDGET_REMOVED, subject="budget", name=str(budget), **told(budget))
+        budget.delete()
+
+
+def note(budget: Budget) -> None:
+    record_act(Act.BUDGET_SET, subject="budget", name=str(budget), **told(budget))
+
+
+def told(budget: Budget) -> dict:
+    whose = budget.owner.get_username() if budget.owner else "everybody"
+    return {"of": whose, "scope": budget.scope, "name_of": budget.name, "limit": budget.public_limit}
 
 
 def limit_of(measure: str, limit) -> int | None:

@@ -9,6 +9,8 @@ from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from apex.common.models import OwnedModel, OwnedQuerySet
+from audit.models import Act
+from audit.services import record_act
 from providers.registry import all_providers
 
 NOTED_EVERY = timedelta(minutes=1)
@@ -64,9 +66,11 @@ class ProviderKey(OwnedModel):
         return made.label if made else self.provider
 
     def note_use(self) -> None:
-        """Keeps when it was last used, at most once a minute."""
+        """Keeps when it was last used, at most once a minute; the audit log is told when its use begins."""
         now = timezone.now()
         if self.last_used_at is None or now - self.last_used_at > NOTED_EVERY:
+            if self.last_used_at is None or now - self.last_used_at > timedelta(hours=1):
+                record_act(Act.KEY_USED, subject=self, provider=self.provider)
             type(self).objects.filter(pk=self.pk).update(last_used_at=now)
             self.last_used_at = now
 

@@ -15,6 +15,8 @@ from django.views.decorators.debug import sensitive_variables
 
 from apex.common.fetch import FetchRefused, check_url
 from apex.common.secrets import Context, SecretError, hint_of, open_secret, seal
+from audit.models import Act
+from audit.services import record_act
 from providers import selectors
 from providers.base import Access, Failure, ModelInfo, Patience, Provider, ProviderFailed
 from providers.models import ProviderKey
@@ -45,7 +47,9 @@ def create_key(*, owner, provider: str, name: str = "", key: str = "", base_url:
     row = ProviderKey(owner=owner, provider=provider)
     row.base_url = clean_address(provider, base_url)
     put_key(row, key)
-    return keep(row, name or "default")
+    kept = keep(row, name or "default")
+    record_act(Act.KEY_ADDED, owner=owner, subject=kept, provider=provider)
+    return kept
 
 
 @sensitive_variables("key")
@@ -63,7 +67,9 @@ def change_key(
         row.tested_at, row.problem = None, ""
     if key is not None:
         put_key(row, key)
-    return keep(row, row.name if name is None else name)
+    kept = keep(row, row.name if name is None else name)
+    record_act(Act.KEY_CHANGED, subject=kept, provider=row.provider, is_new=key is not None)
+    return kept
 
 
 @sensitive_variables("key", "text")
@@ -132,12 +138,16 @@ def share_key(*, row: ProviderKey, with_everybody: bool, names: list[str]) -> Pr
         row.is_shared = with_everybody
         row.save(update_fields=["is_shared", "updated_at"])
         row.shared_with.set(users)
+        names = [user.get_username() for user in users]
+        record_act(Act.KEY_SHARED, subject=row, with_everybody=with_everybody, users=names)
     return row
 
 
 def delete_key(*, row: ProviderKey) -> None:
     """It opens nothing any more, from the next question on."""
-    row.delete()
+    with transaction.atomic():
+        record_act(Act.KEY_DELETED, subject=row, provider=row.provider)
+        row.delete()
 
 
 # --- used ----------------------------------------------------------------------------------------------------

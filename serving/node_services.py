@@ -8,6 +8,8 @@ from django.db import IntegrityError, transaction
 from django.utils.translation import gettext as _
 
 from apex.common.secrets import Context, hint_of, seal
+from audit.models import Act
+from audit.services import record_act
 from base_models.models import BaseModel
 from serving.backends.registry import BACKENDS
 from serving.models import EMBEDDED, Hardware, Node
@@ -89,6 +91,7 @@ def remove_node(*, node: Node) -> None:
     if node.backend == EMBEDDED:
         raise NodeRefused(_("Apex runs this one itself; take it out of use instead."), "name")
     with transaction.atomic():
+        record_act(Act.DELETED, subject=node)
         node.delete()
         nudge_on_commit()
 

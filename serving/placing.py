@@ -12,6 +12,8 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from apex.common.states import move
+from audit.models import Act
+from audit.services import record_act
 from serving.models import (
     COMING,
     MOVES,
@@ -182,9 +184,20 @@ def put_off(placement: Placement, message: str) -> None:
         move(placement.deployment, Status.WANTED, moves=MOVES, where={"status": status}, message=message)
 
 
+# What people do to deployments, in the audit log.
+ACTS = {
+    "deployment.asked": Act.DEPLOYED,
+    "deployment.rolled_back": Act.DEPLOYED,
+    "deployment.unloading": Act.UNDEPLOYED,
+    "deployment.unloaded": Act.UNDEPLOYED,
+}
+
+
 def add_event(
     deployment: Deployment, kind: str, message: str, *, by=None, data: dict[str, Any] | None = None
 ) -> DeploymentEvent:
+    if by is not None and kind in ACTS:
+        record_act(ACTS[kind], owner=by, subject=deployment.adapter, why=message, model=deployment.model_name)
     return DeploymentEvent.objects.create(
         deployment=deployment, by=by, kind=kind, message=message, data=data or {}
     )

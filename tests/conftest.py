@@ -8,6 +8,21 @@ from xdist.scheduler import LoadScopeScheduling
 from tests import vllm_beside
 from tests.stack import stack  # noqa: F401 - a fixture for flows and browser tests
 
+GUARDS: dict[str, list[str]] = {}  # those that migrations had put up
+
+
+@pytest.fixture(scope="session")
+def django_db_setup(django_db_setup, django_db_blocker):  # noqa: F811
+    """Tests empty tables, which the guards of the ledger and of the audit log forbid: their own tests put them back."""
+    from django.db import connection
+
+    from apex.common.append_only import TABLES, guards, unprotect
+
+    with django_db_blocker.unblock():
+        for table in TABLES:
+            GUARDS.setdefault(table, guards(connection, table))
+            unprotect(connection, table)
+
 
 @pytest.fixture
 def alice(django_user_model):

@@ -16,6 +16,8 @@ from django.utils.translation import gettext_lazy
 
 from accounts.notices import notify
 from apex.common.states import move
+from audit.models import Act
+from audit.services import record_act
 from base_models.models import BaseModel
 from datasets_app.models import DatasetVersion
 from training import events, gates, telling
@@ -248,4 +250,5 @@ def delete_chain(*, chain: Chain) -> None:
         chain = Chain.objects.select_for_update().get(pk=chain.pk)
         if not chain.has_ended:
             raise DeleteRefused(_("%(name)s is still under way; stop it first.") % {"name": chain.name})
+        record_act(Act.DELETED, subject=chain)
         chain.delete()

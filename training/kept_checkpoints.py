@@ -4,6 +4,8 @@ from django.db import IntegrityError, transaction
 from django.utils.translation import gettext as _
 
 from apex.common import files
+from audit.models import Act
+from audit.services import record_act
 from training import events
 from training.checkpoint_files import CheckpointUnusable, gone_words, library_versions, store_kept
 from training.checkpoints import delete_unused
@@ -84,6 +86,7 @@ def delete_adapter(*, adapter: Adapter) -> None:
         refuse_continued(locked)
         refuse_in_use(locked)
         job = adapter.job
+        record_act(Act.DELETED, subject=adapter, model=adapter.model_id)
         Adapter.objects.filter(pk=adapter.pk).delete()
         JobEvent.objects.create(
             job=job,

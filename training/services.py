@@ -8,6 +8,8 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from apex.common.states import move
+from audit.models import Act
+from audit.services import record_act
 from base_models.models import BaseModel
 from datasets_app.models import DatasetVersion
 from datasets_app.reference_rows import check_unchanged
@@ -345,6 +347,7 @@ def delete_job(*, job: TrainingJob) -> None:
         refuse_in_use(adapters)
         Adapter.objects.filter(job=job).delete()
         version = job.dataset_version
+        record_act(Act.DELETED, subject=job, adapters=[adapter.model_id for adapter in adapters])
         job.delete()
         delete_mark(version=version)
 

@@ -5,6 +5,8 @@ import json
 from knox.auth import TokenAuthentication
 from rest_framework import exceptions, pagination, parsers, permissions
 
+from apex.common.acting import note_token
+
 
 class JSONParser(parsers.JSONParser):
     """DRF's, which also answers 400 to what nests too deep to be read and to text that is not Unicode."""
@@ -32,6 +34,7 @@ class ScopedTokenAuthentication(TokenAuthentication):
             user, api_token = super().authenticate_credentials(token)
         except UnicodeDecodeError as problem:
             raise exceptions.AuthenticationFailed("Invalid token.") from problem
+        note_token(user, api_token.public_id)
         api_token.note_use()
         return user, api_token
 

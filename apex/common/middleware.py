@@ -1,7 +1,10 @@
-"""Headers that every page carries."""
+"""Headers that every page carries, and who acts."""
 
 from asgiref.sync import iscoroutinefunction, markcoroutinefunction
 from django.conf import settings
+from django.utils.decorators import sync_and_async_middleware
+
+from apex.common.acting import Acting, acting_as
 
 
 class ContentSecurityPolicy:
@@ -30,3 +33,26 @@ class ContentSecurityPolicy:
             policy += "; script-src 'self' 'unsafe-inline' 'unsafe-eval'"
         response.setdefault("Content-Security-Policy", policy)
         return response
+
+
+@sync_and_async_middleware
+def note_who_acts(get_response):
+    """While a request lasts, `apex.common.acting` tells by whom and from where it is made."""
+    if iscoroutinefunction(get_response):
+
+        async def middleware(request):
+            with acting_as(acting_in(request)):
+                return await get_response(request)
+    else:
+
+        def middleware(request):
+            with acting_as(acting_in(request)):
+                return get_response(request)
+
+    return middleware
+
+
+def acting_in(request) -> Acting:
+    first = request.path.split("/")[1]
+    via = {"api": "api", "v1": "api", "admin": "admin"}.get(first, "page")
+    return Acting(via=via, address=request.META.get("REMOTE_ADDR") or "", user=request.user)

@@ -8,6 +8,8 @@ from django.utils.translation import gettext as _
 
 from apex.common.fetch import FetchRefused, check_url
 from apex.common.secrets import Context, hint_of, seal
+from audit.models import Act
+from audit.services import record_act
 from datasets_app.models import Connection, ConnectionKind, Reference
 from datasets_app.reference_rows import credentials_of
 from datasets_app.sources import open_source
@@ -40,7 +42,9 @@ def create_connection(
         raise BadConnection(_("“%(kind)s” is no kind of connection.") % {"kind": kind[:40]}, "kind")
     connection = Connection(owner=owner, kind=kind)
     put_credentials(connection, credentials)
-    return keep(connection, name, endpoint_url, region)
+    kept = keep(connection, name, endpoint_url, region)
+    record_act(Act.KEY_ADDED, owner=owner, subject=kept, kind=kind)
+    return kept
 
 
 def change_connection(
@@ -63,12 +67,14 @@ def change_connection(
         raise BadConnection(
             _("The address of the store is another one; enter the credentials for it too."), "credentials"
         )
-    return keep(
+    kept = keep(
         connection,
         connection.name if name is None else name,
         connection.endpoint_url if endpoint_url is None else endpoint_url,
         connection.region if region is None else region,
     )
+    record_act(Act.KEY_CHANGED, subject=kept, is_new=bool(credentials))
+    return kept
 
 
 def put_credentials(connection: Connection, credentials: dict[str, str]) -> None:
@@ -140,6 +146,7 @@ def delete_connection(*, connection: Connection) -> list[str]:
     with transaction.atomic():
         # What a reference says of its bytes stays; only the way to them is gone.
         Reference.objects.filter(connection=connection).update(connection=None)
+        record_act(Act.KEY_DELETED, subject=connection)
         connection.delete()
     return names
 

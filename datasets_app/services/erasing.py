@@ -7,6 +7,8 @@ from django.db.models import Q
 from django.utils import timezone
 from django.utils.translation import ngettext
 
+from audit.models import Act
+from audit.services import record_act
 from datasets_app.curation.row_index import RowIndex
 from datasets_app.learners import forget_versions, learners_of
 from datasets_app.models import Dataset, DatasetImport, DatasetVersion, Reference, Review, ShareLink
@@ -43,6 +45,7 @@ def delete_dataset(*, dataset: Dataset) -> None:
         imports = delete_imports(Q(dataset=dataset) | Q(version__in=versions))
         hashes = hashes_of([each for each in versions if each.erased_at is None])
         references = references_of(versions)
+        record_act(Act.DELETED, subject=dataset, versions=[each.number for each in versions])
         marks = leave_marks(dataset, versions)
         Review.objects.filter(dataset=dataset).delete()
         if marks:
@@ -63,6 +66,7 @@ def delete_version(*, version: DatasetVersion) -> None:
         hashes, references = hashes_of([version]), references_of([version])
         imports = delete_imports(Q(version=version))
         hand_on_reviews(version)
+        record_act(Act.DELETED, subject=version)
         leave_marks(version.dataset, [version])
         delete_unused_references(references)
         transaction.on_commit(partial(throw_away, hashes, imports))

@@ -10,6 +10,8 @@ from django.core.cache import cache
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
+from audit.models import Act
+from audit.services import record_act
 from datasets_app.models import DatasetVersion, Review, ShareLink
 from datasets_app.services.curation import BadReview, record_review, row_of
 
@@ -60,6 +62,7 @@ def make_share_link(
         token_hash=hash_of(token),
         expires_at=timezone.now() + timedelta(days=days),
     )
+    record_act(Act.SHARED, owner=version.owner, subject=version, label=label, days=days)
     return link, token
 
 
@@ -72,6 +75,7 @@ def revoke_share_link(*, link: ShareLink) -> ShareLink:
     if link.revoked_at is None:
         link.revoked_at = timezone.now()
         link.save(update_fields=["revoked_at"])
+        record_act(Act.UNSHARED, subject=link.version, label=link.label)
     return link
 
 

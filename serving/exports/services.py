@@ -10,6 +10,8 @@ from django.utils.translation import gettext as _
 
 from apex.common import secrets
 from apex.common.states import move
+from audit.models import Act
+from audit.services import record_act
 from serving.exports.engine.converters import HOW_TO_GET
 from serving.exports.leases import next_in_line, send_export
 from serving.exports.models import EXPORT_MOVES, Export, ExportKind, ExportStatus
@@ -55,6 +57,7 @@ def start_export(
         if kind == ExportKind.HUB:
             export.sealed_secret = secrets.seal(token.strip(), export.secret_context)
         export.save(force_insert=True)
+        record_act(Act.EXPORTED, owner=adapter.owner, subject=adapter, name=adapter.name, kind=kind)
         transaction.on_commit(lambda: send_export(export.pk), robust=True)
     return export
 
@@ -71,6 +74,7 @@ def delete_export(*, export: Export) -> None:
     """The row goes, and with it the file; one that is not done yet is stopped first. What is at a hub stays there."""
     cancel_export(export=export)
     with transaction.atomic():
+        record_act(Act.DELETED, subject=export)
         export.delete()
 
 

@@ -113,7 +113,7 @@ def form_of(request: HttpRequest):
 def refuse_unknown(body: dict[str, Any], known: set[str], where: str = "") -> None:
     for name in body:
         if name not in known:
-            full = f"{where}.{name}" if where else name
+            full = (f"{where}.{name}" if where else name)[:100]
             raise ApiError(
                 f"Unrecognized request argument supplied: {full}", param=full, code="unknown_parameter"
             )

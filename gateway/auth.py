@@ -52,7 +52,7 @@ def missing_scope(scope: str) -> ApiError:
 def model_not_allowed(name: str) -> ApiError:
     """For a token that was made for other models of its user."""
     return ApiError(
-        f"This API key may not use the model `{name}`; GET /v1/models lists those that it may.",
+        f"This API key may not use the model `{name[:200]}`; GET /v1/models lists those that it may.",
         status=403, param="model", code="model_not_allowed",
     )  # fmt: skip
 

@@ -41,14 +41,16 @@ def create_batch(request: HttpRequest, user) -> HttpResponseBase:
             f"`completion_window` is {asking.short(window)}; it must be '24h'.", param="completion_window",
             code="invalid_value",
         )  # fmt: skip
+    metadata = asking.metadata_in(body)
+    output_seconds = asking.expiry_in(body.get("output_expires_after"), "output_expires_after")
     batch = batching.create_batch(
         owner=user,
         input_file=find_input(user, file_id),
         endpoint=address,
         completion_window=window,
-        metadata=asking.metadata_in(body),
+        metadata=metadata,
         token=request.api_token,
-        output_seconds=asking.expiry_in(body.get("output_expires_after"), "output_expires_after"),
+        output_seconds=output_seconds,
     )
     return JsonResponse(batching.told(batch))
 

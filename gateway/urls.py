@@ -42,5 +42,5 @@ urlpatterns = [
     path("batches", batch_views.batches, name="batches"),
     path("batches/<str:batch_id>", batch_views.get_batch, name="batch"),
     path("batches/<str:batch_id>/cancel", batch_views.cancel_batch, name="batch-cancel"),
-    re_path(r"^(?P<path>.*)$", views.unknown_route, name="unknown-route"),
+    re_path(r"^(?P<path>(?s:.*))\Z", views.unknown_route, name="unknown-route"),
 ]

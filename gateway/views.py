@@ -19,6 +19,7 @@ from training.kept_checkpoints import delete_adapter
 from training.services import DeleteRefused
 
 log = logging.getLogger(__name__)
+LONGEST_SHOWN = 200  # of an address that is none
 
 
 @endpoint(method="GET", scope=Scope.READ)
@@ -62,7 +63,9 @@ async def only_post(request) -> HttpResponseBase:
 async def unknown_route(request, path: str = "") -> HttpResponseBase:
     """Whatever else is asked for below /v1, so that a client reads an error object and not a page."""
     return _plain_error(
-        ApiError(f"Invalid URL ({request.method} {request.path})", status=404, code="unknown_url")
+        ApiError(
+            f"Invalid URL ({request.method} {request.path[:LONGEST_SHOWN]})", status=404, code="unknown_url"
+        )
     )
 
 

@@ -286,6 +286,14 @@ def test_an_adapters_answer_names_its_lineage_in_the_header_and_in_the_row(mock,
     )
     (row,) = rows(1)
     assert row.adapter_id == adapter.pk
+    lineage = headers["x-apex-lineage"]
+    # Streamed, and refused by the server that has the model, it says the same.
+    mock.answer = lambda asked: Script(pieces=[chunk(adapter.model_id, "Hi", "stop"), DONE])
+    _, headers, _ = alices.ask(HELLO | {"model": adapter.model_id, "stream": True})
+    assert headers["x-apex-lineage"] == lineage
+    mock.answer = lambda asked: Script(status=400, pieces=[b'{"error": {"message": "no"}}'], is_chunked=False)
+    status, headers, _ = alices.ask(HELLO | {"model": adapter.model_id})
+    assert (400 <= status < 600) and headers["x-apex-lineage"] == lineage
 
 
 def test_what_was_used_is_written_down_when_the_server_stops(transactional_db, settings, alice, tmp_path):

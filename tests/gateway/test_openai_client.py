@@ -262,7 +262,9 @@ def test_a_checkpoint_answers_by_its_name_although_nobody_kept_it(alices, mallor
     shutil.copytree(tiny["two"], tmp_path / "step-2")
     checkpoint = make_checkpoint(adapter.job, tmp_path / "step-2", step=2)
     name = f"{adapter.model_id}:ckpt-step-2"
-    answer = alices.chat.completions.create(model=name, **SHORT)
+    raw_answer = alices.chat.completions.with_raw_response.create(model=name, **SHORT)
+    assert raw_answer.headers["x-apex-lineage"] == f"job={adapter.job_id}; step=2"
+    answer = raw_answer.parse()
     assert answer.model == name and answer.choices[0].message.content
     checkpoint.refresh_from_db()
     assert checkpoint.tried_at is not None

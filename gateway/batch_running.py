@@ -95,6 +95,8 @@ def hold(batch_id, token) -> str:
 def work(batch: Batch, token) -> bool:
     """Whether there is more to do at once."""
     path = files.local_path(batch.input_sha256)
+    if not batch.owner.is_active:  # who was shut out spends nothing any more
+        batching.change(batch, BatchStatus.CANCELLING)
     if batch.status == BatchStatus.VALIDATING and not begin(batch, path):
         return batch.status == BatchStatus.VALIDATING
     if batch.status == BatchStatus.IN_PROGRESS and timezone.now() < batch.expires_at:

@@ -15,6 +15,7 @@ from typing import Any, Protocol, runtime_checkable
 from apex.common.refusals import ApiError
 
 MILLION = Decimal(1_000_000)
+MOST_TOKENS = 2**53  # of one answer
 
 
 class Ability(StrEnum):
@@ -106,6 +107,12 @@ class Usage:
     input_tokens: int
     output_tokens: int
     cached_tokens: int = 0
+
+    def __post_init__(self) -> None:
+        """Whoever runs a server could give back what a budget counted, by a count below nothing."""
+        told = (self.input_tokens, self.output_tokens, self.cached_tokens)
+        if not all(0 <= count <= MOST_TOKENS for count in told):
+            raise ValueError(f"An answer cannot have taken {told} tokens.")
 
 
 @dataclass(frozen=True, slots=True)

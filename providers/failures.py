@@ -64,7 +64,7 @@ def read_words(text: str) -> Said:
     try:
         body = json.loads(text)
     except (ValueError, RecursionError):
-        bare = re.sub(r"<[^>]*>", " ", text) if "<html" in text.lower() else text
+        bare = re.sub(r"<[^<>]*>", " ", text) if "<html" in text.lower() else text
         return Said(" ".join(bare.split())[:LONGEST_WORDS])
     if isinstance(body, list) and body:
         body = body[0]

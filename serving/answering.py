@@ -91,6 +91,7 @@ class Book:
         self.target: Target | None = None
         self.price: TokenPrice | None = None
         self.held: Reservation | None = None
+        self.read_about = 0
         self.usage: Usage | None = None
         self.pieces, self.is_whole = 0, False
         self.error: ApiError | None = None
@@ -103,6 +104,7 @@ class Book:
         if request.max_tokens is None and most_pieces:
             request = replace(request, max_tokens=most_pieces)
         most = books.most_of(request, size, self.price)
+        self.read_about = books.read_about(request, size)
         self.held = await sync_to_async(books.hold)(
             self.user, most, what=f"{self.activity} {target.model_id}"
         )
@@ -118,6 +120,9 @@ class Book:
         if self.target is None or (self.error and self.held is None):
             return
         outcome = books.outcome_of(self.error.status) if self.error else None
+        read = self.usage.prompt_tokens if self.usage else None
+        if read is None and self.held and not self.error:
+            read = self.read_about
         line = books.line(
             self.user.pk,
             self.activity,
@@ -127,7 +132,7 @@ class Book:
             adapter_id=self.target.lineage.get("adapter"),
             price=self.price,
             is_stream=True,
-            input_tokens=self.usage.prompt_tokens if self.usage else None,
+            input_tokens=read,
             output_tokens=self.usage.completion_tokens if self.usage else self.pieces,
             is_estimated=self.usage is None,
             first_byte_ms=_milliseconds(self.clock.first),

@@ -13,7 +13,8 @@ from ledger.money import Amount, TokenPrice
 from serving.protocol import CompletionRequest, EmbeddingRequest
 
 LEFT = 499  # nginx's number for a client that left
-BYTES_A_TOKEN = 2  # of a request's body; texts have about four
+BYTES_A_TOKEN = 2  # of a request's body, at least
+USUAL_BYTES_A_TOKEN = 4
 
 
 def most_of(request: Any, size: int, price: TokenPrice | None) -> Amount:
@@ -33,9 +34,18 @@ def most_of(request: Any, size: int, price: TokenPrice | None) -> Amount:
     return Amount(price.nanos(read, written) if price else 0, read + written)
 
 
-def hold(user, most: Amount, *, token_id=None, what: str) -> Reservation:
-    """Raises `BudgetSpent`."""
-    return budgets.reserve(user, most, token=token_id, what=what)
+def read_about(request: Any, size: int) -> int:
+    """Tokens of a question with a body of `size` bytes, where nobody told them: who left before the end has been
+    read all the same."""
+    given = getattr(request, "prompts", None) or getattr(request, "inputs", None)
+    if given and isinstance(given[0], list):
+        return sum(map(len, given))
+    return size // USUAL_BYTES_A_TOKEN + 1
+
+
+def hold(user, most: Amount, *, token_id=None, what: str, subject: str | None = None) -> Reservation:
+    """Raises `BudgetSpent`. Whatever may take longer than `budgets.LEASE` names a `subject`, and renews it."""
+    return budgets.reserve(user, most, token=token_id, what=what, subject=subject)
 
 
 def outcome_of(status: int) -> str:

@@ -19,6 +19,7 @@ from gateway.hot.relay import Stream, Used, failure_event, usage_of
 from gateway.hot.requests import KINDS, Body, Kind
 from gateway.hot.routes import Route, Routes
 from gateway.hot.upstream import Answer, Away, BrokeOff, PassedOn, Upstream
+from ledger import budgets
 from ledger.models import Measure, Outcome, Reservation
 from serving import books
 from serving.backends.base import AnswerBroke, BackendUnavailable, Wire
@@ -32,6 +33,8 @@ LONGEST_ANSWER = 64 * 1024 * 1024
 LONGEST_REFUSAL = 1024 * 1024
 # A reader that takes nothing for so long holds up a server that others wait for.
 STUCK_SECONDS = 60.0
+# What is held for an answer that takes so long is held on: who reads slowly would get it back and ask for more.
+RENEW_SECONDS = budgets.LEASE.total_seconds() / 2
 
 
 class HotPath:
@@ -77,6 +80,7 @@ class Gateway:
         self.callers, self.routes, self.limits = Callers(), Routes(), Limits()
         self.upstream, self.recorder = Upstream(), Recorder()
         self._open: set[Exchange] = set()
+        self._renewing: asyncio.Task | None = None
         self._timer = loop.call_later(STUCK_SECONDS / 4, self._sweep)
 
     async def close(self) -> None:
@@ -120,6 +124,8 @@ class Gateway:
             if exchange.writes_since is not None and now - exchange.writes_since > STUCK_SECONDS:
                 log.info("%s reads nothing for %.0f s", exchange.request_id, STUCK_SECONDS)
                 exchange.leave()
+        if long := [one.request_id for one in self._open if now - one.begun > RENEW_SECONDS]:
+            self._renewing = self.loop.create_task(in_database(budgets.renew, long))
         self._timer = self.loop.call_later(STUCK_SECONDS / 4, self._sweep)
 
 
@@ -134,6 +140,7 @@ class Question:
         self._is_stream = self._is_broken = False
         self._used = Used()
         self._held: Reservation | None = None
+        self._read_about = 0  # tokens; 0 until a model was asked
 
     async def answer(self) -> None:
         gateway, exchange = self._gateway, self._exchange
@@ -176,6 +183,7 @@ class Question:
         self._is_stream = getattr(request, "stream", False)
         sent = body.outgoing(self._kind, request, route.served_name, backend.abilities)
         wire = backend.wire()
+        self._read_about = books.read_about(request, body.size)
         with backend.under_way(wire):
             try:
                 answer = await self._begin(route, wire, sent)
@@ -193,7 +201,9 @@ class Question:
         most = books.most_of(request, size, route.price)
         what = f"{self._kind.activity} {self._model}"
         self._held = await in_database(
-            lambda: books.hold(caller.user, most, token_id=caller.token_id, what=what)
+            lambda: books.hold(
+                caller.user, most, token_id=caller.token_id, what=what, subject=self._exchange.request_id
+            )
         )
 
     async def _pass_on(self, route: Route, request: Any, answer: Answer | PassedOn) -> None:
@@ -270,7 +280,10 @@ class Question:
         if caller is None:
             return
         now = time.monotonic()
-        if tokens := (used.prompt_tokens or 0) + (used.completion_tokens or 0):
+        read = used.prompt_tokens
+        if read is None and exchange.status in (200, books.LEFT) and not self._is_broken:
+            read = self._read_about or None
+        if tokens := (read or 0) + (used.completion_tokens or 0):
             self._gateway.limits.used(caller, tokens)
         self._gateway.recorder.note(
             books.line(
@@ -284,9 +297,9 @@ class Question:
                 adapter_id=self._route.target.lineage.get("adapter") if self._route else None,
                 price=self._route.price if self._route else None,
                 is_stream=self._is_stream,
-                input_tokens=used.prompt_tokens,
+                input_tokens=read,
                 output_tokens=used.completion_tokens,
-                is_estimated=used.completion_tokens is not None and not used.is_counted,
+                is_estimated=tokens > 0 and not used.is_counted,
                 first_byte_ms=_milliseconds(exchange.begun, exchange.first_byte),
                 latency_ms=_milliseconds(exchange.begun, now),
             ),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from typing import Annotated
 
 import msgspec
 
@@ -19,9 +20,13 @@ class Used:
     is_counted: bool = False
 
 
+# Less than none would give back what others used; more than that no table keeps.
+Count = Annotated[int, msgspec.Meta(ge=0, le=2**53)]
+
+
 class Usage(msgspec.Struct):
-    prompt_tokens: int
-    completion_tokens: int = 0
+    prompt_tokens: Count
+    completion_tokens: Count = 0
 
 
 class WithUsage(msgspec.Struct):

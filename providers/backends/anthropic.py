@@ -82,6 +82,7 @@ class Anthropic(HttpProvider):
     async def stream_once(self, call: Call) -> AsyncGenerator[Piece, None]:
         finish: str | None = None
         counts: dict[str, Any] = {}
+        usage: Usage | None = None
         calls: dict[int, tuple[str, str, list[str]]] = {}  # index of a block → id, name, pieces of arguments
         is_whole = False
         asked = self.body(call, True)
@@ -109,7 +110,7 @@ class Anthropic(HttpProvider):
                             # Of numbers that come twice these are the later ones.
                             counts |= {k: v for k, v in (said.get("usage") or {}).items() if v is not None}
                         case "message_stop":
-                            is_whole = True
+                            is_whole, usage = True, usage_of(counts)
                             break
                         case "error":
                             raise self.server.refusal(STATUSES.get(said["error"]["type"], 500), event.data)
@@ -122,7 +123,7 @@ class Anthropic(HttpProvider):
             tool_call(call_id, name, "".join(parts))
             for _index, (call_id, name, parts) in sorted(calls.items())
         )
-        yield Piece("", made, FINISHES.get(finish, "stop"), usage_of(counts))
+        yield Piece("", made, FINISHES.get(finish, "stop"), usage)
 
     async def models_once(self) -> list[ModelInfo]:
         found: list[ModelInfo] = []

@@ -5,6 +5,7 @@ A model is asked as `owner/name`, with `:provider`, `:fastest` or `:cheapest` be
 
 from __future__ import annotations
 
+import re
 from decimal import Decimal
 from typing import Any, ClassVar
 from urllib.parse import quote
@@ -12,6 +13,8 @@ from urllib.parse import quote
 from providers.backends.openai_protocol import ODD, OpenAIProtocol
 from providers.base import Access, ModelInfo, Patience, Price
 
+# A name that leads elsewhere would be asked there with the key of whoever lends it.
+NAME = re.compile(r"[\w.-]+(/[\w.-]+)?(:[\w-]+)?", re.ASCII)
 ACCOUNT = "https://huggingface.co/api/whoami-v2"
 
 
@@ -40,6 +43,8 @@ class HuggingFace(OpenAIProtocol):
 
     async def embed_once(self, model: str, texts: list[str], is_question: bool) -> list[list[float]]:
         """The router has no `/v1/embeddings`: a model's own pipeline gives one vector a text."""
+        if not NAME.fullmatch(model) or ".." in model:  # it becomes part of the address
+            raise self.refuse(f"“{model[:100]}” is no name of a model there; it is owner/name.", "model")
         url = f"{self.root}/hf-inference/models/{quote(model)}/pipeline/feature-extraction"
         body = await self.server.json("POST", url, {"inputs": texts})
         try:

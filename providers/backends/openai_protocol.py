@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 from providers.backends.common import HttpProvider, given
 from providers.base import Ability, Answer, Call, ModelInfo, Piece, ProviderFailed, Usage
 
-ODD = (KeyError, TypeError, AttributeError, ValueError, IndexError, RecursionError)
+ODD = (KeyError, TypeError, AttributeError, ValueError, IndexError, RecursionError, OverflowError)
 # Old names, and functions in place of tools.
 FINISHES = {
     "function_call": "tool_calls", "eos": "stop", "eos_token": "stop", "stop_sequence": "stop",

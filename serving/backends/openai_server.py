@@ -37,6 +37,7 @@ class OpenAIServer(Refusing):
         self.url = url.rstrip("/").removesuffix("/v1")
         self._parts = urlsplit(self.url)
         self._guard = guard
+        self._api_key = api_key
         self._headers = {"Authorization": f"Bearer {api_key}"} if api_key else {}
 
     @property
@@ -196,6 +197,8 @@ class OpenAIServer(Refusing):
 
     def refusal(self, status: int, text: str) -> ApiError:
         """What the server said, in OpenAI's words; each kind of server knows more about its own."""
+        if self._api_key:  # some servers repeat it, and whoever asks has no business with it
+            text = text.replace(self._api_key, "[key]")
         said = read_error(text)
         if status in (401, 403):
             return ApiError(

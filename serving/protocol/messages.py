@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from serving.protocol.errors import ApiError
-from serving.protocol.values import is_unicode, short, text
+from serving.protocol.values import is_unicode, refuse_depth, short, text
 
 ROLES = {"system": "system", "developer": "system", "user": "user", "assistant": "assistant"}
 ROLES_WITH_TOOLS = ROLES | {"tool": "tool"}
@@ -111,6 +111,7 @@ def read_tools(body: dict[str, Any]) -> list[dict[str, Any]]:
                 param=f"tools[{index}]", code="invalid_value",
             )  # fmt: skip
         text(function.get("name"), f"tools[{index}].function.name")
+    refuse_depth(tools, "tools")
     return tools
 
 
@@ -130,6 +131,7 @@ def read_tool_choice(body: dict[str, Any], tools: list[dict[str, Any]]) -> str |
             f"`tool_choice` must be none, auto, required or one of the functions in `tools`, got {short(choice)}.",
             param="tool_choice", code="invalid_value",
         )  # fmt: skip
+    refuse_depth(choice, "tool_choice")
     return choice
 
 
@@ -144,6 +146,7 @@ def read_response_format(body: dict[str, Any]) -> dict[str, Any] | None:
     schema = given.get("json_schema") if isinstance(given, dict) else None
     is_schema = isinstance(schema, dict) and isinstance(schema.get("schema"), dict) and schema.get("name")
     if kind == "json_object" or kind == "json_schema" and is_schema:
+        refuse_depth(given, "response_format")
         return given
     raise ApiError(
         "`response_format` must have the type text, json_object, or json_schema with a name and a schema, "

@@ -6,6 +6,9 @@ from typing import Any
 
 from serving.protocol.errors import ApiError
 
+MOST_INTEGER = 2**31 - 1  # no count of anything here is larger, and no database keeps any number
+MOST_DEPTH = 100  # of what is passed on as it came; readers behind us give up at different depths
+
 
 def is_unicode(text: str) -> bool:
     """False for a str with one half of a surrogate pair, which JSON can escape and nothing can encode."""
@@ -81,12 +84,29 @@ def integer(body: dict[str, Any], name: str, low: int, high: int | None) -> int 
         return None
     if isinstance(value, bool) or not isinstance(value, int):
         raise ApiError(f"`{name}` must be an integer, got {short(value)}.", param=name, code="invalid_type")
-    if value < low or (high is not None and value > high):
-        upper = "" if high is None else f" and at most {high}"
+    most = MOST_INTEGER if high is None else high
+    if not low <= value <= most:
+        upper = f" and at most {most}" if high is not None or value > most else ""
         raise ApiError(
             f"`{name}` must be at least {low}{upper}, got {short(value)}.", param=name, code="invalid_value"
         )
     return value
+
+
+def refuse_depth(value: Any, where: str) -> None:
+    """For what is passed on as it came. Raises ApiError where it nests deeper than MOST_DEPTH."""
+    level = [value]
+    for _depth in range(MOST_DEPTH):
+        inner: list[Any] = []
+        for one in level:
+            if isinstance(one, dict):
+                inner += one.values()
+            elif isinstance(one, list):
+                inner += one
+        if not inner:
+            return
+        level = inner
+    raise ApiError(f"`{where}` nests deeper than {MOST_DEPTH} levels.", param=where, code="invalid_value")
 
 
 def stop_texts(body: dict[str, Any]) -> list[str]:

@@ -463,3 +463,13 @@ def test_a_token_for_some_models_asks_no_others_by_a_batch(alices, alice, embedd
     done = alices.get(f"batches/{batch['id']}")[1]
     row = rows_of(alices, done["error_file_id"])[0]["response"]
     assert (row["status_code"], row["body"]["error"]["code"]) == (403, "model_not_allowed")
+
+
+def test_a_batch_of_somebody_who_is_shut_out_is_not_answered(alices, alice, answers, nudges):
+    batch = create(alices, [question(i) for i in range(3)])
+    alice.is_active = False
+    alice.save()
+    run(batch)
+    run(batch)
+    assert not answers.asked
+    assert Batch.objects.get(pk=key_of(batch)).status == "cancelled"

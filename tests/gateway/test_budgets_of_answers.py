@@ -1,15 +1,19 @@
 """Budgets on the way of a question to a model: held before it is asked, settled with what it took."""
 
 import json
+import socket
 import threading
 import time
+from datetime import timedelta
 
 import pytest
+from django.utils import timezone
 
+from gateway.hot import app
 from ledger import services
 from ledger.models import Counter, Reservation, ServingPrice, UsageLine
 from tests.gateway.hot import HELLO, client_of
-from tests.gateway.mock_server import whole
+from tests.gateway.mock_server import Script, chunk, whole
 from tests.gateway.test_hot_path import alices, mock  # noqa: F401 - fixtures
 
 SHORT = HELLO | {"max_tokens": 100}
@@ -96,3 +100,37 @@ def test_an_answer_that_breaks_off_gives_back_what_it_did_not_take(mock, priced,
     assert [(row.outcome, row.nanos) for row in rows] == [("refused", 0), ("refused", 0)]
     counter = Counter.objects.get()
     assert (counter.spent, counter.reserved) == (0, 0)
+
+
+def test_who_leaves_before_the_count_is_told_pays_for_what_was_read(mock, bare_site, alice):  # noqa: F811
+    services.set_budget(owner=alice, limit=50_000, measure="tokens")
+    mock.answer = lambda asked: Script(
+        pieces=[chunk("tiny", ""), chunk("tiny", "yes"), chunk("tiny", "", "stop")], ends="hangs"
+    )
+    client = client_of(bare_site, alice)
+    answer = client.open(SHORT | {"stream": True, "messages": [{"role": "user", "content": "word " * 8000}]})
+    while b'"stop"' not in answer.readline():
+        continue
+    client.connection.sock.shutdown(socket.SHUT_RDWR)
+    (row,) = settled(1)
+    assert (row.outcome, row.is_estimated, row.output_tokens) == ("left", True, 1)
+    assert 8_000 <= row.input_tokens <= 12_000
+    assert Counter.objects.get().spent == row.input_tokens + 1
+
+
+def test_what_is_held_stays_held_as_long_as_the_answer_is_written(mock, bare_site, alice, monkeypatch):  # noqa: F811
+    """Else who reads slowly gets it back after a while, and asks for as much once more."""
+    monkeypatch.setattr(app, "STUCK_SECONDS", 0.4)
+    monkeypatch.setattr(app, "RENEW_SECONDS", 0)
+    services.set_budget(owner=alice, limit=1000, measure="tokens")
+    mock.answer = lambda asked: Script(pieces=[chunk("tiny", "a")], ends="hangs")
+    client = client_of(bare_site, alice)
+    client.open(SHORT | {"stream": True}).readline()
+    nearly = timezone.now() + timedelta(minutes=1)
+    Reservation.objects.update(expires_at=nearly)
+    deadline = time.monotonic() + 5
+    while Reservation.objects.get().expires_at == nearly and time.monotonic() < deadline:
+        time.sleep(0.02)
+    assert Reservation.objects.get().expires_at > nearly + timedelta(minutes=5)
+    client.connection.sock.shutdown(socket.SHUT_RDWR)
+    settled(1)

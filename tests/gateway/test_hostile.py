@@ -8,6 +8,8 @@ import pytest
 
 from base_models.models import BaseModel
 from gateway.hot import exchange
+from serving.models import Health, Node
+from serving.node_services import add_node
 from tests.gateway.hot import CHAT, HELLO, Client, client_of
 from tests.gateway.mock_server import Script
 from tests.gateway.test_hot_path import alices, mock  # noqa: F401 - fixtures
@@ -73,6 +75,7 @@ BAD = {
     "temperature": (HELLO | {"temperature": 9}, 400, "temperature"),
     "temperature true": (HELLO | {"temperature": True}, 400, "temperature"),
     "max_tokens": (HELLO | {"max_tokens": -1}, 400, "max_tokens"),
+    "max_tokens beyond all numbers": (HELLO | {"max_tokens": 10**30}, 400, "max_tokens"),
     "n": (HELLO | {"n": 10**9}, 400, "n"),
     "stop": (HELLO | {"stop": [[]]}, 400, "stop"),
     "tools": (HELLO | {"tools": [TEXT]}, 400, "tools"),
@@ -150,3 +153,19 @@ def test_a_server_cannot_be_made_to_say_its_own_name_of_a_model(mock, alices):  
     mock.answer = lambda asked: Script(status=400, pieces=[json.dumps(refusal).encode()], is_chunked=False)
     told, error = alices.error(HELLO)
     assert (told, error["message"]) == (400, "tiny is tired")
+
+
+def test_what_nests_as_deep_as_can_be_read_is_refused_wherever_it_goes(mock, alices):  # noqa: F811
+    """To servers with an address of their own a body goes through another writer, which gives up sooner."""
+    node = add_node(
+        name="own", address=f"{mock.url}/own", base_model=BaseModel.objects.get(), backend="openai_compatible"
+    )
+    Node.objects.filter(pk=node.pk).update(health=Health.UP)
+    for depth in (20, *range(100, 1200, 25)):
+        schema = b'{"a":' * depth + b"1" + b"}" * depth
+        told, _, content = alices.ask(
+            b'{"model":"tiny","messages":[{"role":"user","content":"Hi"}],"tools":[{"type":"function","function":'
+            b'{"name":"f","parameters":' + schema + b"}}]}"
+        )
+        assert told == (200 if depth < 50 else 400), (depth, content)
+    assert mock.asked[-1].path == "/own/chat/completions"

@@ -7,6 +7,7 @@ import threading
 import pytest
 
 from gateway.hot import recording
+from gateway.hot.relay import Renaming, Stream, Used, usage_of
 
 
 @pytest.fixture
@@ -32,3 +33,14 @@ async def test_few_rows_are_written_by_a_nice_thread_and_many_by_one_like_the_ot
     own = os.getpriority(os.PRIO_PROCESS, 0)
     assert [count for _, count in written] == [2, 2, 2, 1]
     assert [nice > own for nice, _ in written] == [False, False, True, True]
+
+
+@pytest.mark.parametrize("count", [-5, 2**63, 10**30])
+def test_a_count_that_cannot_be_is_no_count(count):
+    """Less than nothing would give a budget back what was used, and no table keeps a number without end."""
+    told = b'{"usage": {"prompt_tokens": %d, "completion_tokens": 1}, "choices": []}' % count
+    assert usage_of(told) == Used()
+    stream = Stream(Renaming("a", "a"), keeps_usage=False)
+    stream.push(b"data: " + told + b"\n\n")
+    stream.finish()
+    assert not stream.used.is_counted

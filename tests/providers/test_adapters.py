@@ -2,8 +2,10 @@
 
 import asyncio
 import json
+import time
 
 import pytest
+from aiohttp import web
 
 from providers.backends.anthropic import Anthropic
 from providers.backends.common import NOT_TAKEN
@@ -17,6 +19,7 @@ from tests.providers.fake_anthropic import FakeAnthropic
 from tests.providers.fake_ollama import FakeOllama
 from tests.providers.fake_openai import FakeOpenAI
 from tests.providers.fakes import KEY, Fault, running, vector_of
+from tests.serving.threaded import running_app
 
 QUICK = Patience(tries=3, first_wait=0.01, longest_wait=1, first_byte=5, silence=1, total=10)
 HELLO = [{"role": "system", "content": "Be kind."}, {"role": "user", "content": "Hello"}]
@@ -262,3 +265,37 @@ async def test_the_key_goes_to_the_provider_alone_and_never_into_words(made):
     if made.fake.key:
         assert "[key]" in str(failed.value)
     assert KEY not in str(failed.value) and KEY not in repr(client) + repr(vars(client))
+
+
+@pytest.mark.parametrize("count", [-1000, 1e400, 2**70])
+async def test_a_count_that_cannot_be_is_an_odd_answer_and_gives_no_budget_back(count):
+    async def answer(request):
+        usage = {"prompt_tokens": count, "completion_tokens": 1}
+        choice = {"message": {"content": "Hello"}, "finish_reason": "stop"}
+        return web.json_response({"choices": [choice], "usage": usage})
+
+    app = web.Application()
+    app.router.add_post("/v1/chat/completions", answer)
+    with running_app(app) as url, pytest.raises(ProviderFailed) as failed:
+        await Custom(Access(KEY, f"{url}/v1"), QUICK).chat(Call("m", HELLO))
+    assert failed.value.code == "odd_answer"
+
+
+async def test_a_refusal_full_of_open_brackets_is_read_in_no_time(made):
+    """The loop reads it, and everybody else waits meanwhile."""
+    made.fake.script.append(Fault(400, "<html" + "<" * 60_000))
+    client = made.client()
+    begun = time.process_time()
+    with pytest.raises(ProviderFailed):
+        await client.chat(made.call())
+    assert time.process_time() - begun < 0.5
+
+
+@pytest.mark.parametrize("name", ["../../api/whoami-v2", "a/..", "a/b/c", "a b", "owner/name/../../x", ""])
+async def test_a_models_name_leads_nowhere_else_with_the_key(name):
+    with running(FakeOpenAI("huggingface")) as fake:
+        client = HuggingFace(Access(fake.key, f"{fake.url}/v1"), QUICK)
+        with pytest.raises(ProviderFailed) as failed:
+            await client.embed(name, ["x"])
+        assert failed.value.kind == "bad_request" and not fake.seen
+        assert await client.embed("owner/a.name-1", ["x"]) == [vector_of("x")]

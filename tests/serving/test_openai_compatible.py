@@ -176,3 +176,10 @@ async def test_a_users_address_that_nobody_knows_is_said_to_be_so():
     assert caught.value.status == 503
     with pytest.raises(BackendUnavailable):
         await OpenAICompatibleBackend("https://no-such-host.invalid").models()
+
+
+def test_a_key_that_a_server_repeats_goes_no_further():
+    backend = OpenAICompatibleBackend("http://127.0.0.1:1", api_key="house-secret-key")
+    for status in (401, 400, 500):
+        said = backend.refusal(status, '{"error": {"message": "Wrong key: house-secret-key, try again"}}')
+        assert "house-secret-key" not in said.message and "[key]" in said.message

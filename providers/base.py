@@ -198,12 +198,13 @@ class Access:
     """What opens a provider: the key, and the address where it is not the provider's own.
 
     `is_guarded` means that a user gave the address: it may lead to public places only, and those that the house
-    allows. `key` never shows.
+    allows. `key` never shows. `user` is who asks, for a provider that has models of its own for each.
     """
 
     key: str = field(default="", repr=False)
     base_url: str = ""
     is_guarded: bool = False
+    user: Any = field(default=None, repr=False)
 
 
 @runtime_checkable

@@ -7,6 +7,7 @@ from dataclasses import dataclass, fields
 from functools import cache
 from importlib.metadata import entry_points
 
+from django.conf import settings
 from django.utils.module_loading import import_string
 
 from providers.base import Ability, Failure, Provider, ProviderFailed
@@ -36,6 +37,11 @@ class Facts:
     default_address: str
     key_page: str
 
+    @property
+    def takes_keys(self) -> bool:
+        """Whether there is anything to be kept for it."""
+        return self.needs_key or self.takes_address
+
 
 FACTS = tuple(fact.name for fact in fields(Facts))
 PROMISES = ("chat", "stream", "embed", "models", "check")
@@ -43,8 +49,13 @@ PROMISES = ("chat", "stream", "embed", "models", "check")
 
 @cache
 def all_providers() -> dict[str, type[Provider]]:
-    """Ours, then plug-ins by name. A plug-in that is broken, or takes a name of ours, is logged and left out."""
-    found: dict[str, type[Provider]] = {name: import_string(path) for name, path in PROVIDERS.items()}
+    """Ours, those of apps above (`settings.HOUSE_PROVIDERS`), then plug-ins by name.
+
+    A plug-in that is broken, or takes a name of ours, is logged and left out.
+    """
+    found: dict[str, type[Provider]] = {
+        name: import_string(path) for name, path in (PROVIDERS | settings.HOUSE_PROVIDERS).items()
+    }
     for point in sorted(entry_points(group=GROUP), key=lambda point: point.name):
         try:
             made = point.load()

@@ -19,7 +19,7 @@ class ProviderCard:
 
     @property
     def has_key(self) -> bool:
-        return bool(self.own_keys or self.shared_keys)
+        return bool(self.own_keys or self.shared_keys) or not self.provider.takes_keys
 
 
 def provider_cards(user) -> list[ProviderCard]:

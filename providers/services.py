@@ -21,7 +21,7 @@ from providers import selectors
 from providers.base import Access, Failure, ModelInfo, Patience, Provider, ProviderFailed
 from providers.models import ProviderKey
 from providers.prices import with_prices
-from providers.registry import all_providers, provider_class
+from providers.registry import all_providers, facts_of, provider_class
 
 LONGEST_KEY = 4000
 # A person waits for it.
@@ -44,6 +44,8 @@ def create_key(*, owner, provider: str, name: str = "", key: str = "", base_url:
         known = ", ".join(all_providers())
         message = _("There is no provider “%(name)s”; choose one of %(known)s.")
         raise BadKey(message % {"name": provider[:40], "known": known}, "provider")
+    if not facts_of(provider_class(provider)).takes_keys:
+        raise BadKey(_("%(label)s need no key.") % {"label": provider_class(provider).label}, "provider")
     row = ProviderKey(owner=owner, provider=provider)
     row.base_url = clean_address(provider, base_url)
     put_key(row, key)
@@ -162,11 +164,12 @@ def provider_for(
     """
     made = provider_class(provider)
     row = selectors.key_for(user, provider, key)
-    if row is None:
-        if key is None and not made.needs_key and settings.PROVIDER_URLS.get(provider):
-            return made(access_to(provider), patience or Patience())
-        raise no_key(made, key)
-    return client_of(row, patience=patience)
+    if row is not None:
+        return client_of(row, patience=patience)
+    is_open = not made.takes_address or settings.PROVIDER_URLS.get(provider)
+    if key is None and not made.needs_key and is_open:
+        return made(dataclasses.replace(access_to(provider), user=user), patience or Patience())
+    raise no_key(made, key)
 
 
 def client_of(row: ProviderKey, *, patience: Patience | None = None) -> Provider:

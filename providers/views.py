@@ -38,7 +38,8 @@ def key_list(request: HttpRequest) -> HttpResponse:
 def key_add(request: HttpRequest) -> HttpResponse:
     """A key for the provider that `?provider=` names."""
     provider = request.POST.get("provider") or request.GET.get("provider") or "openai"
-    if provider not in all_providers():
+    takers = [facts for made in all_providers().values() if (facts := facts_of(made)).takes_keys]
+    if provider not in [facts.name for facts in takers]:
         raise Http404
     form = KeyForm(request.POST or None, provider=provider)
     if request.method == "POST" and form.is_valid():
@@ -52,7 +53,7 @@ def key_add(request: HttpRequest) -> HttpResponse:
     context = {
         "form": form,
         "provider": facts_of(provider_class(provider)),
-        "providers": [facts_of(made) for made in all_providers().values()],
+        "providers": takers,
     }
     return render(request, "providers/key_add.html", context, status=422 if form.errors else 200)
 

@@ -315,6 +315,8 @@ SEALED_FIELDS = [
     ("serving.Export", "sealed_secret"),
     ("providers.ProviderKey", "sealed_key"),
 ]
+# Providers that apps above `providers` are; it imports none of them.
+HOUSE_PROVIDERS = {"apex": "serving.as_provider.House"}
 # Where providers are asked in place of their own addresses, by whoever runs the house: "openai=https://…/v1,…".
 PROVIDER_URLS = dict(
     pair.split("=", 1) for pair in os.environ.get("APEX_PROVIDER_URLS", "").split(",") if "=" in pair

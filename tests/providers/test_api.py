@@ -27,9 +27,10 @@ def post(client, url, body=None, method="POST"):
 def test_providers_say_what_they_can_and_whether_one_has_a_key(alice_client, alice):
     create_key(owner=alice, provider="openai", key=KEY)
     rows = {row["name"]: row for row in alice_client.get("/api/v1/providers/").json()["results"]}
-    assert set(rows) == {"openai", "anthropic", "nvidia", "huggingface", "ollama", "custom"}
+    assert set(rows) == {"openai", "anthropic", "nvidia", "huggingface", "ollama", "custom", "apex"}
     assert rows["openai"]["has_key"] and not rows["anthropic"]["has_key"]
     assert "embeddings" in rows["openai"]["abilities"] and "embeddings" not in rows["anthropic"]["abilities"]
+    assert rows["apex"]["has_key"] and not rows["apex"]["needs_key"]
     assert rows["ollama"]["takes_address"] and not rows["ollama"]["needs_key"]
     assert alice_client.get("/api/v1/providers/openai/").json() == rows["openai"]
     assert alice_client.get("/api/v1/providers/nobody/").status_code == 404

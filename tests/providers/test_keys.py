@@ -47,6 +47,7 @@ def test_a_key_is_sealed_and_asks_for_its_owner(alice, at_openai):
     ("wanted", "field"),
     [
         ({"provider": "nobody", "key": KEY}, "provider"),
+        ({"provider": "apex", "key": KEY}, "provider"),
         ({"provider": "openai", "key": ""}, "key"),
         ({"provider": "openai", "key": "sk-a\r\nx-evil: 1"}, "key"),
         ({"provider": "openai", "key": "ключ-который-не-ключ"}, "key"),

@@ -58,7 +58,7 @@ def test_a_plug_in_stands_beside_ours(plugged):
 def test_a_plug_in_that_is_broken_is_logged_and_left_out(plugged, caplog, name, value, why):
     found = plugged((name, value), ("mine", "Mine"))
     assert why in caplog.text and found["mine"] is Mine
-    assert set(found) == {*registry.PROVIDERS, "mine"} and found["openai"] is not Mine
+    assert set(found) == {*registry.PROVIDERS, "apex", "mine"} and found["openai"] is not Mine
 
 
 def test_a_provider_that_is_not_there_is_refused_by_name():

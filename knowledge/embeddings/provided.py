@@ -1,4 +1,5 @@
-"""Vectors of a provider that its owner chose. Texts leave this machine; the owner's key pays."""
+"""Vectors of a provider that its owner chose. Texts leave this machine; the owner's key pays, or one lent to them, so
+that their budgets count it."""
 
 from collections.abc import Sequence
 
@@ -9,8 +10,14 @@ from django.utils.translation import gettext_lazy
 
 from knowledge.embeddings.base import EmbeddingFailed
 from knowledge.models import KnowledgeIndex
+from ledger import budgets
+from ledger.lines import Line
+from ledger.models import Kind
+from ledger.money import TokenPrice
+from ledger.refusals import BudgetSpent
 
 AT_ONCE = 64  # texts in one call
+BYTES_A_TOKEN = 4  # providers' ways to make vectors tell no count
 
 
 class Provided:
@@ -35,17 +42,40 @@ class Provided:
         from providers.base import WORTH_ANOTHER_TRY, ProviderFailed
         from providers.services import provider_for
 
+        line = self.line(texts)
         try:
             client = provider_for(self.owner, self.provider)
-            rows = async_to_sync(client.embed)(self.model, texts, is_question=is_question)
+            held = budgets.reserve(self.owner, line.amount, what=f"knowledge {self.model}")
+            try:
+                rows = async_to_sync(client.embed)(self.model, texts, is_question=is_question)
+            except BaseException:
+                budgets.release(held)
+                raise
+        except BudgetSpent as problem:
+            raise EmbeddingFailed(problem.message) from problem
         except ProviderFailed as problem:
             raise EmbeddingFailed(problem.message, is_passing=problem.kind in WORTH_ANOTHER_TRY) from problem
+        budgets.settle(held, [line])
         if len(rows) != len(texts) or len({len(row) for row in rows}) != 1:
             raise EmbeddingFailed(
                 _("%(provider)s sent %(found)s vectors for %(wanted)s texts.")
                 % {"provider": self.provider, "found": len(rows), "wanted": len(texts)}
             )
         return rows
+
+    def line(self, texts: Sequence[str]) -> Line:
+        """What vectors of these texts take, as it goes into the ledger."""
+        from providers.prices import price_of
+
+        found = price_of(self.provider, self.model)
+        price = None
+        if found:
+            price = TokenPrice.per_million(found.input, found.output, found.cached, source=found.source)
+        tokens = sum(len(text.encode()) // BYTES_A_TOKEN + 1 for text in texts)
+        return Line(
+            self.owner.pk, Kind.PROVIDER_TOKENS, "knowledge", provider=self.provider, model=self.model, price=price,
+            input_tokens=tokens, is_estimated=True,
+        )  # fmt: skip
 
 
 def able_providers() -> list[tuple[str, str]]:

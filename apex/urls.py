@@ -26,6 +26,7 @@ urlpatterns = [
     path("models/", include("base_models.urls")),
     path("", include("training.urls")),
     path("", include("serving.urls")),
+    path("", include("minions.urls")),
     path("v1/", include("gateway.urls")),
     path("api/schema/", SpectacularAPIView.as_view(), name="api-schema"),
     path("api/docs/", api_docs, name="api-docs"),

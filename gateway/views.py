@@ -13,6 +13,7 @@ from gateway import aliases
 from gateway.asking import by_method
 from gateway.auth import model_not_allowed
 from gateway.endpoints import endpoint, error_response, new_request_id
+from minions.models import Minion
 from serving import selectors
 from serving.protocol import ApiError, is_unicode, model_not_found
 from training.kept_checkpoints import delete_adapter
@@ -110,7 +111,11 @@ def _model_cards(user) -> list[dict]:
         for alias in aliases.aliases_for(user)
         if alias.base_model.name in known
     ]
-    return bases + own + others
+    minions = [
+        _card(minion.name, minion.created_at, user.get_username()) for minion in Minion.objects.for_user(user)
+    ]
+    taken = {card["id"] for card in bases + own + others}
+    return bases + own + others + [card for card in minions if card["id"] not in taken]
 
 
 def _card(model_id: str, created_at, owner: str) -> dict:

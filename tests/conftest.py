@@ -88,7 +88,7 @@ def group_of(nodeid: str) -> str:
         return "browser"
     if file.endswith("/test_vllm_short.py"):
         return "vllm"
-    return "answering" if file.startswith(("tests/serving/", "tests/gateway/")) else file
+    return "answering" if file.startswith(("tests/serving/", "tests/gateway/", "tests/minions/")) else file
 
 
 def pytest_terminal_summary(terminalreporter):

@@ -76,6 +76,7 @@ INSTALLED_APPS = [
     "knowledge",
     "training",
     "serving",
+    "minions",
     "gateway",
 ]
 
@@ -226,6 +227,11 @@ CELERY_BEAT_SCHEDULE = {
         "schedule": 15.0,
         "options": {"expires": 15},
     },
+    "sweep-minions": {
+        "task": "minions.tasks.sweep_minions",
+        "schedule": 60.0,
+        "options": {"expires": 60},
+    },
     "sweep-exports": {
         "task": "serving.tasks.sweep_exports",
         "schedule": 15.0,
@@ -287,7 +293,7 @@ VLLM = {
 # Who says what learned from a version of a dataset; datasets_app imports no app above it.
 DATASET_LEARNERS = ["training.lineage"]
 # Who says that an adapter is at work, so that it is not deleted; training imports no app above it.
-ADAPTER_USERS = ["serving.adapter_use"]
+ADAPTER_USERS = ["serving.adapter_use", "minions.adapter_use"]
 # Who needs stored bytes, asked before any are removed (`apex.common.files.is_held`).
 FILE_HOLDERS = [
     "datasets_app.holding",
@@ -395,6 +401,7 @@ SPECTACULAR_SETTINGS = {
         "MethodEnum": "training.models.METHODS",
         "ConnectionKindEnum": "datasets_app.models.ConnectionKind",
         "RowKindEnum": "datasets_app.models.Kind",
+        "OnFailureEnum": "minions.models.OnFailure",
         "ExportKindEnum": "serving.exports.models.ExportKind",
         "ExportStatusEnum": "serving.exports.models.ExportStatus",
         "VerdictEnum": "datasets_app.models.Verdict",

@@ -9,10 +9,11 @@ import time
 from typing import Any
 
 from accounts.models import Scope
+from apex.common.async_database import in_database
 from gateway.hot.callers import Caller, Callers
-from gateway.hot.database import in_database
 from gateway.hot.exchange import ClientLeft, Exchange, Receive, Send
 from gateway.hot.limits import Limits
+from gateway.hot.minions import ABILITIES, MinionExchange, MinionRoute, question_of, refuse_other_than_chat
 from gateway.hot.recording import Recorder
 from gateway.hot.refusals import retold
 from gateway.hot.relay import Stream, Used, failure_event, usage_of
@@ -141,6 +142,7 @@ class Question:
         self._used = Used()
         self._held: Reservation | None = None
         self._read_about = 0  # tokens; 0 until a model was asked
+        self._minion: MinionExchange | None = None
 
     async def answer(self) -> None:
         gateway, exchange = self._gateway, self._exchange
@@ -159,6 +161,9 @@ class Question:
             route = await gateway.routes.to(caller, body.model)
             if problem is not None and route.target == self._route.target:
                 await route.backend.ensure_loaded(route.target)
+            if isinstance(route, MinionRoute):
+                await self._ask_minion(route, body)
+                return
             self._route = route
             try:
                 await self._ask(route, body)
@@ -173,6 +178,19 @@ class Question:
         raise BackendUnavailable(
             f"Nothing answers for `{body.model}` at the moment. Ask again in a few seconds."
         ) from problem
+
+    async def _ask_minion(self, route: MinionRoute, body: Body) -> None:
+        """A minion of the caller's answers; it books what that takes by itself."""
+        refuse_other_than_chat(self._kind)
+        self._minion = MinionExchange(self._exchange, route, body.model)
+        request = body.parsed(self._kind, ABILITIES)
+        await self._minion.answer(
+            question_of(request, body),
+            is_stream=request.stream,
+            token_id=self._caller.token_id,
+            is_own_token=self._caller.minion_id is not None,
+            include_usage=request.include_usage,
+        )
 
     async def _ask(self, route: Route, body: Body) -> None:
         """One try. Raises Away or BrokeOff only while nothing has been answered."""
@@ -279,12 +297,16 @@ class Question:
         caller, exchange, used = self._caller, self._exchange, self._used
         if caller is None:
             return
+        if self._minion is not None:
+            used = self._minion.used
         now = time.monotonic()
         read = used.prompt_tokens
         if read is None and exchange.status in (200, books.LEFT) and not self._is_broken:
             read = self._read_about or None
         if tokens := (read or 0) + (used.completion_tokens or 0):
             self._gateway.limits.used(caller, tokens)
+        if self._minion is not None:
+            return
         self._gateway.recorder.note(
             books.line(
                 caller.user.pk,

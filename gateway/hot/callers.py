@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import time
+import uuid
 from dataclasses import dataclass
 
 from django.conf import settings
 from django.utils import timezone
 from knox.crypto import hash_token
 
-from accounts.models import ApiToken, User
+from accounts.models import ApiToken, Scope, User
+from apex.common.async_database import in_database
 from gateway.auth import incorrect_key, missing_key, missing_scope
-from gateway.hot.database import in_database
 from gateway.hot.fresh import Fresh
 from ledger import counting
+from minions.models import MinionToken
+from minions.services import note_use, tokens_with
 
 # A revoked token stops working within a second: the look-up itself takes some of it.
 SOFT_SECONDS, HARD_SECONDS = 0.5, 0.8
@@ -27,6 +30,7 @@ class Caller:
     """A token's user and what the token may do. `models` None: all that its user may ask.
 
     `budgets`: what is counted by the budgets that hold for it, of which most people have none.
+    With `minion_id` it is that minion's own token, and opens nothing else.
     """
 
     user: User
@@ -37,6 +41,8 @@ class Caller:
     requests_per_minute: int
     tokens_per_minute: int
     budgets: frozenset[str] = frozenset()
+    minion_id: uuid.UUID | None = None
+    minion_name: str = ""
 
 
 class Callers:
@@ -106,7 +112,25 @@ def _callers(digests: list[str]) -> dict[str, Caller | Exception]:
                 if counter.owner_id == user.pk and counting.concerns(counter, token.public_id, None)
             ),
         )
+    if missing := [digest for digest in digests if digest not in found]:
+        found |= {token.digest: _minions_caller(token) for token in tokens_with(missing)}
     return found
+
+
+def _minions_caller(token: MinionToken) -> Caller:
+    note_use(token)
+    user = token.minion.owner
+    return Caller(
+        user=user,
+        token_id=str(token.pk),
+        scopes=frozenset({Scope.CHAT}),
+        models=None,
+        expires_at=None,
+        requests_per_minute=_or(user.requests_per_minute, settings.REQUESTS_PER_MINUTE),
+        tokens_per_minute=_or(user.tokens_per_minute, settings.TOKENS_PER_MINUTE),
+        minion_id=token.minion_id,
+        minion_name=token.minion.name,
+    )
 
 
 def _or(own: int | None, everybodys: int) -> int:

@@ -7,7 +7,7 @@ import logging
 
 from django.db import DatabaseError, IntegrityError
 
-from gateway.hot.database import in_database, in_database_behind
+from apex.common.async_database import in_database, in_database_behind
 from ledger import budgets
 from ledger.lines import Line
 from ledger.models import Reservation

@@ -90,6 +90,10 @@ class Body:
         """Bytes."""
         return len(self._bytes)
 
+    def has(self, name: str) -> bool:
+        """Whether the client set this parameter."""
+        return self._found.get(name) is not None
+
     def parsed(self, kind: Kind, abilities: frozenset[Ability]) -> Request:
         request = kind.parse(self._found, abilities)
         if self._problem:

@@ -78,7 +78,7 @@ function fault(text, words) {
 }
 
 /** Calls `take` with each event of the stream; ends when it returns true. False: the stream ended without that. */
-async function readEvents(body, take) {
+export async function readEvents(body, take) {
   const reader = body.pipeThrough(new TextDecoderStream()).getReader();
   let rest = "";
   for (;;) {

@@ -1,0 +1,1 @@
+"""Agents: a persona with its adapter, knowledge, providers and limits, and the conversations with it."""

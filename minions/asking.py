@@ -1,0 +1,301 @@
+"""Asks the outside models of a chain, one after another or two at once, until one has begun to answer."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import aclosing, suppress
+from dataclasses import dataclass, replace
+from typing import Any
+
+from django.utils.translation import gettext as _
+
+from minions import health
+from minions.choosing import Decision, Situation, choose
+from minions.models import Choosing, OnFailure
+from minions.prompts import tokens_in, tokens_of
+from minions.recipes import Link
+from minions.tracing import Attempt, Clock, Stage
+from providers.base import Call, Failure, Piece, Price, Provider, ProviderFailed, Usage
+
+# With `hedged` the next one is asked too when the first words have not come by then.
+HEDGE_SECONDS = 2.0
+FIRST_PAUSE, LONGEST_PAUSE = 0.25, 4.0  # seconds between tries
+LONGEST_FIRST_SECONDS = 120.0
+AGAIN = frozenset({"rate", "overload", "network"})
+
+
+class ChainFailed(Exception):
+    """No outside model has answered; the message says why, the stage which were tried. `kind` is that of the last."""
+
+    def __init__(self, message: str, kind: str = ""):
+        super().__init__(message)
+        self.kind = kind
+
+
+class BrokeOff(Exception):
+    """The answer ended in the middle; `message` is what the provider said."""
+
+
+@dataclass(frozen=True, slots=True)
+class Switched:
+    """The question goes on to another model; `why` in words for the page."""
+
+    model: str
+    before: str
+    why: str
+
+
+@dataclass(slots=True)
+class Trial:
+    """One link under way: `first` are the pieces up to the first words, `rest` what comes after them."""
+
+    index: int
+    link: Link
+    decision: Decision
+    asked: float
+    begun: float = 0.0
+    rest: AsyncIterator[Piece] | None = None
+
+    async def close(self) -> None:
+        if self.rest is not None:
+            rest, self.rest = self.rest, None
+            with suppress(ProviderFailed):  # it is not asked for anything any more
+                await rest.aclose()  # type: ignore[attr-defined]
+
+
+class Chain:
+    """Asks `links` with `call`, whose model each link replaces. What happens goes into `stage`.
+
+    `open_provider` gives a link's client, `prices` are by `Link.name`. With `is_whole` an answer is read to its end
+    before a word of it counts, so that one that breaks off is no answer. Closing `stream` closes what is under way.
+    """
+
+    def __init__(
+        self,
+        links: Sequence[Link],
+        *,
+        open_provider: Callable[[Link], Awaitable[Provider]],
+        prices: dict[str, Price],
+        choosing: str,
+        on_failure: str,
+        stage: Stage,
+        clock: Clock,
+        is_whole: bool = False,
+    ):
+        self._links, self._open_provider, self._prices = links, open_provider, prices
+        self._choosing, self._on_failure, self._stage, self._clock = choosing, on_failure, stage, clock
+        self._is_whole = is_whole
+        self._failed: dict[int, str] = {}
+        self._is_hedged = False
+
+    async def stream(self, call: Call) -> AsyncGenerator[Piece | Switched, None]:
+        """Pieces of the first that answers. Raises ChainFailed while nothing has come, BrokeOff after that."""
+        running: dict[asyncio.Task[list[Piece]], Trial] = {}
+        winner: Trial | None = None
+        first: list[Piece] = []
+        try:
+            newest = await self._start(call, running)
+            while winner is None:
+                done = await self._wait(running)
+                if not done:  # slow to begin: the next one is asked beside it, if there is one
+                    self._is_hedged = True
+                    if second := await self._start_beside(call, running):
+                        yield Switched(second.link.name, newest.link.name, _("it is slow to begin"))
+                        newest = second
+                for task in done:
+                    trial = running.pop(task)
+                    try:
+                        pieces = task.result()
+                    except ProviderFailed as problem:
+                        await self._note(trial, problem, is_last=not running)
+                        continue
+                    if winner is None:
+                        winner, first = trial, pieces
+                    else:
+                        await trial.close()
+                if winner is None and not running:
+                    before, newest = newest, await self._start(call, running)
+                    yield Switched(newest.link.name, before.link.name, newest.decision.why)
+            await self._call_off(running)
+            self._won(winner)
+            async with aclosing(self._pass_on(winner, first)) as rest:
+                async for piece in rest:
+                    yield piece
+        finally:
+            await self._call_off(running)
+            if winner is not None:
+                await winner.close()
+
+    async def _start(self, call: Call, running: dict[asyncio.Task[list[Piece]], Trial]) -> Trial:
+        """Begins the next link. Raises ChainFailed where there is none."""
+        decision = await self._decide(call, self._failed)
+        if decision.index is None:
+            raise ChainFailed(self._words(decision), next(reversed(self._failed.values()), ""))
+        return self._begin_trial(decision, call, running)
+
+    async def _start_beside(
+        self, call: Call, running: dict[asyncio.Task[list[Piece]], Trial]
+    ) -> Trial | None:
+        busy = {trial.index: "slow" for trial in running.values()}
+        decision = await self._decide(call, {**self._failed, **busy})
+        return None if decision.index is None else self._begin_trial(decision, call, running)
+
+    async def _decide(self, call: Call, failed: dict[int, str]) -> Decision:
+        begun = time.perf_counter()
+        decision = choose(
+            self._links,
+            self._situation(call, failed),
+            choosing=self._choosing,
+            prices=self._prices,
+            health=await health.healths(self._links),
+        )
+        self._stage.choosing_ms += (time.perf_counter() - begun) * 1000
+        for passed in decision.passed_over:
+            told = {"model": passed.link, "why": passed.why}
+            if told not in self._stage.passed_over:
+                self._stage.passed_over.append(told)
+        return decision
+
+    def _begin_trial(self, decision: Decision, call: Call, running: dict) -> Trial:
+        assert decision.index is not None
+        trial = Trial(decision.index, self._links[decision.index], decision, time.perf_counter())
+        running[asyncio.create_task(self._begin(trial, call))] = trial
+        return trial
+
+    def _situation(self, call: Call, failed: dict[int, str]) -> Situation:
+        tools = sum(tokens_of(str(tool)) for tool in call.tools or ())
+        return Situation(
+            input_tokens=tokens_in(call.messages) + tools,
+            output_tokens=call.max_tokens or 0,
+            needs_tools=bool(call.tools),
+            failed=failed,
+        )
+
+    def _words(self, decision: Decision) -> str:
+        tried = [f"{attempt.model}: {attempt.message}" for attempt in self._stage.attempts]
+        passed = [f"{passed.link}: {passed.why}" for passed in decision.passed_over]
+        said = "; ".join([*tried[-3:], *passed[:3]])
+        return f"{decision.why}. {said}" if said else decision.why
+
+    async def _wait(self, running: dict[asyncio.Task[list[Piece]], Trial]) -> set[asyncio.Task[list[Piece]]]:
+        """Those that have begun or failed; none where it is time to ask another one beside."""
+        timeout = None
+        if self._choosing == Choosing.HEDGED and not self._is_hedged:
+            (trial,) = running.values()
+            timeout = max(0.0, trial.asked + HEDGE_SECONDS - time.perf_counter())
+        with self._clock.outside():
+            done, _pending = await asyncio.wait(running, timeout=timeout, return_when=asyncio.FIRST_COMPLETED)
+        return done
+
+    async def _begin(self, trial: Trial, call: Call) -> list[Piece]:
+        """The pieces up to the first words (with `is_whole`: all), after as many tries as the link allows."""
+        link = trial.link
+        provider = await self._open_provider(link)
+        for attempt in range(link.retries + 1):
+            trial.begun = time.perf_counter()
+            trial.rest = provider.stream(replace(call, model=link.model))
+            try:
+                return await asyncio.wait_for(
+                    _until_words(trial.rest, self._is_whole), link.first_seconds or LONGEST_FIRST_SECONDS
+                )
+            except TimeoutError:
+                await trial.close()
+                limit = link.first_seconds or LONGEST_FIRST_SECONDS
+                raise ProviderFailed(
+                    _("no word came within %(seconds).1f s") % {"seconds": limit}, kind=Failure.NETWORK
+                ) from None
+            except ProviderFailed as problem:
+                await trial.close()
+                if problem.kind not in AGAIN or attempt == link.retries:
+                    raise
+                self._tried(trial, problem)
+                await asyncio.sleep(_pause(attempt, problem.retry_after))
+        raise AssertionError("unreachable: the last try returns or raises")
+
+    async def _note(self, trial: Trial, problem: ProviderFailed, *, is_last: bool) -> None:
+        """It failed for good. Raises ChainFailed where the question may not go on and nobody else is at it."""
+        self._tried(trial, problem)
+        self._failed[trial.index] = problem.kind
+        await health.note_failure(trial.link, problem.kind)
+        may_go_on = self._on_failure != OnFailure.FAIL and problem.kind in trial.link.falls_back_on
+        if is_last and not may_go_on:
+            raise ChainFailed(f"{trial.link.name}: {problem}", problem.kind) from problem
+
+    def _tried(self, trial: Trial, problem: ProviderFailed) -> None:
+        took = (time.perf_counter() - trial.begun) * 1000
+        self._stage.attempts.append(Attempt(trial.link.name, problem.kind, str(problem), took))
+
+    async def _call_off(self, running: dict[asyncio.Task[list[Piece]], Trial]) -> None:
+        for task in running:
+            task.cancel()
+        await asyncio.gather(*running, return_exceptions=True)
+        for trial in running.values():
+            await trial.close()
+        running.clear()
+
+    def _won(self, trial: Trial) -> None:
+        stage = self._stage
+        stage.model, stage.provider, stage.why = trial.link.model, trial.link.provider, trial.decision.why
+        stage.first_ms = self._clock.now() - stage.began_ms
+
+    async def _pass_on(self, trial: Trial, first: list[Piece]) -> AsyncGenerator[Piece, None]:
+        stage, usage, written = self._stage, None, 0
+        answered = asyncio.ensure_future(health.note_answer(trial.link, time.perf_counter() - trial.begun))
+        is_ended = False
+        try:
+            for piece in first:
+                usage, written = piece.usage or usage, written + len(piece.text)
+                is_ended = is_ended or piece.finish_reason is not None
+                yield piece
+            async for piece in trial.rest or _nothing():
+                usage, written = piece.usage or usage, written + len(piece.text)
+                is_ended = is_ended or piece.finish_reason is not None
+                yield piece
+            if not is_ended:
+                raise BrokeOff(_("%(model)s ended without saying why.") % {"model": trial.link.name})
+        except ProviderFailed as problem:
+            await health.note_failure(trial.link, problem.kind)
+            raise BrokeOff(f"{trial.link.name}: {problem}") from problem
+        finally:
+            self._count(stage, trial.link, usage, written)
+            await asyncio.gather(answered, return_exceptions=True)
+
+    def _count(self, stage: Stage, link: Link, usage: Usage | None, written: int) -> None:
+        """What it took: as the provider says, or estimated where it did not come to say it."""
+        stage.is_estimated = usage is None
+        if usage is None:
+            stage.input_tokens = tokens_in(stage.prompt)
+            stage.output_tokens = written // 3 + 1 if written else 0
+        else:
+            stage.input_tokens, stage.output_tokens = usage.input_tokens, usage.output_tokens
+            stage.cached_tokens = usage.cached_tokens
+        if price := self._prices.get(link.name):
+            stage.cost = price.cost(Usage(stage.input_tokens, stage.output_tokens, stage.cached_tokens))
+            stage.price_source = price.source
+
+
+async def _until_words(pieces: AsyncIterator[Piece], is_whole: bool) -> list[Piece]:
+    """Up to the first piece that says something. Raises ProviderFailed for an answer that ends before."""
+    read: list[Piece] = []
+    async for piece in pieces:
+        read.append(piece)
+        if not is_whole and (piece.text or piece.tool_calls or piece.finish_reason):
+            return read
+    if is_whole and any(piece.finish_reason for piece in read):
+        return read
+    raise ProviderFailed(_("the answer ended without saying why"), kind=Failure.NETWORK)
+
+
+def _pause(attempt: int, asked: float | None) -> float:
+    """Seconds before the next try: what the provider asks for, else twice as long each time, never two alike."""
+    if asked is not None and asked <= LONGEST_PAUSE:
+        return asked
+    return random.uniform(0.5, 1.0) * min(LONGEST_PAUSE, FIRST_PAUSE * 2**attempt)
+
+
+async def _nothing() -> AsyncGenerator[Any, None]:
+    return
+    yield

@@ -1,0 +1,101 @@
+"""What an answer may cost, held before; what it did cost, as lines of the ledger."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from ledger.lines import Line
+from ledger.models import Kind, Outcome
+from ledger.money import Amount, TokenPrice, nanos_of
+from minions.models import AnswerStatus, Choosing
+from minions.prompts import tokens_in, tokens_of
+from minions.recipes import Recipe
+from minions.tracing import Stage
+from providers.base import Price, Usage
+
+if TYPE_CHECKING:
+    from minions.answering import Answering
+
+OUTCOMES = {
+    AnswerStatus.DONE: Outcome.OK,
+    AnswerStatus.STOPPED: Outcome.LEFT,
+    AnswerStatus.BROKEN: Outcome.FAILED,
+    AnswerStatus.FAILED: Outcome.FAILED,
+}
+
+
+def most(
+    recipe: Recipe, turns: Sequence[dict[str, Any]], prices: dict[str, Price], own: TokenPrice | None = None
+) -> Amount:
+    """The most that an answer could take: the dearest link of the chain reads and writes all that it may.
+
+    Asking two at once counts twice. What has no price counts in tokens only.
+    """
+    read = tokens_in(turns) + tokens_of(recipe.persona)
+    nanos = tokens = 0
+    if recipe.has_style:
+        written = recipe.style_tokens if recipe.has_chain and not recipe.rewrites else recipe.answer_tokens
+        seen = read + recipe.answer_tokens if recipe.rewrites else read
+        nanos, tokens = own.nanos(seen, written) if own else 0, seen + written
+    if recipe.has_chain:
+        if recipe.has_knowledge:
+            read += recipe.knowledge_tokens
+        if recipe.has_style and not recipe.rewrites:
+            read += recipe.style_tokens
+        times = 2 if recipe.choosing == Choosing.HEDGED and len(recipe.chain) > 1 else 1
+        usage = Usage(read, recipe.answer_tokens)
+        dearest = max(
+            (prices[link.name].cost(usage) for link in recipe.chain if link.name in prices), default=0
+        )
+        nanos += times * nanos_of(dearest)
+        tokens += times * (read + recipe.answer_tokens)
+    return Amount(nanos, tokens)
+
+
+def lines_of(answering: Answering) -> list[Line]:
+    """One line for each stage that took tokens, and its tries that were not used are in the trace alone."""
+    return [
+        _line(answering, stage)
+        for stage in answering.trace.stages
+        if stage.input_tokens or stage.output_tokens
+    ]
+
+
+def _line(answering: Answering, stage: Stage) -> Line:
+    is_own = stage.provider == "apex"
+    minion, is_last = answering.minion, stage.model == answering.trace.model
+    return Line(
+        owner_id=minion.owner_id,
+        kind=Kind.OWN_TOKENS if is_own else Kind.PROVIDER_TOKENS,
+        activity=f"minion {stage.kind}",
+        provider=stage.provider,
+        model=stage.model,
+        price=_price(answering, stage),
+        input_tokens=stage.input_tokens,
+        output_tokens=stage.output_tokens,
+        cached_tokens=stage.cached_tokens or None,
+        token_id=answering.asked.token_id,
+        minion_id=minion.pk,
+        adapter_id=minion.adapter_id if is_own else None,
+        outcome=OUTCOMES[AnswerStatus(answering.status)] if is_last else Outcome.OK,
+        is_estimated=stage.is_estimated,
+        is_stream=answering.asked.is_stream and is_last,
+        first_byte_ms=stage.first_ms,
+        latency_ms=stage.took_ms,
+    )
+
+
+def _price(answering: Answering, stage: Stage) -> TokenPrice | None:
+    if stage.provider == "apex":
+        return answering.means.own_price
+    price = answering.means.prices.get(f"{stage.provider}/{stage.model}")
+    if price is None:
+        return None
+    for tokens, dearer in reversed(price.above):
+        if stage.input_tokens > tokens:
+            price = dearer
+            break
+    return TokenPrice.per_million(
+        price.input, price.output, price.cached, source=price.source or stage.price_source
+    )

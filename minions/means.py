@@ -1,0 +1,111 @@
+"""What a pipeline asks of the rest of the house: our own models, knowledge bases, providers, prices."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import aclosing
+from typing import Any
+
+from apex.common.async_database import in_database
+from apex.common.refusals import ApiError
+from knowledge.models import KnowledgeBase
+from knowledge.retrieval import Passage, RetrievalFailed, quoted, search
+from ledger.money import TokenPrice, dollars_of
+from ledger.prices import own_price
+from minions.flow import Found, LocalPiece
+from minions.prompts import tokens_of
+from minions.recipes import Link, Recipe
+from minions.tracing import Stage
+from providers.base import Patience, Price, Provider
+from providers.prices import price_of
+from providers.services import provider_for
+from serving.protocol import ChatRequest
+from serving.services import resolve_model, stream_answer
+
+
+def prices_of(recipe: Recipe, owner) -> dict[str, Price]:
+    """By `Link.name`; a model whose price nobody knows is left out."""
+    found = {link.name: price_of(link.provider, link.model) for link in recipe.chain}
+    return {name: price for name, price in found.items() if price is not None}
+
+
+class HouseMeans:
+    """For one answer: whatever is opened is opened as the minion's owner."""
+
+    def __init__(self, owner, recipe: Recipe, prices: dict[str, Price]):
+        self.owner, self.recipe, self.prices = owner, recipe, prices
+        self.own_price: TokenPrice | None = own_price(recipe.adapter_base) if recipe.adapter_base else None
+
+    async def local(
+        self,
+        model: str,
+        messages: list[dict[str, Any]],
+        *,
+        max_tokens: int,
+        temperature: float,
+        stop: tuple[str, ...] = (),
+    ) -> AsyncGenerator[LocalPiece, None]:
+        target = await resolve_model(user=self.owner, model_id=model)
+        request = ChatRequest(
+            model=target.model_id,
+            messages=messages,
+            max_tokens=max_tokens,
+            temperature=temperature,
+            stop=list(stop),
+        )
+        async with aclosing(stream_answer(target=target, request=request)) as deltas:
+            async for delta in deltas:
+                yield LocalPiece(delta.text, delta.finish_reason, delta.usage)
+
+    async def look_up(self, question: str) -> Found:
+        """The best passages that fit the recipe's tokens. Raises ApiError."""
+        kept = await in_database(self._search, question)
+        return Found(quoted(kept), [told(each, number) for number, each in enumerate(kept, start=1)])
+
+    async def open_provider(self, link: Link) -> Provider:
+        return await in_database(_open, self.owner, link)
+
+    def note_local(self, stage: Stage) -> None:
+        price = self.own_price
+        if price is not None:
+            nanos = price.nanos(stage.input_tokens, stage.output_tokens)
+            stage.cost, stage.price_source = dollars_of(nanos), price.source
+
+    def _search(self, question: str) -> list[Passage]:
+        bases = KnowledgeBase.objects.for_user(self.owner).filter(pk__in=self.recipe.knowledge_bases)
+        try:
+            passages = search(bases, question, most=self.recipe.passages)
+        except RetrievalFailed as problem:
+            raise ApiError(
+                str(problem), status=502, kind="server_error", code="retrieval_failed"
+            ) from problem
+        return fitting(passages, self.recipe.knowledge_tokens)
+
+
+def _open(owner, link: Link) -> Provider:
+    """Tries are the chain's own, so that each of them stands in the trace."""
+    return provider_for(owner, link.provider, link.key, patience=Patience(tries=1))
+
+
+def fitting(passages: Sequence[Passage], most_tokens: int) -> list[Passage]:
+    """The first of them that fit together; one that alone is too long is left out."""
+    kept, left = [], most_tokens
+    for passage in passages:
+        tokens = tokens_of(passage.text)
+        if tokens <= left:
+            kept.append(passage)
+            left -= tokens
+    return kept
+
+
+def told(passage: Passage, number: int) -> dict[str, Any]:
+    return {
+        "number": number,
+        "chunk": str(passage.chunk_id),
+        "document": str(passage.document_id),
+        "base": str(passage.knowledge_base_id),
+        "name": passage.document_name,
+        "place": passage.place,
+        "text": passage.text,
+        "score": round(float(passage.score), 4),
+    }

@@ -1,0 +1,170 @@
+"""The whole of a minion, on a real stack and in a real browser: providers, documents, a trained adapter, a chat in
+which things go wrong, what is learned from it, and its token in the official client."""
+
+import json
+import time
+import uuid
+from pathlib import Path
+
+import openai
+import pytest
+
+from base_models.demo.dataset import dataset_rows
+from tests.browser.test_journey import sign_up
+from tests.flows.client import Api
+from tests.providers.fake_ollama import FakeOllama
+from tests.providers.fake_openai import FakeOpenAI
+from tests.providers.fakes import KEY, Fault, running
+
+pytestmark = [pytest.mark.stack, pytest.mark.slow, pytest.mark.timeout(600)]
+
+GATE = b"# The harbour gate\n\nThe harbour gate opens at six in the morning and closes at ten in the evening."
+FERRY = b"# The ferry\n\nThe ferry to the island leaves at noon and comes back at four."
+
+
+@pytest.fixture
+def providers():
+    with running(FakeOpenAI()) as first, running(FakeOpenAI()) as second, running(FakeOllama()) as third:
+        first.answer = "The gate opens at six in the morning [1]."
+        second.answer = "The second one says: at six."
+        yield first, second, third
+
+
+def may_go_to(stack, fakes) -> None:
+    """The house lets its users' addresses lead to these servers of this very machine."""
+    hosts = [fake.url.removeprefix("http://") for fake in fakes]
+    stack.manage(
+        "shell", "-v0", "-c",
+        "from accounts.models import AllowedPlace; "
+        f"[AllowedPlace.objects.get_or_create(what='host', place=host) for host in {hosts!r}]",
+    )  # fmt: skip
+
+
+def add_document(api: Api, base: str, name: str, content: bytes) -> None:
+    boundary = uuid.uuid4().hex
+    head = (
+        f'--{boundary}\r\nContent-Disposition: form-data; name="file"; filename="{name}"\r\n'
+        "Content-Type: text/markdown\r\n\r\n"
+    )
+    body = head.encode() + content + f"\r\n--{boundary}--\r\n".encode()
+    kind = {"Content-Type": f"multipart/form-data; boundary={boundary}"}
+    path = f"/api/v1/knowledge-bases/{base}/documents/"
+    status, made = api.call("POST", path, body, headers=kind)
+    assert status in (201, 202), made
+    deadline = time.monotonic() + 90
+    while (found := api.call("GET", f"{path}{made['id']}/")[1])["status"] != "ready":
+        assert time.monotonic() < deadline and found["status"] in ("queued", "reading"), found
+        time.sleep(0.3)
+
+
+def train_adapter(api: Api) -> str:
+    text = "\n".join(json.dumps(row) for row in dataset_rows())
+    _status, dataset = api.upload("Guide", Path("guide.jsonl"), text.encode())
+    job = api.train("Guide", dataset["id"], max_steps=4, eval_steps=4, sample_count=0)
+    api.wait(job["id"], lambda job: job["status"] == "succeeded")
+    return api.call("GET", "/api/v1/adapters/")[1]["results"][0]["id"]
+
+
+def make_minion(api: Api, providers) -> dict:
+    first, second, third = providers
+    keys = []
+    for name, provider, url in (
+        ("one", "custom", first.url),
+        ("two", "custom", second.url),
+        ("three", "ollama", third.url),
+    ):
+        body = {"provider": provider, "name": name, "key": KEY, "base_url": url}
+        status, key = api.call("POST", "/api/v1/provider-keys/", body)
+        assert status == 201 and KEY not in json.dumps(key), key
+        keys.append(key["id"])
+    status, base = api.call("POST", "/api/v1/knowledge-bases/", {"name": "Harbour", "embedding": "words"})
+    assert status == 201, base
+    add_document(api, base["id"], "gate.md", GATE)
+    add_document(api, base["id"], "ferry.md", FERRY)
+    chain = [
+        {"provider": "custom", "key": keys[0], "model": "gpt-4o-mini", "retries": 0},
+        {"provider": "custom", "key": keys[1], "model": "gpt-4o-mini", "retries": 0},
+        {"provider": "ollama", "key": keys[2], "model": "llama3.2"},
+    ]
+    status, minion = api.call("POST", "/api/v1/minions/", {
+        "name": "Harbour master", "persona": "You know the harbour.", "mode": "hybrid", "adapter": train_adapter(api),
+        "knowledge_bases": [base["id"]], "chain": chain, "style_tokens": 12,
+    })  # fmt: skip
+    assert status == 201, minion
+    return minion
+
+
+def ask(page, text: str) -> None:
+    page.get_by_label("Say something to Harbour master").fill(text)
+    page.keyboard.press("Enter")
+    page.locator("[data-writing]").wait_for(state="attached", timeout=120_000)
+    page.locator("[data-writing]").wait_for(state="detached", timeout=120_000)
+
+
+def test_a_minion_from_its_keys_to_what_is_learned_from_it(page, stack, providers):
+    first, _second, _third = providers
+    name = f"mina-{uuid.uuid4().hex[:6]}"
+    sign_up(page, name)
+    may_go_to(stack, providers)
+    api = Api(stack, name)
+    minion = make_minion(api, providers)
+
+    # 1. Three stages, with what each was told
+    page.goto("/minions/")
+    page.get_by_role("button", name="Chat", exact=True).click()
+    ask(page, "When does the harbour gate open?")
+    answer = page.locator(".turn-answer").last
+    answer.get_by_text("The gate opens at six in the morning").wait_for()
+    assert answer.locator(".chip").inner_text() == "gpt-4o-mini"
+    answer.get_by_role("button", name="How was this answered?").click()
+    assert answer.locator(".stage").count() == 3
+    assert "gate.md" in answer.locator(".trace").inner_text()
+    answer.locator("a.cite").click()
+    assert answer.locator(".passages").get_attribute("open") is not None
+
+    # 2. The first dies before its first word: the next one answers, and the page says so
+    first.script.append(Fault(after=1, how="cut"))
+    ask(page, "And when does it close?")
+    answer = page.locator(".turn-answer").last
+    answer.get_by_text("The second one says").wait_for()
+    assert "was asked in place of" in answer.inner_text()
+
+    # 3. It dies in the middle: the answer is marked, and one click asks again
+    first.script.append(Fault(after=5, how="cut"))
+    ask(page, "When does the ferry leave?")
+    answer = page.locator(".turn-answer").last
+    answer.get_by_text("This answer broke off.").wait_for()
+    assert "The gate opens" in answer.inner_text()
+    answer.get_by_role("button", name="Try again").click()
+    page.locator(".turn-answer").last.get_by_text("2 of 2").wait_for(timeout=60_000)
+
+    # 4. Opinions become a dataset, and the wizard opens with it
+    answer = page.locator(".turn-answer").last
+    answer.get_by_role("button", name="Good", exact=True).click()
+    page.locator(".turn-answer").last.locator('[data-kind="good"][aria-pressed="true"]').wait_for()
+    answer = page.locator(".turn-answer").first
+    answer.get_by_role("button", name="Put right").click()
+    answer.get_by_label("How should it have been?").fill("At six.")
+    answer.get_by_role("button", name="Keep these words").click()
+    page.get_by_text("Better, as you said it:").wait_for()
+    page.goto(f"/minions/{minion['id']}/")
+    page.get_by_role("button", name="Learn from 2 good answers").click()
+    page.wait_for_url("**/teach/?dataset=*")
+
+    # 5. Its own token, in the official client
+    page.goto(f"/minions/{minion['id']}/")
+    page.get_by_role("button", name="Make its token").click()
+    token = page.locator("#new-token-text").inner_text()
+    client = openai.OpenAI(base_url=f"{stack.url}/v1", api_key=token, max_retries=0)
+    said = client.chat.completions.create(
+        model="Harbour master", messages=[{"role": "user", "content": "When does the gate open?"}]
+    )
+    assert said.choices[0].message.content == first.answer
+    with pytest.raises(openai.PermissionDeniedError):
+        client.chat.completions.create(model="apex-demo", messages=[{"role": "user", "content": "Hi"}])
+
+    # 6. On a phone
+    page.set_viewport_size({"width": 390, "height": 800})
+    for url in (f"/minions/{minion['id']}/", f"/minions/{minion['id']}/edit/", "/chat/"):
+        page.goto(url)
+        assert not page.evaluate("document.documentElement.scrollWidth > innerWidth"), url

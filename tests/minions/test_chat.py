@@ -1,0 +1,306 @@
+"""The chat pages: questions, branches, opinions, how an answer came about; and that strangers see none of it."""
+
+import asyncio
+from datetime import timedelta
+
+import pytest
+from asgiref.sync import async_to_sync
+from django.test import AsyncClient
+from django.urls import reverse
+from django.utils import timezone
+
+from datasets_app.models import Dataset, Review
+from minions import conversations, feedback, improving, sweeping
+from minions.models import Feedback, Message, Minion, Writing
+from tests.minions.conftest import FIRST, read_stream
+from tests.providers.fakes import Fault
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+@pytest.fixture
+def browser(alice):
+    client = AsyncClient()
+    client.force_login(alice)
+    return client
+
+
+@pytest.fixture
+def conversation(alice, make_minion):
+    return conversations.begin_conversation(owner=alice, minion=make_minion())
+
+
+def say(browser, conversation, text="Hello?"):
+    return read_stream(browser, reverse("minions:conversation-ask", args=[conversation.pk]), {"text": text})
+
+
+def again(browser, message):
+    return read_stream(browser, reverse("minions:message-again", args=[message.pk]), {})
+
+
+def page(client, conversation):
+    return client.get(reverse("minions:conversation", args=[conversation.pk])).content.decode()
+
+
+def post(client, name, message, **fields):
+    return client.post(reverse(f"minions:{name}", args=[message.pk]), fields)
+
+
+def answers(conversation):
+    return list(conversation.messages.filter(role="assistant"))
+
+
+def test_a_question_streams_its_answer_and_the_page_shows_what_was_kept(
+    browser, alice_client, conversation, outside
+):
+    assert "Ask Nora something." in page(alice_client, conversation)
+    status, events = say(browser, conversation)
+    assert status == 200 and events[-1]["done"]["model"] == "gpt-4o-mini"
+    shown = page(alice_client, conversation)
+    assert "The first says so." in shown and "gpt-4o-mini" in shown
+    (answer,) = answers(conversation)
+    assert (answer.status, answer.trace.provider) == (Writing.DONE, "openai")
+
+
+def test_what_is_written_is_never_markup(browser, alice_client, conversation, outside):
+    outside[0].answer = "<script>alert(1)</script> {{ persona }} [1]"
+    say(browser, conversation, "<b>{{ x }}</b>")
+    shown = page(alice_client, conversation)
+    assert "<script>alert" not in shown and "&lt;script&gt;" in shown
+    assert "&lt;b&gt;{{ x }}&lt;/b&gt;" in shown
+
+
+def test_an_answer_that_breaks_off_is_marked_and_one_click_asks_again(
+    browser, alice_client, conversation, outside
+):
+    outside[0].script.append(Fault(after=4, how="cut"))
+    _status, events = say(browser, conversation)
+    assert events[-1]["broken"] and "broke off" in events[-1]["error"]
+    shown = page(alice_client, conversation)
+    (broken,) = answers(conversation)
+    assert broken.status == Writing.BROKEN and broken.text == "The first "
+    assert "This answer broke off." in shown and reverse("minions:message-again", args=[broken.pk]) in shown
+    _status, events = again(browser, broken)
+    assert events[-1]["done"]["status"] == "done"
+    assert "2 of 2" in page(alice_client, conversation)
+
+
+def test_when_the_next_one_answers_the_page_says_so(browser, alice_client, conversation, outside):
+    outside[0].script.append(Fault(after=1, how="cut"))
+    _status, events = say(browser, conversation)
+    assert any("switched" in event for event in events)
+    shown = page(alice_client, conversation)
+    assert "The second says so." in shown and "was asked in place of openai/gpt-4o-mini" in shown
+
+
+def test_a_question_that_nobody_answers_says_what_to_do(browser, alice_client, conversation, outside):
+    for fake in outside:
+        fake.script.append(Fault(status=500, body={"error": {"message": "Busy."}}))
+    _status, events = say(browser, conversation)
+    assert "No outside model answered" in events[-1]["error"]
+    assert "There is no answer." in page(alice_client, conversation)
+
+
+def test_a_reader_who_leaves_ends_the_answer_and_what_had_come_is_kept(browser, conversation, outside):
+    first, _second = outside
+    first.pause = 0.05
+
+    async def leave():
+        has_begun = asyncio.Event()
+
+        async def read():
+            response = await browser.post(
+                reverse("minions:conversation-ask", args=[conversation.pk]), {"text": "Hi"}
+            )
+            async for part in response:
+                if b"delta" in part:
+                    has_begun.set()
+
+        # A server cancels the task whose reader has left.
+        reading = asyncio.create_task(read())
+        await has_begun.wait()
+        reading.cancel()
+        await asyncio.gather(reading, return_exceptions=True)
+
+    async_to_sync(leave)()
+    (answer,) = answers(conversation)
+    assert (answer.status, answer.text) == (Writing.STOPPED, "The ")
+
+
+def test_a_changed_question_begins_a_branch_and_the_old_one_stays(
+    browser, alice_client, conversation, outside
+):
+    say(browser, conversation, "First words?")
+    question = conversation.messages.get(role="user")
+    url = reverse("minions:message-change", args=[question.pk])
+    read_stream(browser, url, {"text": "Other words?"})
+    shown = page(alice_client, conversation)
+    assert "Other words?" in shown and "First words?" not in shown.partition("data-turns ")[2]
+    assert outside[0].seen[-1].body["messages"][-1]["content"] == "Other words?"
+    branch = post(alice_client, "message-show", question).content.decode()
+    assert "First words?" in branch and "1 of 2" in branch
+
+
+@pytest.mark.parametrize("text", ["", "   ", "x" * 32_001])
+def test_what_is_no_question_is_refused_in_plain_words(browser, conversation, text, outside):
+    status, (words,) = say(browser, conversation, text)
+    assert status == 400 and "question" in words
+    assert not Message.objects.exists()
+
+
+def test_how_it_was_answered_shows_stages_with_what_each_was_told(
+    browser, alice_client, conversation, outside
+):
+    say(browser, conversation)
+    shown = alice_client.get(
+        reverse("minions:message-trace", args=[answers(conversation)[0].pk])
+    ).content.decode()
+    assert "You are Nora." in shown and "What it was told" in shown
+    assert "first in the chain" in shown and "genai-prices" in shown
+
+
+def test_opinions_are_kept_offered_to_the_review_and_become_examples(
+    browser, alice_client, conversation, outside
+):
+    say(browser, conversation)
+    (first,) = answers(conversation)
+    outside[0].answer = "Another way."
+    again(browser, first)
+    second = answers(conversation)[1]
+
+    post(alice_client, "message-rate", first, kind="good")
+    assert Feedback.objects.get(message=first).kind == "good"
+    post(alice_client, "message-rate", first, kind="bad")
+    assert [each.kind for each in first.feedback.all()] == ["bad"]
+    post(alice_client, "message-edit", second, text="A better way.")
+    assert post(alice_client, "message-pick", second, over=first.pk).status_code == 200
+
+    reviews = {
+        review.row["messages"][-1]["content"]: review for review in Review.objects.filter(source="chat")
+    }
+    assert reviews["The first says so."].verdict == "reject"
+    assert reviews["Another way."].verdict == "star"
+    assert reviews["Another way."].edited["messages"][-1]["content"] == "A better way."
+
+    minion = conversation.minion
+    assert improving.learnable(minion) == improving.Learnable(sft=1, preference=2)
+    assert improving.sft_rows(minion)[0]["messages"] == [
+        {"role": "system", "content": "You are Nora."},
+        {"role": "user", "content": "Hello?"},
+        {"role": "assistant", "content": "A better way."},
+    ]
+    picked = improving.preference_rows(minion)
+    assert [(row["chosen"][0]["content"], row["rejected"][0]["content"]) for row in picked] == [
+        ("A better way.", "Another way."),
+        ("Another way.", "The first says so."),
+    ]
+    answer = alice_client.post(reverse("minions:minion-improve", args=[minion.pk]), {"kind": "preference"})
+    assert answer.status_code == 302 and answer.url.startswith("/teach/?dataset=")
+    assert alice_client.get(answer.url).status_code == 200
+    assert Dataset.objects.get(description__startswith="minion:").name == "Nora: comparisons"
+    # Nothing new: the set stays, and the page says so.
+    again_url = alice_client.post(reverse("minions:minion-improve", args=[minion.pk]), {"kind": "preference"})
+    assert again_url.url == reverse("minions:minion-detail", args=[minion.pk])
+
+
+def test_an_opinion_that_cannot_be_is_refused(browser, alice_client, conversation, outside):
+    say(browser, conversation)
+    (answer,) = answers(conversation)
+    question = conversation.messages.get(role="user")
+    assert post(alice_client, "message-rate", answer, kind="superb").status_code == 400
+    assert post(alice_client, "message-edit", answer, text=answer.text).status_code == 400
+    assert post(alice_client, "message-pick", answer, over=answer.pk).status_code == 400
+    assert post(alice_client, "message-rate", question, kind="good").status_code == 400
+
+
+def test_the_pages_of_a_minion_are_filled_in_and_save(alice_client, keys, outside):
+    form = {
+        "name": "Nora", "persona": "You are Nora.", "mode": "provider_only", "adapter_role": "drafter",
+        "choosing": "in_order", "style_tokens": 300, "knowledge_tokens": 1500, "history_tokens": 3000,
+        "answer_tokens": 800, "passages": 6, "temperature": 0.3, "on_style_failure": "skip",
+        "on_knowledge_failure": "skip", "on_answer_failure": "fall_back", "requests_per_minute": 60,
+        "chain-TOTAL_FORMS": 2, "chain-INITIAL_FORMS": 0, "chain-0-source": f"openai|{keys[0].pk}",
+        "chain-0-model": "gpt-4o-mini", "chain-0-most_cost": "0.05", "chain-0-has_tools": "on",
+        "chain-0-falls_back_on": ["rate", "overload"], "chain-1-source": "openai|", "chain-1-model": "",
+    }  # fmt: skip
+    assert alice_client.get(reverse("minions:minion-add")).status_code == 200
+    refused = alice_client.post(reverse("minions:minion-add"), form | {"chain-0-model": ""})
+    assert refused.status_code == 422 and "Name an outside model" in refused.content.decode()
+    answer = alice_client.post(reverse("minions:minion-add"), form)
+    assert answer.status_code == 302, answer.content.decode()[:3000]
+    minion = Minion.objects.get()
+    assert minion.chain == [
+        {"provider": "openai", "model": "gpt-4o-mini", "key": str(keys[0].pk), "most_cost": "0.05",
+         "first_seconds": None, "context": None, "has_tools": True, "retries": 0,
+         "falls_back_on": ["overload", "rate"]}
+    ]  # fmt: skip
+    edit = alice_client.get(reverse("minions:minion-edit", args=[minion.pk])).content.decode()
+    assert 'value="gpt-4o-mini"' in edit
+    changed = form | {"name": "Norah", "chain-INITIAL_FORMS": 1}
+    assert alice_client.post(reverse("minions:minion-edit", args=[minion.pk]), changed).status_code == 302
+    minion.refresh_from_db()
+    assert minion.name == "Norah" and minion.versions.count() == 2
+    detail = reverse("minions:minion-detail", args=[minion.pk])
+    token = alice_client.post(reverse("minions:minion-token", args=[minion.pk])).content.decode()
+    assert "minion_" in token.partition('id="new-token-text">')[2][:60]
+    assert "minion_" not in alice_client.get(detail).content.decode()
+    for url in (
+        reverse("minions:minion-list"),
+        reverse("minions:conversation-list"),
+        reverse("minions:profile"),
+    ):
+        assert alice_client.get(url).status_code == 200
+    assert alice_client.post(reverse("minions:minion-delete", args=[minion.pk])).status_code == 302
+    assert not Minion.objects.exists()
+
+
+def test_mallory_finds_none_of_it(browser, mallory_client, conversation, outside):
+    say(browser, conversation, "A secret question")
+    (answer,) = answers(conversation)
+    minion = conversation.minion
+    for name in ("conversation", "conversation-turns"):
+        assert mallory_client.get(reverse(f"minions:{name}", args=[conversation.pk])).status_code == 404
+    for name in ("conversation-ask", "conversation-delete"):
+        url = reverse(f"minions:{name}", args=[conversation.pk])
+        assert mallory_client.post(url, {"text": "x"}).status_code == 404, name
+    for name in ("again", "change", "show", "rate", "edit", "pick"):
+        assert post(mallory_client, f"message-{name}", answer, kind="good", text="x").status_code == 404, name
+    assert mallory_client.get(reverse("minions:message-trace", args=[answer.pk])).status_code == 404
+    for name in ("edit", "delete", "token", "token-end", "improve"):
+        assert mallory_client.post(reverse(f"minions:minion-{name}", args=[minion.pk])).status_code == 404, (
+            name
+        )
+    assert mallory_client.post(reverse("minions:chat-begin", args=[minion.pk])).status_code == 404
+    shown = mallory_client.get(reverse("minions:conversation-list")).content.decode()
+    assert "A secret question" not in shown
+    assert mallory_client.get(f"{reverse('minions:conversation-list')}?minion={minion.pk}").status_code == 404
+    assert Minion.objects.filter(pk=minion.pk).exists() and not Feedback.objects.exists()
+
+
+def test_her_own_minion_cannot_be_given_alices_things(mallory_client, mallory, make_minion, keys):
+    hers = make_minion(owner=mallory, chain=[FIRST])
+    form = {"name": "X", "mode": "provider_only", "chain-0-source": f"openai|{keys[0].pk}", "chain-0-model": "m",
+            "chain-TOTAL_FORMS": 1, "chain-INITIAL_FORMS": 1}  # fmt: skip
+    answer = mallory_client.post(reverse("minions:minion-edit", args=[hers.pk]), form)
+    assert answer.status_code == 422
+    hers.refresh_from_db()
+    assert hers.name == "Nora"
+
+
+def test_an_opinion_needs_an_answer(alice, make_minion):
+    conversation = conversations.begin_conversation(owner=alice, minion=make_minion())
+    _question, answer = conversations.ask(conversation=conversation, text="Hello?")
+    with pytest.raises(feedback.BadFeedback):
+        feedback.rate(answer=answer, kind="good")
+
+
+def test_an_answer_that_nobody_writes_any_more_is_ended(alice, make_minion):
+    conversation = conversations.begin_conversation(owner=alice, minion=make_minion())
+    _question, answer = conversations.ask(conversation=conversation, text="Hello?")
+    assert sweeping.sweep() == 0
+    Message.objects.filter(pk=answer.pk).update(
+        created_at=timezone.now() - sweeping.LONGEST - timedelta(minutes=1)
+    )
+    assert sweeping.sweep() == 1
+    answer.refresh_from_db()
+    assert answer.status == Writing.BROKEN and "server stopped" in answer.problem

@@ -105,6 +105,7 @@ def _model_cards(user) -> list[dict]:
         _card(adapter.model_id, adapter.created_at, user.get_username())
         for adapter in selectors.adapters_for(user)
     ]
+    own += [_card(name, at, user.get_username()) for name, at in selectors.assistants_of(user).items()]
     known = {base["id"] for base in bases}
     others = [
         _card(alias.name, alias.created_at, user.get_username() if alias.owner_id else "apex")

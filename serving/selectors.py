@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
-from datetime import timedelta
+from datetime import datetime, timedelta
 from itertools import islice
 
 from django.db.models import Q
@@ -36,6 +36,12 @@ def base_models_for(user):
     """Base models that can answer: on this machine, or on a server of their own."""
     served = Node.objects.enabled().filter(base_model__isnull=False).values("base_model")
     return BaseModel.objects.for_user(user).filter(Q(is_on_this_machine=True) | Q(pk__in=served))
+
+
+def assistants_of(user) -> dict[str, datetime]:
+    """The names under which the user's assistants at work are asked, and since when each is."""
+    rows = Deployment.objects.for_user(user).active().order_by("-created_at")
+    return dict(rows.values_list("model_name", "created_at"))
 
 
 def deployment_called(user, model_name: str) -> Deployment | None:

@@ -10,6 +10,7 @@ from typing import Any
 
 from accounts.models import Scope
 from apex.common.async_database import in_database
+from gateway.hot.answers import Answer, Away, BrokeOff, PassedOn
 from gateway.hot.callers import Caller, Callers
 from gateway.hot.exchange import ClientLeft, Exchange, Receive, Send
 from gateway.hot.limits import Limits
@@ -19,7 +20,7 @@ from gateway.hot.refusals import retold
 from gateway.hot.relay import Stream, Used, failure_event, usage_of
 from gateway.hot.requests import KINDS, Body, Kind
 from gateway.hot.routes import Route, Routes
-from gateway.hot.upstream import Answer, Away, BrokeOff, PassedOn, Upstream
+from gateway.hot.upstream import Upstream
 from ledger import budgets
 from ledger.models import Measure, Outcome, Reservation
 from serving import books

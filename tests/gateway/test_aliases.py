@@ -6,6 +6,13 @@ from accounts.services import create_token
 from base_models.models import BaseModel
 from gateway import aliases
 from gateway.models import ModelAlias
+from serving.deploying import deploy_adapter
+from serving.models import Deployment
+from serving.models import Status as DeploymentStatus
+from serving.nodes import announce_embedded
+from tests.gateway.openai_client import Program
+from tests.serving.conftest import no_nudges, tiny  # noqa: F401 - fixtures
+from tests.serving.factories import make_adapter_row, make_base_model
 
 pytestmark = pytest.mark.django_db
 
@@ -113,3 +120,19 @@ def test_on_the_page_a_name_is_made_and_removed(alice_client, alice, mallory_cli
     assert bad.status_code == 422 and "is a base model here" in bad.content.decode()
     alice_client.post(f"/settings/model-names/{alias.pk}/delete/")
     assert not ModelAlias.objects.exists()
+
+
+def test_an_assistant_at_work_is_listed_under_the_name_that_stays(alice, mallory, tiny, no_nudges):  # noqa: F811
+    announce_embedded()
+    adapter = make_adapter_row(alice, make_base_model(tiny["base"]), tiny["one"])
+    deployment = deploy_adapter(adapter=adapter, by=alice)
+    alices, mallorys = Program(alice), Program(mallory)
+
+    def listed(program) -> list[str]:
+        return [card["id"] for card in program.get("models")[1]["data"]]
+
+    assert deployment.model_name not in listed(alices)  # not yet at work
+    Deployment.objects.update(status=DeploymentStatus.ACTIVE)
+    assert deployment.model_name in listed(alices) and deployment.model_name not in listed(mallorys)
+    assert alices.get(f"models/{deployment.model_name}")[1]["owned_by"] == "alice"
+    assert mallorys.get(f"models/{deployment.model_name}")[0] == 404

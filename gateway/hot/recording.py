@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 
-from django.db import DatabaseError, IntegrityError
+from django.db import DatabaseError, DataError, IntegrityError
 
 from apex.common.async_database import in_database, in_database_behind
 from ledger import budgets
@@ -20,6 +20,9 @@ AT_ONCE = 500
 MANY = 5000
 # While the database is away rows wait; of more than these the oldest are lost, which the log says.
 MOST_WAITING = 100_000
+
+# What no later try would keep either: one such row must not hold up those behind it for ever.
+UNKEEPABLE = (IntegrityError, DataError, OverflowError, ValueError)
 
 # What was used, and what was held for it.
 Note = tuple[Line, Reservation | None]
@@ -78,14 +81,16 @@ class Recorder:
 
 
 def _create(notes: list[Note]) -> None:
-    """Lines of the ledger and the ends of their reservations, together. A line that is there already is left out."""
+    """Lines of the ledger and the ends of their reservations, together. A line that is there already, or that cannot
+    be kept, is left out, and what was held for it given back."""
     try:
         budgets.book([line for line, _held in notes], [held for _line, held in notes if held])
         return
-    except IntegrityError:
+    except UNKEEPABLE:
         log.info("one of %d rows cannot be kept; they are written one by one", len(notes))
     for line, held in notes:
         try:
             budgets.settle(held, [line])
-        except IntegrityError as problem:
+        except UNKEEPABLE as problem:
             log.warning("request %s is not written down: %s", line.reference, problem)
+            budgets.release(held)

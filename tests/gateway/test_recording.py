@@ -5,9 +5,14 @@ import sys
 import threading
 
 import pytest
+from asgiref.sync import sync_to_async
 
 from gateway.hot import recording
 from gateway.hot.relay import Renaming, Stream, Used, usage_of
+from ledger.models import Counter, UsageLine
+from ledger.money import Amount
+from ledger.services import set_budget
+from serving import books
 
 
 @pytest.fixture
@@ -44,3 +49,16 @@ def test_a_count_that_cannot_be_is_no_count(count):
     stream.push(b"data: " + told + b"\n\n")
     stream.finish()
     assert not stream.used.is_counted
+
+
+@pytest.mark.django_db(transaction=True)
+async def test_a_row_that_cannot_be_kept_holds_up_no_other(alice):
+    await sync_to_async(set_budget)(owner=alice, limit=100, measure="tokens")
+    recorder = recording.Recorder()
+    for tokens in (1, 2**70, 2, -3, 4):
+        held = await sync_to_async(books.hold)(alice, Amount(tokens=10), what="x")
+        recorder.note(books.line(alice.pk, "chat", status=200, input_tokens=tokens), held)
+    await recorder.close()
+    assert sorted([line.input_tokens async for line in UsageLine.objects.all()]) == [1, 2, 4]
+    counter = await Counter.objects.aget()
+    assert (counter.spent, counter.reserved) == (7, 0)

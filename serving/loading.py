@@ -6,6 +6,7 @@ import asyncio
 import logging
 import tempfile
 import time
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +36,7 @@ from serving.protocol import ApiError, ChatRequest
 logger = logging.getLogger(__name__)
 
 LOAD_SECONDS = 120
+ASKED_TOGETHER = 4
 SMOKE = [{"role": "user", "content": "Hello"}]
 
 
@@ -208,7 +210,7 @@ async def keep_apart(node: Node, backend: Backend, target: Target, here: set[str
     seen = node.probe.get("adapters", 0) if node.probe.get("is_right") else 0
     if not node.base_scores or len(here) <= seen:
         return
-    records = await sync_to_async(records_on)(node, here)
+    records = await sync_to_async(records_on)(node, names_to_ask(target.loaded_name, here))
     if not records:
         return
     base = Target(model_id=node.served_name, base_name=node.served_name, base_path=target.base_path)
@@ -218,6 +220,7 @@ async def keep_apart(node: Node, backend: Backend, target: Target, here: set[str
         found = await probe_written(backend, base=base, written=written, adapters=list(records))
     else:
         return
+    found["adapters"] = len(here)
     node.probe = found
     await Node.objects.filter(pk=node.pk).aupdate(probe=found)
     if found["is_right"]:
@@ -230,10 +233,15 @@ async def keep_apart(node: Node, backend: Backend, target: Target, here: set[str
     raise Refused(parity.MIXES, words)
 
 
-def records_on(node: Node, here: set[str]) -> dict[str, dict[str, Any]]:
-    """parity.json of every adapter that is on the node, by its name there."""
+def names_to_ask(new: str, here: set[str]) -> list[str]:
+    """The newest and a few others: slots are taken by all that are there, and a batch is mixed by any."""
+    return [new, *sorted(here - {new})[: ASKED_TOGETHER - 1]]
+
+
+def records_on(node: Node, names: Collection[str]) -> dict[str, dict[str, Any]]:
+    """parity.json of each of these adapters that is on the node, by its name there."""
     found = {}
-    placements = Placement.objects.filter(node=node, deployment__serving_name__in=here)
+    placements = Placement.objects.filter(node=node, deployment__serving_name__in=names)
     for each in placements.select_related("deployment__adapter"):
         record = parity.read_record(files.local_directory(each.deployment.adapter.directory_sha256))
         if record and each.state in (PlacementState.LOADED, PlacementState.WANTED):

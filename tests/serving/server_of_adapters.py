@@ -168,6 +168,9 @@ def error(message: str, kind: str, status: int) -> dict:
 def running(server: AdapterServer):
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
+        wbufsize = (
+            -1
+        )  # an answer in one piece: of two, the second would wait 40 ms for the first to be acknowledged
 
         def answer(self):
             length = int(self.headers.get("Content-Length") or 0)

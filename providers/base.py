@@ -6,7 +6,7 @@ into its own. No Django in here.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterable, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 from enum import StrEnum
@@ -164,6 +164,14 @@ class Price:
         return money / MILLION
 
 
+class Vectors(list[list[float]]):
+    """One vector for each text; `input_tokens` that the provider counted, None where it tells none."""
+
+    def __init__(self, vectors: Iterable[list[float]] = (), input_tokens: int | None = None) -> None:
+        super().__init__(vectors)
+        self.input_tokens = input_tokens
+
+
 @dataclass(frozen=True, slots=True)
 class ModelInfo:
     """A model that can be asked by `id`. None: the provider does not say."""
@@ -235,9 +243,7 @@ class Provider(Protocol):
         """
         ...
 
-    async def embed(
-        self, model: str, texts: Sequence[str], *, is_question: bool = False
-    ) -> list[list[float]]:
+    async def embed(self, model: str, texts: Sequence[str], *, is_question: bool = False) -> Vectors:
         """One vector for each text, in order. `is_question`: the texts look for others (some models tell the two)."""
         ...
 

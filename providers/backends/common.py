@@ -5,7 +5,18 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
 from typing import Any, ClassVar, TypeVar
 
-from providers.base import Ability, Access, Answer, Call, Failure, ModelInfo, Patience, Piece, ProviderFailed
+from providers.base import (
+    Ability,
+    Access,
+    Answer,
+    Call,
+    Failure,
+    ModelInfo,
+    Patience,
+    Piece,
+    ProviderFailed,
+    Vectors,
+)
 from providers.failures import refused_parameter
 from providers.http import Server, trying, trying_stream
 
@@ -53,16 +64,17 @@ class HttpProvider:
         finally:
             await pieces.aclose()
 
-    async def embed(
-        self, model: str, texts: Sequence[str], *, is_question: bool = False
-    ) -> list[list[float]]:
-        vectors: list[list[float]] = []
+    async def embed(self, model: str, texts: Sequence[str], *, is_question: bool = False) -> Vectors:
+        vectors = Vectors(input_tokens=0)
         for start in range(0, len(texts), TEXTS_AT_ONCE):
             some = list(texts[start : start + TEXTS_AT_ONCE])
             found = await self.trying(lambda some=some: self.embed_once(model, some, is_question), model)  # type: ignore[misc]
             if len(found) != len(some):
                 raise self.server.odd(f"{len(found)} vectors for {len(some)} texts")
-            vectors += found
+            vectors.extend(found)
+            # One part without a count leaves the whole without one.
+            counts = (vectors.input_tokens, found.input_tokens)
+            vectors.input_tokens = None if None in counts else sum(filter(None, counts))
         return vectors
 
     async def models(self) -> list[ModelInfo]:
@@ -81,7 +93,7 @@ class HttpProvider:
     def stream_once(self, call: Call) -> AsyncGenerator[Piece, None]:
         raise NotImplementedError
 
-    async def embed_once(self, model: str, texts: list[str], is_question: bool) -> list[list[float]]:
+    async def embed_once(self, model: str, texts: list[str], is_question: bool) -> Vectors:
         raise self.not_offered("vectors of texts (embeddings)")
 
     async def models_once(self) -> list[ModelInfo]:

@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 from urllib.parse import quote
 
 from providers.backends.openai_protocol import ODD, OpenAIProtocol
-from providers.base import Access, ModelInfo, Patience, Price
+from providers.base import Access, ModelInfo, Patience, Price, Vectors
 
 # A name that leads elsewhere would be asked there with the key of whoever lends it.
 NAME = re.compile(r"[\w.-]+(/[\w.-]+)?(:[\w-]+)?", re.ASCII)
@@ -41,14 +41,14 @@ class HuggingFace(OpenAIProtocol):
             price=min(prices, key=lambda price: price.input + price.output, default=None),
         )
 
-    async def embed_once(self, model: str, texts: list[str], is_question: bool) -> list[list[float]]:
+    async def embed_once(self, model: str, texts: list[str], is_question: bool) -> Vectors:
         """The router has no `/v1/embeddings`: a model's own pipeline gives one vector a text."""
         if not NAME.fullmatch(model) or ".." in model:  # it becomes part of the address
             raise self.refuse(f"“{model[:100]}” is no name of a model there; it is owner/name.", "model")
         url = f"{self.root}/hf-inference/models/{quote(model)}/pipeline/feature-extraction"
         body = await self.server.json("POST", url, {"inputs": texts})
         try:
-            return [[float(value) for value in vector] for vector in body]
+            return Vectors([float(value) for value in vector] for vector in body)
         except ODD as error:
             raise self.server.odd(body) from error
 

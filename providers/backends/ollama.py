@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 from providers.backends.anthropic_messages import DATA_URL
 from providers.backends.common import HttpProvider, given
 from providers.backends.openai_protocol import ODD, text_of, tool_call
-from providers.base import Ability, Answer, Call, ModelInfo, Piece, Usage
+from providers.base import Ability, Answer, Call, ModelInfo, Piece, Usage, Vectors
 
 
 class Ollama(HttpProvider):
@@ -90,11 +90,12 @@ class Ollama(HttpProvider):
                 raise self.server.odd(line.decode(errors="replace")) from error
         raise self.server.broke_off()
 
-    async def embed_once(self, model: str, texts: list[str], is_question: bool) -> list[list[float]]:
+    async def embed_once(self, model: str, texts: list[str], is_question: bool) -> Vectors:
         asked = {"model": model, "input": texts, "truncate": False}
         body = await self.server.json("POST", f"{self.base_url}/api/embed", asked)
         try:
-            return [[float(value) for value in vector] for vector in body["embeddings"]]
+            vectors = ([float(value) for value in vector] for vector in body["embeddings"])
+            return Vectors(vectors, body.get("prompt_eval_count"))
         except ODD as error:
             raise self.server.odd(body) from error
 

@@ -8,7 +8,7 @@ from contextlib import aclosing
 from typing import Any, ClassVar
 
 from providers.backends.common import HttpProvider, given
-from providers.base import Ability, Answer, Call, ModelInfo, Piece, ProviderFailed, Usage
+from providers.base import Ability, Answer, Call, ModelInfo, Piece, ProviderFailed, Usage, Vectors
 
 ODD = (KeyError, TypeError, AttributeError, ValueError, IndexError, RecursionError, OverflowError)
 # Old names, and functions in place of tools.
@@ -97,14 +97,18 @@ class OpenAIProtocol(HttpProvider):
         told = status if isinstance(status, int) and 400 <= status < 600 else 500
         return self.server.refusal(told, json.dumps(chunk))
 
-    async def embed_once(self, model: str, texts: list[str], is_question: bool) -> list[list[float]]:
+    async def embed_once(self, model: str, texts: list[str], is_question: bool) -> Vectors:
         asked = {"model": model, "input": texts, "encoding_format": "float"}
         body = await self.server.json(
             "POST", f"{self.base_url}/embeddings", asked | self.embedding_options(is_question)
         )
         try:
             rows = sorted(body["data"], key=lambda row: row["index"])
-            return [[float(value) for value in row["embedding"]] for row in rows]
+            counted = usage_of(body.get("usage"))
+            return Vectors(
+                ([float(value) for value in row["embedding"]] for row in rows),
+                counted.input_tokens if counted else None,
+            )
         except ODD as error:
             raise self.server.odd(body) from error
 

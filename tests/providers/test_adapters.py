@@ -153,6 +153,7 @@ async def test_vectors_come_in_the_order_of_the_texts(made):
         return
     found = await made.client().embed(made.model, texts)
     assert found == [vector_of(text) for text in texts]
+    assert found.input_tokens == {"huggingface": None, "ollama": 6}.get(made.kind, 70)
 
 
 async def test_models_are_listed(made):

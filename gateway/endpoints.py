@@ -59,7 +59,9 @@ def error_response(error: ApiError) -> JsonResponse:
     response = JsonResponse(error.body(), status=error.status)
     if error.status == 401:
         response["WWW-Authenticate"] = "Bearer"
-    if error.status == 503:
+    if error.code == "insufficient_quota":
+        response["x-should-retry"] = "false"  # OpenAI's clients would ask again at once
+    elif error.status in (429, 503):
         response["retry-after"] = "2"
     return response
 

@@ -160,11 +160,11 @@ class Question:
         problem: Exception | None = None
         for _ in range(ROUNDS):
             route = await gateway.routes.to(caller, body.model)
-            if problem is not None and route.target == self._route.target:
-                await route.backend.ensure_loaded(route.target)
             if isinstance(route, MinionRoute):
                 await self._ask_minion(route, body)
                 return
+            if problem is not None and route.target == self._route.target:
+                await route.backend.ensure_loaded(route.target)
             self._route = route
             try:
                 await self._ask(route, body)

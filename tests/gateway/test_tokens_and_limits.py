@@ -11,8 +11,10 @@ from django.utils import timezone
 from accounts.models import ApiToken
 from accounts.services import create_token, revoke_token
 from base_models.models import BaseModel
+from gateway.endpoints import error_response
 from gateway.hot.callers import Caller
 from gateway.hot.limits import Limits, TooMany, duration
+from serving.protocol import ApiError
 from tests.gateway.hot import HELLO, client_of
 from tests.gateway.test_hot_path import alices, mock  # noqa: F401 - fixtures
 from tests.gateway.test_openai_client import raw
@@ -143,3 +145,17 @@ def test_a_kept_checkpoint_is_deleted_and_what_is_not_ones_own_is_not(bare_site,
     status, _, body = raw(f"{bare_site}/v1/models/{kept.model_id}", "DELETE", token=alices_text)
     assert (status, body) == (200, {"id": kept.model_id, "object": "model", "deleted": True})
     assert delete(kept.model_id, alices_text) == (404, "model_not_found")
+
+
+@pytest.mark.parametrize(
+    ("status", "code", "again", "should"),
+    [
+        (429, "rate_limit_exceeded", "2", None),
+        (503, "backend_unavailable", "2", None),
+        (429, "insufficient_quota", None, "false"),
+        (404, None, None, None),
+    ],
+)
+def test_a_refusal_says_whether_asking_again_helps(status, code, again, should):
+    answer = error_response(ApiError("No.", status=status, code=code))
+    assert (answer.get("retry-after"), answer.get("x-should-retry")) == (again, should)

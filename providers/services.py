@@ -14,7 +14,7 @@ from django.utils.translation import gettext as _
 from django.views.decorators.debug import sensitive_variables
 
 from apex.common.fetch import FetchRefused, check_url
-from apex.common.secrets import Context, SecretError, hint_of, open_secret, seal
+from apex.common.secrets import Context, KeyMissing, SecretError, hint_of, open_secret, seal
 from audit.models import Act
 from audit.services import record_act
 from providers import selectors
@@ -192,9 +192,15 @@ def opened(row: ProviderKey) -> str:
     """The key itself. Fails closed: what does not open is never sent anywhere."""
     if not row.sealed_key:
         return ""
+    context = Context.of(row, "sealed_key")
     try:
-        return open_secret(row.sealed_key, Context.of(row, "sealed_key"))
-    except SecretError as problem:
+        try:
+            return open_secret(row.sealed_key, context)
+        except KeyMissing:
+            # It may have been sealed anew since it was read, and the older key taken away.
+            row.refresh_from_db(fields=["sealed_key"])
+            return open_secret(row.sealed_key, context)
+    except (SecretError, ProviderKey.DoesNotExist) as problem:
         raise ProviderFailed(
             _("The key “%(name)s” cannot be opened: %(why)s") % {"name": row.name, "why": problem},
             kind=Failure.AUTH, provider=row.provider, code="key_does_not_open",

@@ -2,10 +2,12 @@
 
 from datetime import timedelta
 from io import StringIO
+from threading import Event, Thread
 
 import pytest
 from asgiref.sync import async_to_sync
 from django.core.management import CommandError, call_command
+from django.db import connection
 from django.utils import timezone
 
 from apex.common.secrets import Context, Tampered, open_secret
@@ -268,6 +270,33 @@ def test_an_ollama_needs_no_key_and_only_a_place_that_is_allowed(alice, ollama, 
 
 
 # --- rotation ----------------------------------------------------------------------------------------------------
+@pytest.mark.django_db(transaction=True)
+def test_no_question_is_lost_while_master_keys_change(alice, settings, tmp_path):
+    """Keys are opened all the time, while the keys that seal them are changed, again and again."""
+    settings.SECRET_KEYS, settings.DATA_DIR = "", tmp_path
+    row = create_key(owner=alice, provider="openai", key=KEY)
+    is_over, opened, problems = Event(), [], []
+
+    def use() -> None:
+        try:
+            while not is_over.is_set():
+                opened.append(services.opened(ProviderKey.objects.get(pk=row.pk)))
+        except ProviderFailed as problem:
+            problems.append(problem)
+        finally:
+            connection.close()
+
+    threads = [Thread(target=use) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    for _round in range(8):
+        call_command("rotate_secrets", "--new-key", "--forget-old", stdout=StringIO())
+    is_over.set()
+    for thread in threads:
+        thread.join(timeout=20)
+    assert not problems and set(opened) == {KEY} and len(opened) > 20
+
+
 def test_a_key_that_cannot_be_opened_stays_and_is_named(alice, settings):
     row = create_key(owner=alice, provider="openai", key=KEY)
     settings.SECRET_KEYS = "n" * 40

@@ -6,6 +6,8 @@ from apex.common.of_user import below_user
 
 urlpatterns: list[URLPattern | URLResolver] = [
     path("", include("accounts.api.urls")),
+    path("", include("audit.api.urls")),
+    path("", include("ledger.api.urls")),
     path("", include("datasets_app.api.urls")),
     path("", include("knowledge.api.urls")),
     path("", include("base_models.api.urls")),

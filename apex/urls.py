@@ -19,6 +19,8 @@ urlpatterns = [
     path("accounts/", include("allauth.account.urls")),
     path("settings/", include("accounts.urls")),
     path("settings/keys/", include("providers.urls")),
+    path("settings/log/", include("audit.urls")),
+    path("usage/", include("ledger.urls")),
     path("settings/model-names/", include("gateway.page_urls")),
     path("playground/", include("gateway.playground_urls")),
     path("data/", include("datasets_app.urls")),

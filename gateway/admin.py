@@ -3,6 +3,7 @@ from django.core.exceptions import ValidationError
 from django.forms import ModelForm
 from unfold.admin import ModelAdmin
 
+from apex.common.admin import SeenAdmin
 from gateway.aliases import AliasRefused, refuse_name
 from gateway.models import ApiFile, Batch, FineTune, ModelAlias
 
@@ -25,19 +26,6 @@ class ModelAliasAdmin(ModelAdmin):
     list_display = ["name", "base_model", "owner", "created_at"]
     list_filter = ["base_model"]
     search_fields = ["name"]
-
-
-class SeenAdmin(ModelAdmin):
-    """To look at: what programs have made is changed by their owners alone."""
-
-    def has_add_permission(self, request) -> bool:
-        return False
-
-    def has_change_permission(self, request, obj=None) -> bool:
-        return False
-
-    def has_delete_permission(self, request, obj=None) -> bool:
-        return False
 
 
 @admin.register(ApiFile)

@@ -47,10 +47,7 @@ def set_budget(
     """
     smallest = limit_of(measure, limit)
     token_id, minion_id = counting.id_of(token_id), counting.id_of(minion_id)
-    if (scope == Scope.TOKEN) != (token_id is not None) or (scope == Scope.MINION) != (minion_id is not None):
-        raise BudgetRefused(_("Say of which token or minion, and only there."), field="scope")
-    if owner is None and scope != Scope.USER:
-        raise BudgetRefused(_("A budget of a token or a minion has an owner."), field="owner")
+    refuse_odd(owner=owner, scope=scope, token_id=token_id, minion_id=minion_id)
     if period not in Period.values:
         raise BudgetRefused(
             _("The period is %(value)s; it can be %(known)s.")
@@ -72,6 +69,14 @@ def set_budget(
     if owner is not None and smallest is not None:
         counting.counters_of([owner.pk])
     return budget
+
+
+def refuse_odd(*, owner, scope: str, token_id, minion_id) -> None:
+    """A token or a minion is named where it is meant, and has an owner. Raises `BudgetRefused`."""
+    if (scope == Scope.TOKEN) != (token_id is not None) or (scope == Scope.MINION) != (minion_id is not None):
+        raise BudgetRefused(_("Say of which token or minion, and only there."), field="scope")
+    if owner is None and scope != Scope.USER:
+        raise BudgetRefused(_("A budget of a token or a minion has an owner."), field="owner")
 
 
 def change_limit(budget: Budget, limit: int | None, name: str = "") -> Budget:

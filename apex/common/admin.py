@@ -1,6 +1,6 @@
 """What the back offices of several apps share."""
 
-from unfold.admin import TabularInline
+from unfold.admin import ModelAdmin, TabularInline
 
 
 class ReadOnlyInline(TabularInline):
@@ -13,4 +13,17 @@ class ReadOnlyInline(TabularInline):
         return False
 
     def has_change_permission(self, request, obj=None):
+        return False
+
+
+class SeenAdmin(ModelAdmin):
+    """To look at: what people, programs and Apex itself have made is changed there, not here."""
+
+    def has_add_permission(self, request) -> bool:
+        return False
+
+    def has_change_permission(self, request, obj=None) -> bool:
+        return False
+
+    def has_delete_permission(self, request, obj=None) -> bool:
         return False

@@ -292,6 +292,8 @@ VLLM = {
 
 # Who says what learned from a version of a dataset; datasets_app imports no app above it.
 DATASET_LEARNERS = ["training.lineage"]
+# Who says what minions are called, by their keys (`names_of(keys) -> dict`); the ledger imports no app above it.
+MINION_NAMES = ["minions.naming"]
 # Who says that an adapter is at work, so that it is not deleted; training imports no app above it.
 ADAPTER_USERS = ["serving.adapter_use", "minions.adapter_use"]
 # Who needs stored bytes, asked before any are removed (`apex.common.files.is_held`).

@@ -17,12 +17,15 @@ from gateway.batching import create_batch
 from gateway.models import ApiFile, FineTune, ModelAlias
 from knowledge.models import Document
 from knowledge.services import create_base
+from ledger.budgets import settle
+from ledger.services import set_budget
 from minions.models import Conversation, Message, Minion, MinionVersion
 from providers.services import create_key
 from serving.deploying import deploy_adapter
 from serving.exports.models import Export
 from serving.nodes import announce_embedded
 from tests.common.routes import Route, routes
+from tests.ledger.test_budgets import line
 from tests.training.factories import make_adapter, make_version
 from training import queueing, services
 from training.models import Chain, Checkpoint, Plan
@@ -78,7 +81,10 @@ def house(alice, monkeypatch, tmp_path):
     message = Message.objects.create(
         owner=alice, conversation=conversation, parent=question, role="assistant", text=SECRET
     )
+    budget = set_budget(owner=alice, limit=5, is_own=True, name=SECRET)
+    settle(None, [line(alice, model=SECRET)])
     return {
+        "budget_id": budget.pk, "api-budget": budget.pk,
         "base_id": base.pk, "document_id": document.pk, "api-knowledge-base": base.pk,
         "minion_id": minion.pk, "api-minion": minion.pk,
         "conversation_id": conversation.pk, "api-conversation": conversation.pk,

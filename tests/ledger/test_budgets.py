@@ -29,7 +29,7 @@ pytestmark = pytest.mark.django_db
 def line(owner, dollars=1, **more) -> Line:
     """A line over so many dollars, at a dollar for a million tokens."""
     return Line(
-        owner_id=owner.pk, kind=Kind.PROVIDER_TOKENS, activity="chat", provider="test", model="m", price=DOLLAR,
+        owner_id=owner.pk, kind=Kind.PROVIDER_TOKENS, activity="chat", provider="test", price=DOLLAR,
         input_tokens=0, output_tokens=round(dollars * 1_000_000), **more,
     )  # fmt: skip
 

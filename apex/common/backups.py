@@ -191,11 +191,22 @@ def restore_sqlite(dump: Path) -> None:
     aside.replace(place)
 
 
+# Not those of extensions, which are not ours.
+FUNCTIONS = """
+SELECT p.oid::regprocedure FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace
+WHERE n.nspname = current_schema()
+AND NOT EXISTS (SELECT 1 FROM pg_depend d WHERE d.objid = p.oid AND d.deptype = 'e')
+"""
+
+
 def drop_tables() -> None:
-    """All of them, so that none of a newer state is left beside those that come back."""
+    """All of them and all functions, so that none of a newer state is left beside those that come back."""
     with connection.cursor() as cursor:
         for name in connection.introspection.table_names(cursor):
             cursor.execute(f"DROP TABLE IF EXISTS {connection.ops.quote_name(name)} CASCADE")
+        cursor.execute(FUNCTIONS)
+        for (function,) in cursor.fetchall():
+            cursor.execute(f"DROP FUNCTION {function} CASCADE")
     connection.close()
 
 

@@ -3,10 +3,11 @@
 from asgiref.sync import async_to_sync
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import extend_schema
-from rest_framework import viewsets
+from rest_framework import exceptions, viewsets
 from rest_framework.decorators import action
 from rest_framework.response import Response
 
+from accounts.models import ApiToken, Scope
 from apex.common.access import owned_or_404
 from apex.common.api_errors import Unacceptable
 from apex.common.refusals import ApiError
@@ -55,11 +56,26 @@ class MinionViewSet(viewsets.ModelViewSet):
     def get_object(self):
         return owned_or_404(self.get_queryset(), self.request.user, pk=self.kwargs["pk"])
 
+    def get_askable(self) -> Minion:
+        """As `get_object`; PermissionDenied for a token that is for other models."""
+        minion, token = self.get_object(), self.request.auth
+        if isinstance(token, ApiToken) and not token.may_ask(minion.name, str(minion.pk)):
+            raise exceptions.PermissionDenied(f"This token may not ask {minion.name}.")
+        return minion
+
+    def refuse_token_for_some_models(self) -> None:
+        """Whoever shapes a minion decides which models are asked, under any name."""
+        token = self.request.auth
+        if isinstance(token, ApiToken) and token.model_names:
+            raise exceptions.PermissionDenied("This token is for some models only; it shapes no minions.")
+
     def perform_create(self, serializer):
+        self.refuse_token_for_some_models()
         with refused_words(services.MinionRefused):
             serializer.instance = services.create_minion(owner=self.request.user, **serializer.validated_data)
 
     def perform_update(self, serializer):
+        self.refuse_token_for_some_models()
         with refused_words(services.MinionRefused):
             services.change_minion(minion=serializer.instance, **serializer.validated_data)
 
@@ -70,7 +86,13 @@ class MinionViewSet(viewsets.ModelViewSet):
     @action(detail=True, methods=["post"])
     def token(self, request, pk=None):
         """Makes a new token for this minion and ends the one before at once. It is shown in this one answer."""
-        _token, text = services.make_token(minion=self.get_object())
+        minion = self.get_askable()
+        parent = request.auth
+        if isinstance(parent, ApiToken) and (parent.expiry or not parent.has_scope(Scope.CHAT)):
+            raise exceptions.PermissionDenied(
+                "A minion's token asks it, for as long as it is there; this token may not ask, or ends earlier."
+            )
+        _token, text = services.make_token(minion=minion)
         return Response({"token": text}, status=201)
 
     @extend_schema(responses={204: None})
@@ -87,7 +109,7 @@ class MinionViewSet(viewsets.ModelViewSet):
     @action(detail=True, methods=["post"])
     def chat(self, request, pk=None):
         """Asks it: whole, or with `stream` as server-sent events. With `conversation` question and answer are kept."""
-        minion = self.get_object()
+        minion = self.get_askable()
         form = ChatSerializer(data=request.data)
         form.is_valid(raise_exception=True)
         asked, conversation = self.asked(minion, form.validated_data)

@@ -1,9 +1,11 @@
 """Minions by the API: what a program makes, asks and reads; what belongs to whom."""
 
 import json
+from datetime import timedelta
 
 import pytest
 from django.test import AsyncClient, Client
+from django.utils import timezone
 
 from accounts.services import create_token
 from audit.models import AuditEvent
@@ -163,6 +165,33 @@ def test_scopes_of_a_token_hold(alice, make_minion, outside):
     assert post(script(alice, ["read"]), f"{url}chat/", {"message": "x"}).status_code == 403
     assert post(script(alice, ["chat"]), f"{url}chat/", {"message": "x"}).status_code == 200
     assert post(script(alice, ["chat"]), f"{url}token/").status_code == 403
+
+
+def test_a_token_for_some_models_gets_no_further_by_a_minion(alice, make_minion, outside):
+    minion = make_minion()
+    url = f"{MINIONS}{minion.pk}/"
+
+    def limited(*names):
+        return with_token(create_token(user=alice, name="x", model_names=names)[1])
+
+    other = limited("tiny")
+    assert post(other, f"{url}chat/", {"message": "x"}).status_code == 403
+    assert post(other, f"{url}token/").status_code == 403
+    # Neither does a minion that goes by the name of an allowed model.
+    assert post(other, MINIONS, {"name": "tiny", "chain": [FIRST]}).status_code == 403
+    change = other.patch(url, json.dumps({"name": "tiny"}), content_type="application/json")
+    assert change.status_code == 403 and Minion.objects.get().name == minion.name
+    assert not outside[0].seen and not MinionToken.objects.exists()
+    assert post(limited(minion.name), f"{url}chat/", {"message": "x"}).status_code == 200
+    assert post(limited(str(minion.pk)), f"{url}token/").status_code == 201
+
+
+def test_a_token_gives_a_minions_token_only_what_it_has(alice, make_minion):
+    url = f"{MINIONS}{make_minion().pk}/token/"
+    ending = create_token(user=alice, name="x", expires_at=timezone.now() + timedelta(hours=1))[1]
+    for client in (script(alice, ["read", "write"]), with_token(ending)):
+        assert post(client, url).status_code == 403
+    assert not MinionToken.objects.exists()
 
 
 def test_mallory_reaches_nothing_of_alices(make_minion, mallory, alice, keys, outside):

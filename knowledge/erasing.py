@@ -51,7 +51,7 @@ def erase_documents(documents) -> None:
             Document.objects.filter(pk=document.pk).delete()
             events.base_changed(document.knowledge_base_id, document.owner_id)
     for index in KnowledgeIndex.objects.filter(pk__in=indexes):
-        STORES[index.store].caught_up(index)
+        tell_store(index)
 
 
 def erase_pieces(document: Document) -> set:
@@ -68,6 +68,14 @@ def erase_base(base: KnowledgeBase) -> None:
     with thorough(), transaction.atomic():
         events.base_changed(base.pk, base.owner_id)
         base.delete()
+
+
+def tell_store(index: KnowledgeIndex) -> None:
+    """Behind a commit. A store that cannot be reached catches up from the rows before it is asked the next time."""
+    try:
+        STORES[index.store].caught_up(index)
+    except StoreFailed as problem:
+        logger.warning("the index %s is caught up later: %s", index.pk, problem)
 
 
 def forget_index(index_id, store: str) -> None:

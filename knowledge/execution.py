@@ -16,14 +16,13 @@ from accounts.notices import notify
 from apex.common import fetch, files
 from knowledge import leases
 from knowledge.embeddings import EmbeddingFailed
-from knowledge.erasing import erase_documents, thorough
+from knowledge.erasing import erase_documents, tell_store, thorough
 from knowledge.indexing import Prepared, keep, prepare
 from knowledge.models import Document, DocumentStatus, IndexStatus, KnowledgeBase, KnowledgeIndex
 from knowledge.parsing import Parsed, Refused
 from knowledge.parsing.kinds import BY_CONTENT_TYPE
 from knowledge.queueing import send_document, send_index
 from knowledge.reading import ReaderBroke, Stopped, read_document
-from knowledge.stores import STORES
 from knowledge.texts import keep_text, open_text
 
 logger = logging.getLogger(__name__)
@@ -159,7 +158,7 @@ def text_of(document: Document, watch: Watch) -> Parsed:
 def publish(document: Document, index: KnowledgeIndex, parsed: Parsed, prepared: Prepared) -> bool:
     """Makes it ready, with its pieces, in one transaction. False if it is no longer ours, or the index is not."""
     sha256 = document.text_sha256 or keep_text(parsed)
-    with transaction.atomic():
+    with thorough(), transaction.atomic():
         base = KnowledgeBase.objects.select_for_update().filter(pk=document.knowledge_base_id).first()
         if base is None or base.active_index != index:
             return False
@@ -171,9 +170,9 @@ def publish(document: Document, index: KnowledgeIndex, parsed: Parsed, prepared:
         if not is_ready:
             transaction.set_rollback(True)
             return False
-    STORES[index.store].caught_up(with_pieces)
-    if document.replaces_id:
-        erase_documents(Document.objects.filter(pk=document.replaces_id))
+        # In the same moment: never do both answer, nor neither.
+        erase_documents(Document.objects.filter(pk=document.replaces_id, knowledge_base=base))
+    tell_store(KnowledgeIndex.objects.get(pk=index.pk))
     return True
 
 
@@ -261,7 +260,7 @@ def take_place(index: KnowledgeIndex) -> bool:
         for document in Document.objects.filter(knowledge_base=index.knowledge_base_id):
             document.chunk_count = document.chunks.filter(index=index).count()
             document.save(update_fields=["chunk_count"])
-    STORES[index.store].caught_up(KnowledgeIndex.objects.get(pk=index.pk))
+    tell_store(KnowledgeIndex.objects.get(pk=index.pk))
     count = index.chunk_count
     notify(
         owner=index.owner,

@@ -33,6 +33,10 @@ def provider_choices() -> list[tuple[str, str]]:
     return [("", "–"), *able_providers()]
 
 
+def store_choices() -> list[tuple[str, str]]:
+    return [(name, each.label) for name, each in STORES.items() if not each.problem()]
+
+
 class IndexForm(forms.Form):
     """How a base is searched, and how its documents are cut."""
 
@@ -57,7 +61,7 @@ class IndexForm(forms.Form):
     )
     store = forms.ChoiceField(
         label=_("Where vectors are kept"),
-        choices=lambda: [(name, each.label) for name, each in STORES.items()],
+        choices=lambda: store_choices(),
     )
 
     def __init__(self, *args, index=None, **kwargs) -> None:
@@ -65,7 +69,7 @@ class IndexForm(forms.Form):
         if index is not None:
             first = {name: getattr(index, name) for name in self.base_fields}
         super().__init__(*args, initial={**first, **kwargs.pop("initial", {})}, **kwargs)
-        if len(STORES) == 1:
+        if len(store_choices()) == 1:
             self.fields["store"].widget = forms.HiddenInput()
 
 

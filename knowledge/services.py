@@ -103,6 +103,8 @@ def checked_index(
             _("“%(name)s” is no store; there are %(all)s.") % {"name": store, "all": ", ".join(STORES)},
             field="store",
         )
+    if problem := STORES[store].problem():
+        raise KnowledgeRefused(problem, field="store")
     if not SMALLEST <= chunk_size <= LARGEST:
         raise KnowledgeRefused(
             _("A piece has %(least)s to %(most)s characters.") % {"least": SMALLEST, "most": LARGEST},

@@ -52,15 +52,17 @@ def site_processes(
     host_header: str = "localhost",
     vllm_at: tuple[str, int] | None = None,
     trusted_proxies: str = "",
+    chroma_at: tuple[str, int] | None = None,
 ) -> list[Process]:
-    """Return everything but the broker: web, workers, scheduler, serving, and a vLLM of our own where one is wanted."""
+    """Return everything but the broker: web, workers, scheduler, serving; a vLLM and a ChromaDB where one is wanted."""
     return [
         web(host, port, host_header, trusted_proxies),
-        worker("default", concurrency=4),
+        worker("default", concurrency=6),
         *(worker(queue) for queue in training_queues),
         scheduler(data),
         serving(serving_url),
         *([vllm(*vllm_at)] if vllm_at else []),
+        *([chroma(data, *chroma_at)] if chroma_at else []),
     ]
 
 
@@ -128,6 +130,18 @@ def vllm(host: str, port: int) -> Process:
         is_ready=lambda: status_of(host, port, "/health") == 200,
         # It answers while it computes; an engine that has died says 503.
         is_well=lambda: status_of(host, port, "/health", timeout=5) == 200,
+    )
+
+
+def chroma(data: Path, program: str, port: int) -> Process:
+    """Return ChromaDB's own server (in Rust, never the one in Python), on loopback, its files in the data directory."""
+    (data / "chroma").mkdir(mode=0o700, exist_ok=True)
+    run = (program, "run", "--path", str(data / "chroma"), "--host", "127.0.0.1", "--port", str(port))
+    return Process(
+        name="chroma",
+        command=("env", "ANONYMIZED_TELEMETRY=False", *run),
+        is_ready=lambda: status_of("127.0.0.1", port, "/api/v2/heartbeat") == 200,
+        is_well=lambda: status_of("127.0.0.1", port, "/api/v2/heartbeat", timeout=5) == 200,
     )
 
 

@@ -257,7 +257,7 @@ EXPORT_SILENT_SECONDS = 60  # then its worker is taken for gone
 EXPORT_TRIES = 3
 TRAINING_DRILLS = os.environ.get("APEX_DRILLS", "") == "1"
 TRAINING_TRIES = int(os.environ.get("APEX_TRAINING_TRIES", "5"))  # attempts in a row that saved nothing new
-IMPORTS_AT_ONCE = 2  # worker-default has hands beside these, for exports, batches and the sweeps
+IMPORTS_AT_ONCE = 2  # worker-default has hands beside these, for documents, exports, batches and the sweeps
 IMPORT_SECONDS = 3600
 IMPORT_MEMORY_BYTES = int(os.environ.get("APEX_IMPORT_MEMORY_MB", "2048")) * 1024 * 1024
 IMPORT_SILENT_SECONDS = 30  # then its worker is taken for gone
@@ -275,6 +275,12 @@ DOCUMENT_TRIES = 3
 KNOWLEDGE_MEMORY_BYTES = (
     int(os.environ.get("APEX_KNOWLEDGE_MEMORY_MB", "512")) * 1024 * 1024
 )  # of a process, for indexes
+# ChromaDB as a store of vectors: a program that `manage.py up` starts on loopback, or one that runs elsewhere.
+CHROMA_PROGRAM = os.environ.get("APEX_CHROMA_PROGRAM", "")
+CHROMA_PORT = int(os.environ.get("APEX_CHROMA_PORT", "8002"))
+CHROMA_URL = os.environ.get("APEX_CHROMA_URL") or (
+    f"http://127.0.0.1:{CHROMA_PORT}" if CHROMA_PROGRAM else ""
+)
 EMBEDDED_URL = os.environ.get("APEX_EMBEDDED_URL") or broker.socket_url(DATA_DIR, "serving")
 # A vLLM of our own, started by `manage.py up` where a base model is named, and by `manage.py serve_vllm`.
 VLLM = {

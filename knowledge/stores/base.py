@@ -16,10 +16,13 @@ class VectorStore(Protocol):
 
     label: str
 
+    def problem(self) -> str:
+        """Why it cannot be chosen here, and what to do; "" if it can."""
+
     def nearest(self, index: KnowledgeIndex, vector: np.ndarray, most: int) -> list[tuple[int, float]]:
         """Numbers of pieces with their cosine, best first: all that was committed is looked at. Raises StoreFailed."""
 
-    def caught_up(self, index: KnowledgeIndex) -> None:
+    def caught_up(self, index: KnowledgeIndex) -> object:
         """Called behind a commit that added or removed pieces. Work that can wait for `nearest` may be done here."""
 
     def forget(self, index_id) -> None:

@@ -22,6 +22,9 @@ class BuiltIn:
         self.open: OrderedDict = OrderedDict()  # index id → MemoryIndex, the last used at the end
         self.lock = threading.Lock()
 
+    def problem(self) -> str:
+        return ""
+
     def nearest(self, index: KnowledgeIndex, vector: np.ndarray, most: int) -> list[tuple[int, float]]:
         with self.opened(index) as held:
             return held.nearest(vector, most)

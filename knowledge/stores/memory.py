@@ -18,7 +18,7 @@ from knowledge.stores.postings import Postings
 
 # Below this many vectors all are compared; above, those in the PROBES nearest of the clusters.
 EXACT_MOST = 10_000
-PROBES = 8
+PROBES = 16
 POINTS_PER_CLUSTER = 32  # that the clusters are found with
 TRAINED_AGAIN_AT = 3  # times as many vectors as the clusters were found with
 READ_AT_ONCE = 200  # blocks

@@ -43,7 +43,9 @@ class Postings:
             return []
         mean = max(1.0, sum(part.total_length for part in self.parts) / alive)
         slices = [part.slices(terms) for part in self.parts]
-        holders = sum(ends - begins for begins, ends in slices)
+        holders = sum(
+            part.holders(begins, ends) for part, (begins, ends) in zip(self.parts, slices, strict=True)
+        )
         weights = np.log(1 + (alive - holders + 0.5) / (holders + 0.5)).clip(0)
         found: list[tuple[int, float]] = []
         for part, (begins, ends) in zip(self.parts, slices, strict=True):
@@ -116,6 +118,14 @@ class Part:
         is_here = self.terms[places] == terms if len(self.terms) else np.zeros(len(terms), bool)
         begins = np.where(is_here, self.starts[places], 0)
         return begins, np.where(is_here, self.starts[np.minimum(places + 1, len(self.starts) - 1)], begins)
+
+    def holders(self, begins: np.ndarray, ends: np.ndarray) -> np.ndarray:
+        """How many pieces that were not removed have each word."""
+        if self.alive.all():
+            return ends - begins
+        return np.array(
+            [np.count_nonzero(self.alive[self.rows[b:e]]) for b, e in zip(begins, ends, strict=True)], "i8"
+        )
 
     def best(self, begins, ends, weights, mean: float, most: int) -> list[tuple[int, float]]:
         scores = np.zeros(len(self.numbers), "f4")

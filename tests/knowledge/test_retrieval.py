@@ -72,6 +72,15 @@ def test_bm25_is_that_of_the_book():
         assert found.get(number, 0.0) == pytest.approx(expected, abs=1e-4)
 
 
+def test_words_of_what_is_left_are_found_when_most_is_gone():
+    postings = Postings()
+    for number in range(1, 41):
+        postings.add(number, unpack_words(pack_words([f"gate number {number}"])))
+    postings.settle()
+    postings.remove(1, 38)
+    assert {number for number, _score in postings.best("gate", 9)} == {39, 40}
+
+
 def test_hybrid_finds_what_either_way_finds(letters, bring):
     bring("meaning.txt", "abcabcabc", into=letters)
     bring("words.txt", "zyx needle " + "w" * 30, into=letters)

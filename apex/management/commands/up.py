@@ -80,6 +80,7 @@ class Command(BaseCommand):
             host_header=_known_host(),
             vllm_at=(settings.VLLM["host"], settings.VLLM["port"]) if settings.VLLM["base_model"] else None,
             trusted_proxies=settings.TRUSTED_PROXIES,
+            chroma_at=(settings.CHROMA_PROGRAM, settings.CHROMA_PORT) if settings.CHROMA_PROGRAM else None,
         )
         given = broker.given_url()
         if given is None:

@@ -14,7 +14,7 @@ from django.db import transaction
 
 from apex.common.async_database import in_database
 from apex.common.refusals import ApiError
-from ledger.budgets import reserve, settle
+from ledger.budgets import release, reserve, settle
 from ledger.models import Reservation
 from minions import booking, limits
 from minions.conversations import finish_answer, turns_before
@@ -64,11 +64,25 @@ async def begin(asked: Asked) -> Answering:
     try:
         minion = await in_database(_minion, asked)
         await limits.take(minion)
-        prepared = await in_database(_prepare, minion, asked)
+        prepared = await _hold(minion, asked)
     except ApiError as problem:
-        await in_database(_leave_unanswered, asked, str(problem))
+        await in_database(_leave_unanswered, asked, AnswerStatus.FAILED, str(problem))
+        raise
+    except asyncio.CancelledError:
+        await in_database(_leave_unanswered, asked, AnswerStatus.STOPPED, "")
         raise
     return Answering(asked, prepared, trace)
+
+
+async def _hold(minion: Minion, asked: Asked) -> _Prepared:
+    """Holds what it could cost; gives it back where the asker leaves meanwhile."""
+    preparing = asyncio.ensure_future(in_database(_prepare, minion, asked))
+    try:
+        return await asyncio.shield(preparing)
+    except asyncio.CancelledError:
+        prepared = await preparing
+        await in_database(release, prepared.reservation)
+        raise
 
 
 class Answering:
@@ -131,6 +145,11 @@ class Answering:
 
     def _keep(self) -> AnswerTrace:
         trace, asked = self.trace, self.asked
+        last = trace.stages[-1] if trace.stages else None
+        if last is not None and self.text and not trace.model:
+            # Stopped in the middle: the words are somebody's all the same.
+            last.status = "stopped"
+            trace.answered_by(last)
         with transaction.atomic():
             settle(self._prepared.reservation, booking.lines_of(self))
             row = AnswerTrace.objects.create(
@@ -183,10 +202,10 @@ def version_now(minion: Minion) -> tuple[MinionVersion, Recipe]:
     return newest, recipe
 
 
-def _leave_unanswered(asked: Asked, problem: str) -> None:
+def _leave_unanswered(asked: Asked, status: str, problem: str) -> None:
     if asked.answer_id:
-        finish_answer(answer_id=asked.answer_id, status=AnswerStatus.FAILED, text="", problem=problem)
-    log.info("a question to the minion %s was refused: %s", asked.minion_id, problem)
+        finish_answer(answer_id=asked.answer_id, status=status, text="", problem=problem)
+    log.info("a question to the minion %s was not asked: %s", asked.minion_id, problem or "its asker left")
 
 
 __all__ = ["Answering", "Asked", "begin", "turns_before", "version_now"]

@@ -2,10 +2,13 @@
 
 A link that failed `TRIES` times in a row is left alone for a while, which doubles each time; then one question at a
 time tries it again. All processes share what they see.
+
+The cache is asked in a thread of its own: Django's async methods share one among all requests of a process.
 """
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import logging
 import time
@@ -39,7 +42,7 @@ async def healths(links: Sequence[Link], clock: Callable[[], float] = time.time)
     """By `Link.health_key`; one round trip for all. A cache that is away leaves all of them well."""
     wanted = {key_of(link.health_key): link.health_key for link in links}
     try:
-        found = await cache.aget_many(list(wanted))
+        found = await asyncio.to_thread(cache.get_many, list(wanted))
     except (RedisError, OSError) as problem:
         logger.warning("the health of outside models cannot be read: %s", problem)
         return {}
@@ -55,7 +58,7 @@ async def healths(links: Sequence[Link], clock: Callable[[], float] = time.time)
 
 
 async def _may_try(key: str) -> bool:
-    return await cache.aadd(f"{key}:trial", 1, TRIAL_SECONDS)
+    return await asyncio.to_thread(cache.add, f"{key}:trial", 1, TRIAL_SECONDS)
 
 
 async def note_failure(link: Link, kind: str, clock: Callable[[], float] = time.time) -> None:
@@ -85,11 +88,15 @@ async def _change(link: Link, change: Callable[[dict[str, Any]], dict[str, Any]]
     """Two processes may write at once, and one count is lost then: the next failure makes up for it."""
     key = key_of(link.health_key)
     try:
-        stored = await cache.aget(key) or {"failures": 0, "open_until": 0.0, "first_seconds": None}
-        await cache.aset(key, change(stored), KEPT_SECONDS)
-        await cache.adelete(f"{key}:trial")
+        await asyncio.to_thread(_write, key, change)
     except (RedisError, OSError) as problem:
         logger.warning("the health of %s cannot be written down: %s", link.name, problem)
+
+
+def _write(key: str, change: Callable[[dict[str, Any]], dict[str, Any]]) -> None:
+    stored = cache.get(key) or {"failures": 0, "open_until": 0.0, "first_seconds": None}
+    cache.set(key, change(stored), KEPT_SECONDS)
+    cache.delete(f"{key}:trial")
 
 
 __all__ = ["WELL", "healths", "note_answer", "note_failure"]

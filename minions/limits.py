@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import time
 
@@ -37,10 +38,14 @@ async def take(minion: Minion) -> None:
     minute, passed = divmod(int(time.time()), MINUTE)
     key = f"minions:asked:{minion.pk}:{minute}"
     try:
-        await cache.aadd(key, 0, 2 * MINUTE)
-        count = await cache.aincr(key)
+        count = await asyncio.to_thread(_count, key)
     except (RedisError, OSError, ValueError) as problem:  # ValueError: the key went between the two
         logger.warning("questions to %s are not counted: %s", minion.pk, problem)
         return
     if count > limit:
         raise TooManyQuestions(limit, MINUTE - passed)
+
+
+def _count(key: str) -> int:
+    cache.add(key, 0, 2 * MINUTE)
+    return cache.incr(key)

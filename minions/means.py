@@ -6,7 +6,7 @@ from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from typing import Any
 
-from apex.common.async_database import in_database
+from apex.common.async_database import as_a_request, in_database
 from apex.common.refusals import ApiError
 from knowledge.models import KnowledgeBase
 from knowledge.retrieval import Passage, RetrievalFailed, quoted, search
@@ -19,6 +19,7 @@ from minions.tracing import Stage
 from providers.base import Patience, Price, Provider
 from providers.prices import price_of
 from providers.services import provider_for
+from serving.backends.base import Target
 from serving.protocol import ChatRequest
 from serving.services import resolve_model, stream_answer
 
@@ -45,7 +46,7 @@ class HouseMeans:
         temperature: float,
         stop: tuple[str, ...] = (),
     ) -> AsyncGenerator[LocalPiece, None]:
-        target = await resolve_model(user=self.owner, model_id=model)
+        target = await as_a_request(_resolve, self.owner, model)
         request = ChatRequest(
             model=target.model_id,
             messages=messages,
@@ -80,6 +81,10 @@ class HouseMeans:
                 str(problem), status=502, kind="server_error", code="retrieval_failed"
             ) from problem
         return fitting(passages, self.recipe.knowledge_tokens)
+
+
+async def _resolve(owner, model: str) -> Target:
+    return await resolve_model(user=owner, model_id=model)
 
 
 def _open(owner, link: Link) -> Provider:

@@ -41,6 +41,7 @@ class Pipeline:
         self.recipe, self.question, self.means = recipe, question, means
         self.trace = trace or Trace()
         self.turns = prompts.recent(question.messages, recipe.history_tokens)
+        self._found = Found("")
 
     async def run(self) -> AsyncGenerator[Event, None]:
         """Raises NoAnswer while no word has come, AnswerBroke after that. Closing it closes what is under way."""
@@ -107,8 +108,6 @@ class Pipeline:
                 yield event
 
     # --- Stages --------------------------------------------------------------------------------------------------
-
-    _found = Found("")
 
     async def _prepare(self, with_style: bool = True) -> AsyncGenerator[Event, None]:
         """The draft and the look-up, at the same time where there are both."""
@@ -207,6 +206,7 @@ class Pipeline:
             return
         except BrokeOff as problem:
             stage.status, stage.problem = "broken", str(problem)
+            self.trace.problem = stage.problem
             self.trace.answered_by(stage)
             self._end(stage)
             raise AnswerBroke(_("The answer broke off: %(why)s") % {"why": problem}) from problem

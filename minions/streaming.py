@@ -24,7 +24,6 @@ async def answer_events(asked: Asked) -> AsyncIterator[str]:
 
     Closing it ends the answer; what had come is kept.
     """
-    yield ": the minion is being asked\n\n"
     try:
         under_way = await answering.begin(asked)
         async with aclosing(under_way.events()) as events:

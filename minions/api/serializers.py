@@ -5,6 +5,7 @@ from rest_framework import serializers
 
 from knowledge.models import KnowledgeBase
 from minions.models import AnswerTrace, Conversation, Feedback, Message, Minion, MinionVersion
+from minions.selectors import experience_of_minion
 from minions.services import PLAIN
 from training.models import Adapter
 
@@ -77,8 +78,6 @@ class MinionSerializer(serializers.ModelSerializer):
         return hasattr(minion, "token")
 
     def get_experience(self, minion) -> dict:
-        from minions.selectors import experience_of_minion
-
         return experience_of_minion(minion).told()
 
 

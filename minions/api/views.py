@@ -5,6 +5,7 @@ from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import extend_schema
 from rest_framework import exceptions, viewsets
 from rest_framework.decorators import action
+from rest_framework.permissions import IsAuthenticated
 from rest_framework.response import Response
 
 from accounts.models import ApiToken, Scope
@@ -40,7 +41,7 @@ class MinionViewSet(viewsets.ModelViewSet):
     serializer_class = MinionSerializer
     queryset = Minion.objects.none()
     authentication_classes = AUTHENTICATION
-    permission_classes = [viewsets.ModelViewSet.permission_classes[0], MayUseMinion]
+    permission_classes = [IsAuthenticated, MayUseMinion]
     filterset_fields = ["name", "mode"]
     ordering_fields = ["name", "created_at", "changed_at"]
     http_method_names = ["get", "post", "patch", "delete", "head", "options"]

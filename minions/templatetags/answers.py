@@ -49,6 +49,19 @@ def dollars(amount) -> str:
 
 
 @register.filter
+def cost_of(trace) -> str:
+    """What all stages cost; where the price of one is not known, that is said beside the rest."""
+    unknown = [stage for stage in trace.stages if stage["output_tokens"] and stage["cost"] is None]
+    if not unknown:
+        return dollars(trace.cost)
+    return (
+        _("%(known)s, and what has no price") % {"known": dollars(trace.cost)}
+        if trace.cost
+        else dollars(None)
+    )
+
+
+@register.filter
 def milliseconds(value) -> str:
     """`1530.2` → "1.5 s", `12.3` → "12 ms"."""
     if value is None:

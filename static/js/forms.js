@@ -22,7 +22,7 @@ function free(form) {
 
 document.addEventListener("submit", (event) => {
   const form = event.target;
-  if (form.method === "dialog" || form.method === "get" || form.matches("[data-compare] form, [data-playground] form")) return;
+  if (form.method === "dialog" || form.method === "get" || form.matches("[data-compare] form, [data-playground] form, [data-talk] form")) return;
   if (form.hasAttribute("data-sent")) {
     event.preventDefault();
     event.stopImmediatePropagation();

@@ -1,6 +1,7 @@
 """A question to a minion over real (local) providers: who answers, what is written down, what it costs."""
 
 import asyncio
+import threading
 from contextlib import aclosing
 from decimal import Decimal
 
@@ -271,3 +272,32 @@ def test_a_failure_has_one_of_the_kinds_that_chains_know():
 
     for kind in KINDS:
         assert ProviderFailed("x", kind=kind).kind == kind
+
+
+def test_who_leaves_while_it_is_held_gets_it_back(make_minion, outside, alice, monkeypatch):
+    minion = make_minion()
+    set_budget(owner=alice, limit=Decimal("1"), scope="minion", minion_id=minion.pk, name="Nora")
+    held, may_go_on = threading.Event(), threading.Event()
+    prepare = answering._prepare
+
+    def slowly(*arguments):
+        prepared = prepare(*arguments)
+        held.set()
+        may_go_on.wait(10)
+        return prepared
+
+    monkeypatch.setattr(answering, "_prepare", slowly)
+
+    async def leave():
+        asking = asyncio.create_task(
+            answering.begin(Asked(minion_id=minion.pk, question=HELLO, source="api"))
+        )
+        await asyncio.to_thread(held.wait, 10)
+        asking.cancel()
+        await asyncio.sleep(0)
+        may_go_on.set()
+        return await asyncio.gather(asking, return_exceptions=True)
+
+    (ended,) = async_to_sync(leave)()
+    assert isinstance(ended, asyncio.CancelledError)
+    assert not Reservation.objects.exists() and not outside[0].seen

@@ -120,7 +120,7 @@ async def answered_by(
     except BaseException as error:
         await held.give_back()
         if isinstance(error, ApiError):
-            raise retold(error, kind, served=target.loaded_name, asked=asked) from error
+            raise retold(error, kind, target=target, asked=asked) from error
         raise
 
 

@@ -287,7 +287,7 @@ class Question:
         return self._retold(error, route)
 
     def _retold(self, error: ApiError, route: Route) -> ApiError:
-        return retold(error, self._kind, served=route.target.loaded_name, asked=self._model)
+        return retold(error, self._kind, target=route.target, asked=self._model)
 
     def _say_lineage(self, route: Route) -> None:
         headers = [pair for pair in self._exchange.headers if pair[0] != b"x-apex-lineage"]

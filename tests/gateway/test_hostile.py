@@ -157,10 +157,7 @@ def test_a_server_cannot_be_made_to_say_its_own_name_of_a_model(mock, alices):  
 
 def test_what_nests_as_deep_as_can_be_read_is_refused_wherever_it_goes(mock, alices):  # noqa: F811
     """To servers with an address of their own a body goes through another writer, which gives up sooner."""
-    node = add_node(
-        name="own", address=f"{mock.url}/own", base_model=BaseModel.objects.get(), backend="openai_compatible"
-    )
-    Node.objects.filter(pk=node.pk).update(health=Health.UP)
+    at_server(mock, "/own")
     for depth in (20, *range(100, 1200, 25)):
         schema = b'{"a":' * depth + b"1" + b"}" * depth
         told, _, content = alices.ask(
@@ -169,3 +166,20 @@ def test_what_nests_as_deep_as_can_be_read_is_refused_wherever_it_goes(mock, ali
         )
         assert told == (200 if depth < 50 else 400), (depth, content)
     assert mock.asked[-1].path == "/own/chat/completions"
+
+
+def test_nobody_is_told_where_in_the_house_a_server_stands(mock, alices):  # noqa: F811
+    at_server(mock)
+    for status in (500, 401, 302):
+        mock.answer = lambda asked, status=status: Script(status=status, pieces=[b"boom"], is_chunked=False)
+        told, error = alices.error(HELLO)
+        assert told == 502 and "127.0.0.1" not in error["message"] and str(mock.port) not in error["message"]
+        assert error["message"].startswith("The server ")
+
+
+def at_server(mock, path: str = "") -> None:  # noqa: F811
+    """Lets the base model be answered by a server of its own."""
+    node = add_node(
+        name="own", address=mock.url + path, base_model=BaseModel.objects.get(), backend="openai_compatible"
+    )
+    Node.objects.filter(pk=node.pk).update(health=Health.UP)

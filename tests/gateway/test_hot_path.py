@@ -91,6 +91,31 @@ def test_roles_and_parts_that_templates_do_not_know_are_put_into_words(mock, ali
     ]
 
 
+def test_tools_choices_formats_and_the_rest_go_on_as_they_came(mock, alices, monkeypatch):
+    """To a server that can; what is called comes back byte by byte."""
+    monkeypatch.setattr("serving.services.BACKENDS", {"embedded": VllmBackend})
+    function = {"name": "capital", "parameters": {"type": "object", "properties": {"of": {"type": "string"}}}}
+    call = {"id": "c1", "type": "function", "function": {"name": "capital", "arguments": '{"of": "Türkiye"}'}}
+    asked = {
+        "messages": [
+            {"role": "user", "content": "Which?"},
+            {"role": "assistant", "content": "", "tool_calls": [call]},
+            {"role": "tool", "content": "Ankara", "tool_call_id": "c1"},
+        ],
+        "tools": [{"type": "function", "function": function}],
+        "tool_choice": {"type": "function", "function": {"name": "capital"}},
+        "response_format": {"type": "json_schema", "json_schema": {"name": "x", "schema": {"type": "object"}}},
+        "n": 2, "logprobs": True, "top_logprobs": 3, "seed": 7, "stop": ["\n"], "logit_bias": {"5": -1},
+    }  # fmt: skip
+    delta = {"tool_calls": [{"index": 0, **call}]}
+    pieces = [event({"model": "tiny", "choices": [{"index": i, "delta": delta}]}) for i in (0, 1)]
+    mock.answer = lambda _asked: Script(pieces=[*pieces, DONE])
+    status, _, content = alices.ask({"model": "tiny", "stream": True} | asked)
+    assert status == 200 and content == b"".join(pieces) + DONE
+    sent = mock.asked[-1].body
+    assert {name: sent[name] for name in asked} == asked
+
+
 def test_an_answer_comes_back_in_the_servers_bytes_under_the_name_that_was_asked(mock, alices, alice):
     status, headers, content = alices.ask(HELLO)
     assert content == whole("tiny").pieces[0]

@@ -68,6 +68,7 @@ class IndexForm(forms.Form):
         first = {"embedding": default_name(), "store": "built_in"}
         if index is not None:
             first = {name: getattr(index, name) for name in self.base_fields}
+            first["model"] = index.model if index.embedding == "provider" else ""
         super().__init__(*args, initial={**first, **kwargs.pop("initial", {})}, **kwargs)
         if len(store_choices()) == 1:
             self.fields["store"].widget = forms.HiddenInput()

@@ -9,7 +9,7 @@ from django.utils.translation import gettext_lazy as _
 
 from knowledge.models import KnowledgeBase
 from minions.models import Minion
-from minions.recipes import KINDS, MOST_RETRIES
+from minions.recipes import KINDS, MOST_RETRIES, USUAL_KINDS
 from minions.services import PLAIN
 from providers.registry import all_providers
 from providers.selectors import usable_keys
@@ -76,6 +76,7 @@ class LinkForm(forms.Form):
     has_tools = forms.BooleanField(label=_("It may be given tools"), required=False, initial=True)
     falls_back_on = forms.MultipleChoiceField(
         label=_("The next one is asked after"), required=False, widget=forms.CheckboxSelectMultiple,
+        initial=list(USUAL_KINDS),
         choices=[
             ("overload", _("trouble there (overload)")), ("network", _("no connection, or silence")),
             ("rate", _("too many questions")), ("quota", _("no credit left")), ("auth", _("a key that is refused")),
@@ -103,6 +104,10 @@ class LinkForm(forms.Form):
 
 
 class BaseLinkForms(forms.BaseFormSet):
+    def add_fields(self, form, index):
+        super().add_fields(form, index)
+        form.fields["DELETE"].label = _("Leave it out")
+
     def chain(self) -> list[dict[str, Any]]:
         """The links in order, without empty and removed rows."""
         kept = [form for form in self.forms if form not in self.deleted_forms]

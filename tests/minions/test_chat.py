@@ -12,6 +12,7 @@ from django.utils import timezone
 from datasets_app.models import Dataset, Review
 from minions import conversations, feedback, improving, sweeping
 from minions.models import Feedback, Message, Minion, Writing
+from minions.recipes import USUAL_KINDS
 from tests.minions.conftest import FIRST, read_stream
 from tests.providers.fakes import Fault
 
@@ -223,7 +224,9 @@ def test_the_pages_of_a_minion_are_filled_in_and_save(alice_client, keys, outsid
         "chain-0-model": "gpt-4o-mini", "chain-0-most_cost": "0.05", "chain-0-has_tools": "on",
         "chain-0-falls_back_on": ["rate", "overload"], "chain-1-source": "openai|", "chain-1-model": "",
     }  # fmt: skip
-    assert alice_client.get(reverse("minions:minion-add")).status_code == 200
+    empty = alice_client.get(reverse("minions:minion-add")).context["links"][0]
+    # Who opens no fold gets the usual conditions.
+    assert empty["falls_back_on"].value() == list(USUAL_KINDS) and empty["retries"].value() == 1
     refused = alice_client.post(reverse("minions:minion-add"), form | {"chain-0-model": ""})
     assert refused.status_code == 422 and "Name an outside model" in refused.content.decode()
     answer = alice_client.post(reverse("minions:minion-add"), form)

@@ -64,7 +64,7 @@ async def router() -> dict:
     ours, theirs = [], []
     for _ in range(ROUNDS + WARM_UP):
         begun = time.perf_counter()
-        decision = choose(chain, situation, health=await healths(chain))
+        decision = choose(chain, situation, health=await healths("bench", chain))
         ours.append((time.perf_counter() - begun) * 1000)
         assert decision.index == 9
         begun = time.perf_counter()
@@ -148,6 +148,7 @@ class Means:
     """Everything that a pipeline asks for, at once."""
 
     prices: dict = {}
+    whose = "bench"
 
     async def local(self, model, messages, **_how) -> AsyncIterator:
         from minions.flow import LocalPiece

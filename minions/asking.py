@@ -69,8 +69,9 @@ class Trial:
 class Chain:
     """Asks `links` with `call`, whose model each link replaces. What happens goes into `stage`.
 
-    `open_provider` gives a link's client, `prices` are by `Link.name`. With `is_whole` an answer is read to its end
-    before a word of it counts, so that one that breaks off is no answer. Closing `stream` closes what is under way.
+    `open_provider` gives a link's client, `prices` are by `Link.name`, `owner` is whose links' health it is. With
+    `is_whole` an answer is read to its end before a word of it counts, so that one that breaks off is no answer.
+    Closing `stream` closes what is under way.
     """
 
     def __init__(
@@ -83,11 +84,12 @@ class Chain:
         on_failure: str,
         stage: Stage,
         clock: Clock,
+        owner: str,
         is_whole: bool = False,
     ):
         self._links, self._open_provider, self._prices = links, open_provider, prices
         self._choosing, self._on_failure, self._stage, self._clock = choosing, on_failure, stage, clock
-        self._is_whole = is_whole
+        self._is_whole, self._owner = is_whole, owner
         self._failed: dict[int, str] = {}
         self._is_hedged = False
 
@@ -150,7 +152,7 @@ class Chain:
             self._situation(call, failed),
             choosing=self._choosing,
             prices=self._prices,
-            health=await health.healths(self._links),
+            health=await health.healths(self._owner, self._links),
         )
         self._stage.choosing_ms += (time.perf_counter() - begun) * 1000
         for passed in decision.passed_over:
@@ -219,7 +221,7 @@ class Chain:
         """It failed for good. Raises ChainFailed where the question may not go on and nobody else is at it."""
         self._tried(trial, problem)
         self._failed[trial.index] = problem.kind
-        await health.note_failure(trial.link, problem.kind)
+        await health.note_failure(self._owner, trial.link, problem.kind)
         may_go_on = self._on_failure != OnFailure.FAIL and problem.kind in trial.link.falls_back_on
         if is_last and not may_go_on:
             raise ChainFailed(f"{trial.link.name}: {problem}", problem.kind) from problem
@@ -243,7 +245,9 @@ class Chain:
 
     async def _pass_on(self, trial: Trial, first: list[Piece]) -> AsyncGenerator[Piece, None]:
         stage, usage, written = self._stage, None, 0
-        answered = asyncio.ensure_future(health.note_answer(trial.link, time.perf_counter() - trial.begun))
+        answered = asyncio.ensure_future(
+            health.note_answer(self._owner, trial.link, time.perf_counter() - trial.begun)
+        )
         is_ended = False
         try:
             for piece in first:
@@ -257,7 +261,7 @@ class Chain:
             if not is_ended:
                 raise BrokeOff(_("%(model)s ended without saying why.") % {"model": trial.link.name})
         except ProviderFailed as problem:
-            await health.note_failure(trial.link, problem.kind)
+            await health.note_failure(self._owner, trial.link, problem.kind)
             raise BrokeOff(f"{trial.link.name}: {problem}") from problem
         finally:
             self._count(stage, trial.link, usage, written)

@@ -100,6 +100,7 @@ class Means(Protocol):
     """What a pipeline asks of the rest of the house. Everything raises ApiError."""
 
     prices: dict[str, Price]
+    whose: str
 
     def local(
         self,

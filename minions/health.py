@@ -1,7 +1,7 @@
 """Whether an outside model is well: seen by every process, kept in the cache (docs/decisions/0141).
 
 A link that failed `TRIES` times in a row is left alone for a while, which doubles each time; then one question at a
-time tries it again. All processes share what they see.
+time tries it again. All processes share what they see, and no two owners: a bad key of one says nothing to another.
 
 The cache is asked in a thread of its own: Django's async methods share one among all requests of a process.
 """
@@ -33,14 +33,16 @@ NEWEST = 0.3
 ILL = frozenset({"overload", "network", "rate", "quota", "auth"})
 
 
-def key_of(health_key: str) -> str:
+def key_of(owner: str, health_key: str) -> str:
     """A key that any cache takes, whatever the model is called."""
-    return f"minions:health:{hashlib.sha256(health_key.encode()).hexdigest()[:32]}"
+    return f"minions:health:{hashlib.sha256(f'{owner}:{health_key}'.encode()).hexdigest()[:32]}"
 
 
-async def healths(links: Sequence[Link], clock: Callable[[], float] = time.time) -> dict[str, Health]:
+async def healths(
+    owner: str, links: Sequence[Link], clock: Callable[[], float] = time.time
+) -> dict[str, Health]:
     """By `Link.health_key`; one round trip for all. A cache that is away leaves all of them well."""
-    wanted = {key_of(link.health_key): link.health_key for link in links}
+    wanted = {key_of(owner, link.health_key): link.health_key for link in links}
     try:
         found = await asyncio.to_thread(cache.get_many, list(wanted))
     except (RedisError, OSError) as problem:
@@ -61,15 +63,15 @@ async def _may_try(key: str) -> bool:
     return await asyncio.to_thread(cache.add, f"{key}:trial", 1, TRIAL_SECONDS)
 
 
-async def note_failure(link: Link, kind: str, clock: Callable[[], float] = time.time) -> None:
+async def note_failure(owner: str, link: Link, kind: str, clock: Callable[[], float] = time.time) -> None:
     """It failed in this way; what the question is at fault for is not counted."""
     if kind in ILL:
-        await _change(link, lambda stored: _failed(stored, clock()))
+        await _change(owner, link, lambda stored: _failed(stored, clock()))
 
 
-async def note_answer(link: Link, first_seconds: float) -> None:
+async def note_answer(owner: str, link: Link, first_seconds: float) -> None:
     """It answered, its first words after so many seconds."""
-    await _change(link, lambda stored: _answered(stored, first_seconds))
+    await _change(owner, link, lambda stored: _answered(stored, first_seconds))
 
 
 def _failed(stored: dict[str, Any], now: float) -> dict[str, Any]:
@@ -84,9 +86,9 @@ def _answered(stored: dict[str, Any], first_seconds: float) -> dict[str, Any]:
     return {"failures": 0, "open_until": 0.0, "first_seconds": round(seen, 3)}
 
 
-async def _change(link: Link, change: Callable[[dict[str, Any]], dict[str, Any]]) -> None:
+async def _change(owner: str, link: Link, change: Callable[[dict[str, Any]], dict[str, Any]]) -> None:
     """Two processes may write at once, and one count is lost then: the next failure makes up for it."""
-    key = key_of(link.health_key)
+    key = key_of(owner, link.health_key)
     try:
         await asyncio.to_thread(_write, key, change)
     except (RedisError, OSError) as problem:

@@ -35,6 +35,7 @@ class HouseMeans:
 
     def __init__(self, owner, recipe: Recipe, prices: dict[str, Price]):
         self.owner, self.recipe, self.prices = owner, recipe, prices
+        self.whose = str(owner.pk)
         self.own_price: TokenPrice | None = own_price(recipe.adapter_base) if recipe.adapter_base else None
 
     async def local(

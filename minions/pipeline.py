@@ -178,7 +178,8 @@ class Pipeline:
         yield StageBegan("answer")
         chain = Chain(
             recipe.chain, open_provider=self.means.open_provider, prices=self.means.prices, choosing=recipe.choosing,
-            on_failure=recipe.on_answer_failure, stage=stage, clock=self.trace.clock, is_whole=is_whole,
+            on_failure=recipe.on_answer_failure, stage=stage, clock=self.trace.clock, owner=self.means.whose,
+            is_whole=is_whole,
         )  # fmt: skip
         try:
             async with aclosing(chain.stream(self.question.call(self.recipe, messages))) as pieces:

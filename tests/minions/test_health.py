@@ -8,6 +8,8 @@ from asgiref.sync import async_to_sync
 from minions import health
 from minions.recipes import Link
 
+OWNER = "alice"
+
 
 class Time:
     now = 1_000_000.0
@@ -22,12 +24,12 @@ def link():
 
 
 def seen(link, clock):
-    return async_to_sync(health.healths)([link], clock).get(link.health_key, health.WELL)
+    return async_to_sync(health.healths)(OWNER, [link], clock).get(link.health_key, health.WELL)
 
 
 def fail(link, clock, times=1, kind="overload"):
     for _ in range(times):
-        async_to_sync(health.note_failure)(link, kind, clock)
+        async_to_sync(health.note_failure)(OWNER, link, kind, clock)
 
 
 def test_three_failures_in_a_row_give_it_a_rest(link):
@@ -53,7 +55,7 @@ def test_an_answer_makes_it_well_and_a_failed_trial_rests_it_twice_as_long(link)
     assert seen(link, clock).is_trial
     fail(link, clock)
     assert seen(link, clock).open_for == 2 * health.FIRST_REST
-    async_to_sync(health.note_answer)(link, 0.5)
+    async_to_sync(health.note_answer)(OWNER, link, 0.5)
     assert seen(link, clock) == health.Health(first_seconds=0.5)
 
 
@@ -66,7 +68,7 @@ def test_what_the_question_is_at_fault_for_is_not_held_against_it(link):
 
 def test_how_long_first_words_take_is_smoothed(link):
     for seconds in (1.0, 2.0):
-        async_to_sync(health.note_answer)(link, seconds)
+        async_to_sync(health.note_answer)(OWNER, link, seconds)
     assert seen(link, Time()).first_seconds == pytest.approx(1.3)
 
 
@@ -80,3 +82,13 @@ def test_a_cache_that_is_away_leaves_all_of_them_well(link, settings):
     }
     fail(link, Time(), 3)
     assert seen(link, Time()) == health.WELL
+
+
+def test_what_fails_for_one_owner_says_nothing_to_another(link):
+    clock = Time()
+    fail(link, clock, 5, kind="auth")
+    assert seen(link, clock).open_for
+    assert (
+        async_to_sync(health.healths)("mallory", [link], clock).get(link.health_key, health.WELL)
+        == health.WELL
+    )

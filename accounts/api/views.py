@@ -6,6 +6,7 @@ from rest_framework.response import Response
 from accounts import selectors, services
 from accounts.api.serializers import MadeTokenSerializer, NewTokenSerializer, TokenSerializer
 from accounts.models import ApiToken
+from apex.common.api import UUID_PATTERN
 from apex.common.api_errors import Unacceptable
 
 
@@ -15,7 +16,7 @@ class TokenViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.Ge
     serializer_class = TokenSerializer
     queryset = ApiToken.objects.none()
     ordering_fields = ["created", "name"]
-    lookup_value_regex = "[0-9a-f-]{36}"
+    lookup_value_regex = UUID_PATTERN
 
     def get_queryset(self):
         return selectors.tokens_of(self.request.user)

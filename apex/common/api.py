@@ -7,6 +7,9 @@ from rest_framework import exceptions, pagination, parsers, permissions
 
 from apex.common.acting import note_token
 
+# Of an id in a path: what cannot be one is no address at all.
+UUID_PATTERN = "[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}"
+
 
 class JSONParser(parsers.JSONParser):
     """DRF's, which also answers 400 to what nests too deep to be read and to text that is not Unicode."""

@@ -6,6 +6,7 @@ from rest_framework.decorators import action
 from rest_framework.response import Response
 
 from accounts.models import ApiToken, User
+from apex.common.api import UUID_PATTERN
 from apex.common.api_errors import Unacceptable
 from ledger import selectors, services
 from ledger.api.serializers import (
@@ -79,7 +80,7 @@ class BudgetViewSet(viewsets.GenericViewSet):
     serializer_class = BudgetSerializer
     queryset = Budget.objects.none()
     filter_backends = []
-    lookup_value_regex = "[0-9a-f-]{36}"
+    lookup_value_regex = UUID_PATTERN
 
     @extend_schema(responses=BudgetSerializer(many=True))
     def list(self, request):

@@ -168,3 +168,9 @@ def test_the_log_shows_ones_own_acts_and_superusers_everybodys(alice_client, mal
     assert root.get("/admin/audit/auditevent/").status_code == 200
     event = AuditEvent.objects.first()
     assert root.post(f"/admin/audit/auditevent/{event.pk}/delete/", {"post": "yes"}).status_code == 403
+
+
+def test_what_cannot_be_an_id_is_no_address(alice):
+    for odd in ("0" * 36, "-" * 36, "f" * 8 + "-f" * 14):
+        assert script(alice).delete(f"/api/v1/budgets/{odd}/").status_code == 404
+        assert script(alice).delete(f"/api/v1/tokens/{odd}/").status_code == 404

@@ -1,4 +1,5 @@
 from django.http import Http404, StreamingHttpResponse
+from drf_spectacular.helpers import forced_singular_serializer
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiResponse, extend_schema
 from rest_framework import exceptions, viewsets
@@ -33,7 +34,7 @@ class UsageViewSet(viewsets.GenericViewSet):
         form.is_valid(raise_exception=True)
         return form
 
-    @extend_schema(parameters=[UsageWishSerializer], responses=UsageSerializer)
+    @extend_schema(parameters=[UsageWishSerializer], responses=forced_singular_serializer(UsageSerializer))
     def list(self, request):
         """Sums by day, model, provider, kind, activity, minion, token or outcome, and over all."""
         form = self.wish(UsageWishSerializer)
@@ -85,7 +86,8 @@ class BudgetViewSet(viewsets.GenericViewSet):
     @extend_schema(responses=BudgetSerializer(many=True))
     def list(self, request):
         """The budgets that bind the caller: the house's, and limits of one's own."""
-        return Response(BudgetSerializer(selectors.standings(request.user), many=True).data)
+        page = self.paginate_queryset(selectors.standings(request.user))
+        return self.get_paginated_response(BudgetSerializer(page, many=True).data)
 
     @extend_schema(responses=HouseBudgetSerializer(many=True))
     @action(detail=False)

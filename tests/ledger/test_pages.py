@@ -101,7 +101,7 @@ def test_the_api_reads_budgets_and_lets_a_token_only_lower_them(alice, mallory):
     set_budget(owner=None, limit=10)
     client = script(alice)
     settle(None, [answer(alice, written=1_000_000)])
-    (found,) = client.get("/api/v1/budgets/").json()
+    (found,) = client.get("/api/v1/budgets/").json()["results"]
     assert (found["limit"], found["left"], found["is_own"]) == (10.0, 7.999, False)
     made = post(client, "/api/v1/budgets/", limit=5)
     assert made.status_code == 201 and made.json()["is_own"]
@@ -124,7 +124,8 @@ def test_superusers_set_budgets_of_the_house_by_api(root, alice, mallory):
         == 201
     )
     assert post(root, "/api/v1/budgets/", limit=3, owner="nobody").status_code == 400
-    assert sorted(row["limit"] for row in script(alice).get("/api/v1/budgets/").json()) == [3.0, 10.0]
+    there = script(alice).get("/api/v1/budgets/").json()["results"]
+    assert sorted(row["limit"] for row in there) == [3.0, 10.0]
     assert root.get("/api/v1/budgets/all/").json()["count"] == 2
     foreign, _text = create_token(user=alice, name="hers")
     assert post(script(mallory), "/api/v1/budgets/", limit=1, token=str(foreign.public_id)).status_code == 400

@@ -134,5 +134,4 @@ def _object(shape: AnswerShape | TextShape, kind: str, choices: list[dict[str, A
         "created": shape.created,
         "model": shape.model,
         "choices": choices,
-        "system_fingerprint": None,
     }

@@ -13,7 +13,8 @@ import resource
 import sys
 from pathlib import Path
 
-from . import Refused, parse
+from .base import Refused
+from .parsers import parse
 
 ADDRESS_SPACE = 4 * 1024**3  # bytes; who watches looks at the memory that is really used
 PROCESSOR_SECONDS = 600

@@ -4,7 +4,8 @@ import zipfile
 
 import pytest
 
-from knowledge.parsing import Refused, parse
+from knowledge.parsing import Refused
+from knowledge.parsing.parsers import parse
 from tests.knowledge.files import TABLE, docx, packed, pdf
 
 

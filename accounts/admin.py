@@ -10,6 +10,7 @@ from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationFo
 
 from accounts.forms import AllowedPlaceForm
 from accounts.models import AllowedPlace, ApiToken, Notice, User
+from apex.common.admin import SuperusersOnly
 
 admin.site.unregister(Group)
 
@@ -55,20 +56,10 @@ class NoticeAdmin(ModelAdmin):
 
 
 @admin.register(AllowedPlace)
-class AllowedPlaceAdmin(ModelAdmin):
-    """Opens the house: superusers only, whatever permissions a group was given."""
+class AllowedPlaceAdmin(SuperusersOnly, ModelAdmin):
+    """Opens the house."""
 
     form = AllowedPlaceForm
     list_display = ["place", "what", "note", "created_at"]
     list_filter = ["what"]
     search_fields = ["place", "note"]
-
-    def has_module_permission(self, request):
-        return request.user.is_active and request.user.is_superuser
-
-    has_view_permission = has_change_permission = has_delete_permission = lambda self, request, obj=None: (
-        self.has_module_permission(request)
-    )
-
-    def has_add_permission(self, request):
-        return self.has_module_permission(request)

@@ -3,6 +3,7 @@
 from django.contrib import admin
 from unfold.admin import ModelAdmin
 
+from apex.common.admin import SuperusersOnly
 from providers.models import PriceOverride, ProviderKey
 
 
@@ -34,19 +35,9 @@ class ProviderKeyAdmin(ModelAdmin):
 
 
 @admin.register(PriceOverride)
-class PriceOverrideAdmin(ModelAdmin):
-    """Prices count for everybody's budgets: superusers only, whatever permissions a group was given."""
+class PriceOverrideAdmin(SuperusersOnly, ModelAdmin):
+    """Prices count for everybody's budgets."""
 
     list_display = ["provider", "model", "input_price", "output_price", "cached_price", "note", "updated_at"]
     list_filter = ["provider"]
     search_fields = ["model", "note"]
-
-    def has_module_permission(self, request):
-        return request.user.is_active and request.user.is_superuser
-
-    has_view_permission = has_change_permission = has_delete_permission = lambda self, request, obj=None: (
-        self.has_module_permission(request)
-    )
-
-    def has_add_permission(self, request):
-        return self.has_module_permission(request)

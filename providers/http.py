@@ -105,10 +105,7 @@ class Server:
         except (aiohttp.ClientError, ConnectionError) as error:
             raise self.network("went away in the middle of the answer") from error
         finally:
-            if response.content.at_eof():
-                response.release()
-            else:
-                response.close()
+            let_go(response)
 
     async def _open(
         self,
@@ -179,10 +176,7 @@ class Server:
         except (aiohttp.ClientError, ConnectionError) as error:
             raise self.network("went away in the middle of the answer") from error
         finally:
-            if response.content.at_eof():
-                response.release()
-            else:
-                response.close()
+            let_go(response)
         return content[:most].decode(errors="replace")
 
     # --- what went wrong ---------------------------------------------------------------------------------------
@@ -236,6 +230,14 @@ MEANING: dict[Failure, str] = {
 
 
 # --- trying again ----------------------------------------------------------------------------------------------
+def let_go(response: aiohttp.ClientResponse) -> None:
+    """The connection serves again after a whole answer; otherwise it is closed, and the server stops."""
+    if response.content.at_eof():
+        response.release()
+    else:
+        response.close()
+
+
 def wait_before(tries: int, problem: ProviderFailed, patience: Patience) -> float | None:
     """Seconds until the next try, after `tries` of them; None where another is of no use.
 

@@ -66,6 +66,7 @@ def test_a_split_an_edit_and_a_comparison(page):
     page.get_by_role("link", name="Version 2").click()
     page.get_by_role("link", name="Edit rows").click()
     page.get_by_role("heading", name="Row 1 of 60").wait_for()
+    page.wait_for_load_state()  # the editor's script runs once the page has been read
     answer = page.locator("textarea").last
     answer.fill("It is no distance at all to the harbour.")
     answer.press("Control+Enter")

@@ -14,14 +14,14 @@ pytestmark = pytest.mark.django_db
 
 def meanwhile(monkeypatch, act) -> None:
     """Does something just before the next job is made, after everything has been looked at."""
-    check = services.check_template
+    check = services.starting.check_template
 
     def check_late(**values):
-        monkeypatch.setattr(services, "check_template", check)
+        monkeypatch.setattr(services.starting, "check_template", check)
         act()
         return check(**values)
 
-    monkeypatch.setattr(services, "check_template", check_late)
+    monkeypatch.setattr(services.starting, "check_template", check_late)
 
 
 def now(chain) -> Chain:

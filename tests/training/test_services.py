@@ -111,7 +111,7 @@ def test_trying_again_makes_a_new_job_with_the_same_settings(job):
 def test_of_two_who_try_again_in_the_same_moment_one_job_comes(job, monkeypatch):
     """The other one is done between our look and our write."""
     services.cancel_job(job=job)
-    check, others = services.check_unchanged, []
+    check, others = services.starting.check_unchanged, []
 
     def meanwhile(version):
         if not others:
@@ -119,7 +119,7 @@ def test_of_two_who_try_again_in_the_same_moment_one_job_comes(job, monkeypatch)
             others[0] = services.retry_job(job=job)
         return check(version)
 
-    monkeypatch.setattr(services, "check_unchanged", meanwhile)
+    monkeypatch.setattr(services.starting, "check_unchanged", meanwhile)
     assert services.retry_job(job=job) == others[0] and job.retries.count() == 1
 
 

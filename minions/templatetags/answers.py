@@ -1,30 +1,20 @@
 """How answers and what they took are written on pages."""
 
-import re
 from decimal import Decimal
 
 from django import template
-from django.utils.html import conditional_escape, format_html
-from django.utils.safestring import mark_safe
 from django.utils.translation import gettext as _
 
-register = template.Library()
+from minions.markdown import REFERENCE, to_html
 
-REFERENCE = re.compile(r"\[(\d{1,2})\]")
+register = template.Library()
 
 
 @register.filter
 def cited(text: str, message) -> str:
-    """The answer as it was written, with each `[2]` that names a passage as a link to it below. All else is escaped."""
-    known = {passage["number"] for passage in message.citations}
-
-    def link(found: re.Match[str]) -> str:
-        number = int(found[1])
-        if number not in known:
-            return found[0]
-        return format_html('<a class="cite" href="#passage-{}-{}">[{}]</a>', message.pk, number, number)
-
-    return mark_safe(REFERENCE.sub(link, str(conditional_escape(text))))  # noqa: S308 - escaped before
+    """The answer as HTML, with each `[2]` that names a passage as a link to it below."""
+    numbers = tuple(sorted({passage["number"] for passage in message.citations}))
+    return to_html(text, numbers=numbers, anchor=str(message.pk))
 
 
 @register.filter

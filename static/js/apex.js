@@ -73,8 +73,12 @@ async function copy(button) {
     await navigator.clipboard.writeText(from.textContent);
   } catch {
     // Without a secure origin there is no clipboard: mark the text, so that Ctrl C takes it.
+    const isHidden = from.hidden;
+    from.hidden = false;
     getSelection().selectAllChildren(from);
-    if (!document.execCommand("copy")) return;
+    const isCopied = document.execCommand("copy");
+    from.hidden = isHidden;
+    if (!isCopied) return;
   }
   button.textContent = button.dataset.copied;
   setTimeout(() => (button.textContent = before), 2000);

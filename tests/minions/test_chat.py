@@ -71,6 +71,19 @@ def test_what_is_written_is_never_markup(browser, alice_client, conversation, ou
     assert "&lt;b&gt;{{ x }}&lt;/b&gt;" in shown
 
 
+def test_an_answer_in_markdown_is_shown_as_it_is_meant_and_copied_as_it_was_written(
+    browser, alice_client, conversation, outside
+):
+    outside[0].answer = "**High** water:\n\n- at six\n- at [seven](https://example.org)"
+    say(browser, conversation, "**When**?")
+    turns = alice_client.get(reverse("minions:conversation-turns", args=[conversation.pk])).content.decode()
+    assert "<strong>High</strong>" in turns and "<li>at six</li>" in turns and "nofollow" in turns
+    # What a person typed stays as it was typed.
+    assert "**When**?" in turns
+    (answer,) = answers(conversation)
+    assert f'data-copies="words-{answer.pk}"' in turns and "**High** water:" in turns
+
+
 def test_an_answer_that_breaks_off_is_marked_and_one_click_asks_again(
     browser, alice_client, conversation, outside
 ):

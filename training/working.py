@@ -12,7 +12,7 @@ from celery.signals import worker_ready, worker_shutdown, worker_shutting_down
 from django.conf import settings
 from django.db import close_old_connections, connection
 
-from training import execution, leases, nodes, sweeping, waiting
+from training import execution, leases, nodes, persisting, sweeping, waiting
 from training.models import Attempt
 
 logger = logging.getLogger(__name__)
@@ -25,7 +25,7 @@ hands: dict[str, "Hand"] = {}  # of this process, by queue
 def work(queue: str) -> int:
     """Takes what waits for this device, job after job, until nothing does. Returns how many it ran."""
     done = misses = 0
-    while misses < MISSES and not execution.shutting_down.is_set():
+    while misses < MISSES and not persisting.shutting_down.is_set():
         found = waiting.take_next(queue)
         if found is None:
             break
@@ -49,7 +49,7 @@ class Hand(threading.Thread):
         self.nudged = threading.Event()
 
     def run(self) -> None:
-        while not execution.shutting_down.is_set():
+        while not persisting.shutting_down.is_set():
             self.nudged.wait(settings.TRAINING_LOOK_SECONDS)  # at first for the announcer
             self.nudged.clear()
             try:
@@ -71,7 +71,7 @@ class Announcer(threading.Thread):
         self.suspects: list[Attempt] = []  # left by a worker that was here before
 
     def run(self) -> None:
-        while not execution.shutting_down.is_set():
+        while not persisting.shutting_down.is_set():
             try:
                 self.turn()
             except leases.DATABASE_AWAY as problem:
@@ -79,7 +79,7 @@ class Announcer(threading.Thread):
             except Exception:
                 logger.exception("the announcer broke; it goes on")
             close_old_connections()
-            execution.shutting_down.wait(settings.TRAINING_HEARTBEAT_SECONDS)
+            persisting.shutting_down.wait(settings.TRAINING_HEARTBEAT_SECONDS)
         connection.close()
 
     def turn(self) -> None:
@@ -127,7 +127,7 @@ def start_hands(sender=None, **kwargs) -> None:
 
 @worker_shutting_down.connect
 def stop_soon(**kwargs) -> None:
-    execution.shutting_down.set()
+    persisting.shutting_down.set()
     for hand in hands.values():
         hand.nudged.set()
 

@@ -8,7 +8,7 @@ import pytest
 
 from accounts.models import Notice
 from apex.common import files
-from training import execution, leases, services, sweeping
+from training import execution, following, leases, services, sweeping
 from training.metrics.store import StoredSteps
 from training.models import Adapter, Attempt, JobEvent, MetricBlock, Status, TrainingJob
 
@@ -196,8 +196,8 @@ def is_running(pid: int) -> bool:
 
 
 def test_the_end_of_the_log_is_kept_while_it_runs(job, engine_says, monkeypatch):
-    monkeypatch.setattr(execution, "LOG_SECONDS", 0.1)
-    monkeypatch.setattr(execution, "LOOK_SECONDS", 0.1)
+    monkeypatch.setattr(following, "LOG_SECONDS", 0.1)
+    monkeypatch.setattr(following, "LOOK_SECONDS", 0.1)
     engine_says("print('reading the rows', file=sys.stderr)\nstarted(); step(1, 2.0); time.sleep(600)")
     worker = threading.Thread(target=execution.execute_job, args=[str(job.pk)])
     worker.start()

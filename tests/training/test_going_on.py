@@ -13,7 +13,7 @@ from django.utils import timezone
 
 from apex.common import files
 from tests.training.test_execution import WHOLE, is_running, wait_for
-from training import execution, keeping, leases, recording, services, sweeping
+from training import execution, following, keeping, leases, persisting, recording, services, sweeping
 from training.metrics.store import StoredSteps
 from training.models import (
     Attempt,
@@ -308,25 +308,25 @@ def test_a_worker_that_is_stopped_saves_and_gives_the_job_back(job, engine_says)
         "started(); step(1, 2.0); assert told() == 'pause'; checkpoint(1, reason='pause'); say(event='paused', step=1)"
     )
     worker = at_work(job)
-    execution.shutting_down.set()
+    persisting.shutting_down.set()
     try:
         worker.join(15)
     finally:
-        execution.shutting_down.clear()
+        persisting.shutting_down.clear()
     job.refresh_from_db()
     assert (job.status, job.tries_without_progress) == (Status.QUEUED, 0)
     assert "Apex was stopped at step 1" in job.events.get(kind="job.requeued").message
 
 
 def test_a_worker_that_is_stopped_does_not_wait_long(job, engine_says, monkeypatch):
-    monkeypatch.setattr(execution, "STOP_SECONDS", 0.5)
+    monkeypatch.setattr(following, "STOP_SECONDS", 0.5)
     engine_says("started(); step(1, 2.0); time.sleep(600)")
     worker = at_work(job)
-    execution.shutting_down.set()
+    persisting.shutting_down.set()
     try:
         worker.join(15)
     finally:
-        execution.shutting_down.clear()
+        persisting.shutting_down.clear()
     job.refresh_from_db()
     assert not worker.is_alive() and job.status == Status.QUEUED
     assert not is_running(Attempt.objects.get(job=job).pid)
@@ -342,7 +342,7 @@ def test_an_error_of_the_worker_gives_the_job_back(job, engine_says, monkeypatch
 def test_a_database_that_is_away_loses_nothing(job, engine_says, monkeypatch, settings):
     """It is away for longer than a lease; nobody took the job over, so everything is written later."""
     settings.TRAINING_LEASE_SECONDS = 1
-    monkeypatch.setattr(execution, "AWAY_SECONDS", 0.1)
+    monkeypatch.setattr(persisting, "AWAY_SECONDS", 0.1)
     away_until = time.monotonic() + 3
 
     def while_away(write):

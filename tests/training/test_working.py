@@ -11,7 +11,7 @@ import pytest
 from apex.settings.queues import device_of, node_name, training_queues
 from tests.training.factories import make_device
 from tests.training.test_execution import WHOLE, wait_for
-from training import execution, leases, leftovers, nodes, services, sweeping, waiting, working
+from training import leases, leftovers, nodes, persisting, services, sweeping, waiting, working
 from training.child import visible_devices
 from training.engine import hardware
 from training.models import Attempt, Device, Node, Status, TrainingJob
@@ -124,10 +124,10 @@ def test_a_job_is_found_without_any_nudge(start, device, engine_says, settings):
         job = start()
         wait_for(lambda: TrainingJob.objects.get(pk=job.pk).status == Status.SUCCEEDED)
     finally:
-        execution.shutting_down.set()
+        persisting.shutting_down.set()
         hand.nudged.set()
         hand.join(10)
-        execution.shutting_down.clear()
+        persisting.shutting_down.clear()
     assert not hand.is_alive()
 
 

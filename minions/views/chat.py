@@ -6,6 +6,7 @@ from django.contrib.auth.decorators import login_required
 from django.core.paginator import Paginator
 from django.http import HttpResponse
 from django.shortcuts import redirect, render
+from django.urls import reverse
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET, require_POST
 
@@ -19,6 +20,7 @@ from minions.streaming import answer_events
 from serving.answering import answer_response
 
 PAGE = 50
+SIDE = 20
 
 
 @login_required
@@ -51,12 +53,7 @@ def begin(request, minion_id):
 @require_GET
 def conversation(request, conversation_id):
     found = conversation_or_404(request.user, conversation_id)
-    context = turns_context(found) | {
-        "others": selectors.conversations_for(request.user)
-        .filter(minion=found.minion)
-        .exclude(pk=found.pk)[:20],
-    }
-    return render(request, "minions/conversation.html", context)
+    return render(request, "minions/conversation.html", turns_context(found) | side_context(found))
 
 
 @login_required
@@ -65,6 +62,19 @@ def turns(request, conversation_id):
     """The branch in view, as a fragment."""
     found = conversation_or_404(request.user, conversation_id)
     return render(request, "minions/_turns.html", turns_context(found))
+
+
+@login_required
+@require_GET
+def side(request, conversation_id):
+    """The list of conversations beside this one, as a fragment: a first question gives a new one its name."""
+    found = conversation_or_404(request.user, conversation_id)
+    return render(request, "minions/_side.html", side_context(found))
+
+
+def side_context(found: Conversation) -> dict:
+    rows = selectors.conversations_for(found.owner).filter(minion=found.minion)
+    return {"conversation": found, "minion": found.minion, "beside": rows[:SIDE]}
 
 
 def turns_context(found: Conversation) -> dict:
@@ -123,6 +133,25 @@ async def answered(answer: Message):
 
 def refused(problem: CannotAsk) -> HttpResponse:
     return HttpResponse(str(problem), status=400, content_type="text/plain; charset=utf-8")
+
+
+@login_required
+@require_POST
+def rename_conversation(request, conversation_id):
+    found = conversation_or_404(request.user, conversation_id)
+    if title := request.POST.get("title", "").replace("\x00", "").strip():
+        conversations.rename_conversation(conversation=found, title=title)
+    else:
+        messages.error(request, _("Give it a name; nothing was changed."))
+    return redirect(back_to(request, found))
+
+
+def back_to(request, found: Conversation) -> str:
+    """The list, where the act was asked for there; else the conversation."""
+    is_list = request.POST.get("from") == "list"
+    return (
+        reverse("minions:conversation-list") if is_list else reverse("minions:conversation", args=[found.pk])
+    )
 
 
 @login_required

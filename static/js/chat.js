@@ -86,7 +86,7 @@ async function stream(url, fields, undo = () => {}) {
     clearTimeout(patience);
     breaker = null;
     setBusy(false);
-    await readAgain();
+    await Promise.all([readAgain(), readSide()]);
   }
 }
 
@@ -105,6 +105,19 @@ function setBusy(isBusy) {
 /** Puts a fragment of ours in place of what `node` holds; scripts in it would not run. */
 function put(node, fragment) {
   node.replaceChildren(...new DOMParser().parseFromString(fragment, "text/html").body.childNodes);
+}
+
+/** The list beside the conversation; a first question has given this one its name, which the heading takes too. */
+async function readSide() {
+  const response = await fetch(words.sideUrl, { headers: { accept: "text/html" } });
+  if (!response.ok) return;
+  const side = document.querySelector("[data-side]");
+  put(side, await response.text());
+  const title = side.querySelector("[aria-current] [data-title]")?.textContent;
+  const heading = document.querySelector("[data-heading]");
+  if (!title || title === heading.textContent) return;
+  document.title = document.title.replace(heading.textContent, title);
+  heading.textContent = title;
 }
 
 /** The branch as the server has it. An answer that was just stopped may still be written down: it is asked for again. */

@@ -121,6 +121,12 @@ def test_a_minion_from_its_keys_to_what_is_learned_from_it(page, stack, provider
     ask(page, "When does the harbour gate open?")
     answer = page.locator(".turn-answer").last
     assert answer.locator("[data-text]").inner_text() == first.answer
+    # The first question names the conversation, at once and everywhere.
+    assert page.locator("h1").inner_text() == "When does the harbour gate open?"
+    assert (
+        page.locator("[data-side] [aria-current]").inner_text().startswith("When does the harbour gate open?")
+    )
+    assert page.title().startswith("When does the harbour gate open?")
     assert answer.locator(".chip").inner_text() == "gpt-4o-mini"
     answer.get_by_role("button", name="How was this answered?").click()
     answer.locator(".stage").nth(2).wait_for()

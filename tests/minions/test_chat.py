@@ -148,11 +148,38 @@ def test_a_changed_question_begins_a_branch_and_the_old_one_stays(
     question = conversation.messages.get(role="user")
     url = reverse("minions:message-change", args=[question.pk])
     read_stream(browser, url, {"text": "Other words?"})
-    shown = page(alice_client, conversation)
-    assert "Other words?" in shown and "First words?" not in shown.partition("data-turns ")[2]
+    turns = reverse("minions:conversation-turns", args=[conversation.pk])
+    shown = alice_client.get(turns).content.decode()
+    assert "Other words?" in shown and "First words?" not in shown
     assert outside[0].seen[-1].body["messages"][-1]["content"] == "Other words?"
     branch = post(alice_client, "message-show", question).content.decode()
     assert "First words?" in branch and "1 of 2" in branch
+
+
+def test_the_first_question_names_the_conversation_and_it_can_be_named_otherwise(
+    browser, alice_client, conversation, outside
+):
+    side = reverse("minions:conversation-side", args=[conversation.pk])
+    assert "New conversation" in alice_client.get(side).content.decode()
+    say(browser, conversation, "When does the gate open?\nPlease.")
+    shown = alice_client.get(side).content.decode()
+    assert 'aria-current="page"><b data-title>When does the gate open?</b>' in shown
+    rename = reverse("minions:conversation-rename", args=[conversation.pk])
+    assert alice_client.post(rename, {"title": "  "}).url == reverse(
+        "minions:conversation", args=[conversation.pk]
+    )
+    conversation.refresh_from_db()
+    assert conversation.title == "When does the gate open?"
+    answer = alice_client.post(rename, {"title": "The gate <b>", "from": "list"}, follow=True)
+    assert answer.redirect_chain[-1][0] == reverse("minions:conversation-list")
+    assert "The gate &lt;b&gt;" in answer.content.decode()
+    say(browser, conversation, "And when does it close?")
+    conversation.refresh_from_db()
+    assert conversation.title == "The gate <b>"
+    assert (
+        alice_client.post(reverse("minions:conversation-delete", args=[conversation.pk])).status_code == 302
+    )
+    assert "No conversation yet." in alice_client.get(reverse("minions:conversation-list")).content.decode()
 
 
 @pytest.mark.parametrize("text", ["", "   ", "x" * 32_001])
@@ -274,9 +301,9 @@ def test_mallory_finds_none_of_it(browser, mallory_client, conversation, outside
     say(browser, conversation, "A secret question")
     (answer,) = answers(conversation)
     minion = conversation.minion
-    for name in ("conversation", "conversation-turns"):
+    for name in ("conversation", "conversation-turns", "conversation-side"):
         assert mallory_client.get(reverse(f"minions:{name}", args=[conversation.pk])).status_code == 404
-    for name in ("conversation-ask", "conversation-delete"):
+    for name in ("conversation-ask", "conversation-rename", "conversation-delete"):
         url = reverse(f"minions:{name}", args=[conversation.pk])
         assert mallory_client.post(url, {"text": "x"}).status_code == 404, name
     for name in ("again", "change", "show", "rate", "edit", "pick"):

@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 import re
 import time
+from base64 import b64encode
 from collections.abc import Mapping
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
+from urllib.parse import quote
 
 from providers.base import Failure
 
@@ -151,20 +153,37 @@ def refused_parameter(message: str, param: str | None) -> str | None:
 # --- keys in other people's words ------------------------------------------------------------------------------
 KEY_LIKE = re.compile(r"\b(?:sk[-_]|nvapi-|hf_|gsk_|xai-)[A-Za-z0-9*_.\-]{6,}")
 SHORTEST_ECHO = 8  # characters of a key in a row that count as given away
+WORD = re.compile(r"[^\s\"'`,;:()<>\[\]{}]+")
 
 
 def scrub(text: str, *keys: str) -> str:
-    """`text` without the keys, without pieces of them, and without what looks like a key."""
+    """`text` without the keys, without pieces of them also where they are packed, and without what looks like a key."""
     for key in keys:
         if key:
             text = text.replace(key, HIDDEN)
     text = KEY_LIKE.sub(HIDDEN, text)
-    return re.sub(r"[^\s\"'`,;:()<>\[\]{}]+", lambda word: hide_pieces(word[0], keys), text)
+    pieces = {
+        form[start : start + SHORTEST_ECHO]
+        for key in keys
+        for form in spellings(key)
+        for start in range(len(form) - SHORTEST_ECHO + 1)
+    }
+    return WORD.sub(lambda word: HIDDEN if has_piece(word[0], pieces) else word[0], text) if pieces else text
 
 
-def hide_pieces(word: str, keys: tuple[str, ...]) -> str:
-    for key in keys:
-        pieces = (key[start : start + SHORTEST_ECHO] for start in range(len(key) - SHORTEST_ECHO + 1))
-        if any(piece in word for piece in pieces):
-            return HIDDEN
-    return word
+def has_piece(word: str, pieces: set[str]) -> bool:
+    return any(
+        word[start : start + SHORTEST_ECHO] in pieces for start in range(len(word) - SHORTEST_ECHO + 1)
+    )
+
+
+def spellings(key: str) -> list[str]:
+    """The key as it is, as an address writes it, in hex, and in base64 (as Basic does) wherever it begins in a text."""
+    plain = key.encode()
+    found = [key, quote(key, safe=""), plain.hex(), plain.hex().upper()]
+    for before, clean in ((0, 0), (1, 2), (2, 3)):  # so many characters hold bits of what stands before it
+        packed = b64encode(b"\0" * before + plain).decode().rstrip("=")
+        # The last one may hold bits of what stands behind it.
+        packed = packed[clean:-1] if (before + len(plain)) % 3 else packed[clean:]
+        found += [packed, packed.replace("+", "-").replace("/", "_")]
+    return found

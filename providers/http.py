@@ -200,7 +200,10 @@ class Server:
 
     def failed(self, message: str, failure: Failure, **more: Any) -> ProviderFailed:
         """All words pass here: a key that the provider echoes goes no further."""
-        return ProviderFailed(scrub(message, self._access.key), kind=failure, provider=self.name, **more)
+        key = self._access.key
+        if more.get("param"):
+            more["param"] = scrub(more["param"], key)
+        return ProviderFailed(scrub(message, key), kind=failure, provider=self.name, **more)
 
     def network(self, what: str, *, may_retry: bool = True) -> ProviderFailed:
         return self.failed(f"{self.label} {what}.", Failure.NETWORK, may_retry=may_retry)

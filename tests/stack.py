@@ -19,6 +19,10 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 ADMIN_PASSWORD = "the-password-of-the-tests"
+# Asked on this machine, where a test starts a stand-in for as long as it needs one; and what is at their addresses.
+PROVIDERS = {"openai": "/v1", "anthropic": "", "nvidia": "/v1", "huggingface": "/v1"}
+# Of a place that is told about trainings by choice; nobody has chosen it.
+TRACKER_KEY = "a-trackers-key-of-the-tests-0123456789"
 
 
 class Stack:
@@ -40,6 +44,7 @@ class Stack:
             "APEX_GPUS": "0",
             **options,
         }
+        self.provider_ports: dict[str, int] = {}
         self.process: subprocess.Popen | None = None
         self.seconds_to_ready = 0.0
         self.seen: dict[int, psutil.Process] = {}
@@ -179,6 +184,13 @@ def free_port() -> int:
 
 @pytest.fixture(scope="session")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    """One running Apex for all tests of the session that need a whole one; each test uses people of its own."""
-    with Stack(tmp_path_factory.mktemp("stack")) as running:
+    """One running Apex for all tests of the session that need a whole one; each test uses people of its own.
+
+    `provider_ports` are where it asks OpenAI and others, by their names.
+    """
+    ports = {name: free_port() for name in PROVIDERS}
+    urls = ",".join(f"{name}=http://127.0.0.1:{ports[name]}{path}" for name, path in PROVIDERS.items())
+    options = {"APEX_PROVIDER_URLS": urls, "WANDB_API_KEY": TRACKER_KEY}
+    with Stack(tmp_path_factory.mktemp("stack"), **options) as running:
+        running.provider_ports = ports
         yield running

@@ -24,17 +24,15 @@ from providers.services import create_key
 from serving.deploying import deploy_adapter
 from serving.exports.models import Export
 from serving.nodes import announce_embedded
-from tests.common.routes import Route, routes
+from tests.common.routes import Route, key_for, own_routes
 from tests.ledger.test_budgets import line
 from tests.training.factories import make_adapter, make_version
 from training import queueing, services
-from training.models import Chain, Checkpoint, Plan
+from training.models import Chain, Checkpoint, Plan, TrainingJob
 
 pytestmark = pytest.mark.django_db(transaction=True)
 SECRET = "Alices-very-own-thing"
 METHODS = ["GET", "POST", "PUT", "PATCH", "DELETE"]
-# Routes of the house: no owner behind them.
-PUBLIC = {"healthz", "api-schema", "base_models:model-detail", "api-base-model-detail"}
 
 
 @pytest.fixture
@@ -112,21 +110,12 @@ def arguments(route: Route, house: dict) -> dict:
     """What leads this route to Alice's things. A parameter that this test does not know must be told to it."""
     found = {}
     for parameter in route.parameters:
-        key = parameter
-        if parameter in ("pk", "id"):
-            name = route.name.rpartition(":")[2].removeprefix("of-user-")
-            key = next((k for k in house if name.startswith(k)), None)
-        assert key in house, (
+        key = key_for(route, parameter, house)
+        assert key is not None, (
             f"{route.name} has a parameter {parameter!r}: say in `house` what of Alice's it names"
         )
         found[parameter] = house[key]
     return found
-
-
-def own_routes() -> list[Route]:
-    return [
-        route for route in routes() if not route.pattern.startswith("accounts/") and route.name not in PUBLIC
-    ]
 
 
 @pytest.fixture
@@ -173,7 +162,7 @@ def test_no_route_shows_or_changes_what_is_not_hers(who, request, house):
         walked += 1
     assert walked > 30
     assert Plan.objects.filter(name=SECRET).exists() and Notice.objects.get(text=SECRET).read_at is None
-    assert services.TrainingJob.objects.filter(name=SECRET).exists()
+    assert TrainingJob.objects.filter(name=SECRET).exists()
 
 
 def test_a_missing_thing_looks_just_like_a_foreign_one(mallorys_browser, house):

@@ -1,12 +1,16 @@
-"""A script's way into a running Apex: the API with a token, in the standard library only."""
+"""A script's way into a running Apex, the API with a token, and a person's: pages with a session. In the standard
+library only."""
 
 import json
+import re
 import time
 import urllib.error
 import urllib.request
 import uuid
 import zipfile
+from http.cookiejar import CookieJar
 from pathlib import Path
+from urllib.parse import urlencode
 
 DEMO_MODEL = Path(__file__).parents[2] / "base_models" / "demo" / "model"
 ENDED = {"succeeded", "failed", "crashed", "cancelled"}
@@ -19,6 +23,13 @@ class Api:
         self.url = stack.url
         make_person(stack, username)
         self.token = stack.manage("create_token", username).strip()
+
+    @classmethod
+    def with_token(cls, stack, token: str) -> "Api":
+        """For a token of another kind, or one that is none."""
+        made = cls.__new__(cls)
+        made.url, made.token = stack.url, token
+        return made
 
     def call(
         self, method: str, path: str, body=None, *, headers: dict | None = None
@@ -80,6 +91,41 @@ class Api:
 
     def metrics(self, job_id: str) -> list[dict]:
         return self.call("GET", f"/api/v1/training/jobs/{job_id}/metrics/?page_size=500")[1]["results"]
+
+
+class Browser:
+    """Pages of a running Apex, as somebody sees them who signs in with `log_in` or `sign_up`, or nobody."""
+
+    def __init__(self, stack):
+        self.url = stack.url
+        self.cookies = CookieJar()
+        self.opener = urllib.request.build_opener(urllib.request.HTTPCookieProcessor(self.cookies))
+
+    def log_in(self, name: str, password: str) -> "Browser":
+        self.post("/accounts/login/", {"login": name, "password": password}, form="/accounts/login/")
+        return self
+
+    def sign_up(self, name: str, password: str) -> "Browser":
+        fields = {"username": name, "password1": password, "password2": password}
+        self.post("/accounts/signup/", fields, form="/accounts/signup/")
+        return self
+
+    def get(self, path: str) -> tuple[int, bytes]:
+        return self.open(urllib.request.Request(self.url + path))
+
+    def post(self, path: str, fields: dict, form: str = "/settings/") -> tuple[int, bytes]:
+        """Sends a form as the page at `form` has it. Redirects are followed."""
+        found = re.search(rb'csrfmiddlewaretoken" value="([^"]+)"', self.get(form)[1])
+        assert found, f"{form} holds no form"
+        data = urlencode({**fields, "csrfmiddlewaretoken": found[1].decode()}).encode()
+        return self.open(urllib.request.Request(self.url + path, data, {"Referer": self.url + form}))
+
+    def open(self, request: urllib.request.Request) -> tuple[int, bytes]:
+        try:
+            with self.opener.open(request, timeout=60) as answer:
+                return answer.status, answer.read()
+        except urllib.error.HTTPError as error:
+            return error.code, error.read()
 
 
 def parse(kind: str, content: bytes):

@@ -119,8 +119,8 @@ class FakeProvider:
 
 
 @contextmanager
-def running(fake):
-    with running_app(fake.app()) as fake.url:
+def running(fake, port: int = 0):
+    with running_app(fake.app(), port=port) as fake.url:
         yield fake
 
 

@@ -2,7 +2,9 @@
 
 import json
 import time
+from base64 import b64encode, urlsafe_b64encode
 from email.utils import formatdate
+from urllib.parse import quote
 
 import pytest
 from hypothesis import given
@@ -140,6 +142,17 @@ def test_a_key_does_not_come_back_in_words(key):
     assert (
         scrub("The model is overloaded, try gpt-4o-mini.", key) == "The model is overloaded, try gpt-4o-mini."
     )
+
+
+@pytest.mark.parametrize("before", ["", "a", "ab", "Bearer "])
+def test_no_key_stays_in_a_providers_words_in_another_spelling(before):
+    key = "sk/proj+0123456789abcdefghij=ZZ"
+    for packed in (
+        b64encode(f"{before}{key}:x".encode()).decode(), urlsafe_b64encode(f"{before}{key}".encode()).decode(),
+        quote(before + key, safe=""), (before + key).encode().hex(), (before + key).encode().hex().upper(),
+    ):  # fmt: skip
+        assert scrub(f"Basic {packed} is wrong", key) == "Basic [key] is wrong"
+        assert scrub(f"{packed[: len(packed) // 2]} …", key) == "[key] …"
 
 
 def test_a_failure_has_openais_shape_for_programs():

@@ -158,7 +158,7 @@ class Means:
             yield LocalPiece(word)
         yield LocalPiece("", "stop", Usage(10, 5))
 
-    async def look_up(self, _question):
+    async def look_up(self, _question, _stage):
         from minions.flow import Found
 
         return Found("Six passages.", [{"number": 1, "name": "A document", "text": "Six passages."}])

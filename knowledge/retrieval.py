@@ -7,6 +7,7 @@ which only rows of this base and this owner are read.
 import logging
 import secrets
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from uuid import UUID
 
@@ -14,9 +15,10 @@ from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
 from knowledge.embeddings import EmbeddingFailed, embedding_of
-from knowledge.embeddings.base import checked
+from knowledge.embeddings.base import Booking, checked
 from knowledge.models import Chunk, IndexStatus, KnowledgeBase, KnowledgeIndex
 from knowledge.stores import STORES, StoreFailed, built_in
+from ledger.money import Amount
 
 logger = logging.getLogger(__name__)
 WORDS = built_in.STORE  # searches words for indexes of every store
@@ -50,13 +52,19 @@ class Passage:
 
 
 def search(
-    knowledge_bases: Iterable[KnowledgeBase], question: str, most: int = 6, *, way: str = "hybrid"
+    knowledge_bases: Iterable[KnowledgeBase],
+    question: str,
+    most: int = 6,
+    *,
+    way: str = "hybrid",
+    book: Booking | None = None,
 ) -> list[Passage]:
     """The best passages of all bases together, best first, `most` at most. Empty where nothing fits.
 
-    The caller has checked whose the bases are. `way`: `hybrid`, `words` or `meaning`. Raises RetrievalFailed.
+    The caller has checked whose the bases are. `way`: `hybrid`, `words` or `meaning`. Raises RetrievalFailed. `book`
+    gets what a provider's vectors took, from a caller who has held `most_of`; without one that is booked here.
     """
-    question = question.strip()[:LONGEST_QUESTION]
+    question = looked_at(question)
     found: list[Passage] = []
     vectors: dict[tuple[str, str, str], object] = {}
     if not question or most < 1:
@@ -65,15 +73,38 @@ def search(
         index = KnowledgeIndex.objects.filter(knowledge_base=base, status=IndexStatus.ACTIVE).first()
         if index is not None and index.chunk_count:
             try:
-                found += search_one(base, index, question, most, way, vectors)
+                found += search_one(base, index, question, most, way, vectors, book)
             except (EmbeddingFailed, StoreFailed) as problem:
                 words = _("“%(name)s” cannot be searched: %(why)s")
                 raise RetrievalFailed(words % {"name": base.name, "why": problem}) from problem
     return sorted(found, key=lambda passage: -passage.score)[:most]
 
 
+def looked_at(question: str) -> str:
+    return question.strip()[:LONGEST_QUESTION]
+
+
+def most_of(knowledge_bases: Iterable[KnowledgeBase], question: str) -> Amount:
+    """What a search could take: each of the models that make vectors is asked once."""
+    active = KnowledgeIndex.objects.filter(knowledge_base__in=knowledge_bases, status=IndexStatus.ACTIVE)
+    kinds = {
+        (index.embedding, index.provider, index.model): index for index in active.select_related("owner")
+    }
+    found = Amount()
+    for index in kinds.values():
+        with suppress(EmbeddingFailed):  # it takes nothing; the search says why
+            found += embedding_of(index).most_of(looked_at(question))
+    return found
+
+
 def search_one(
-    base: KnowledgeBase, index: KnowledgeIndex, question: str, most: int, way: str, vectors: dict
+    base: KnowledgeBase,
+    index: KnowledgeIndex,
+    question: str,
+    most: int,
+    way: str,
+    vectors: dict,
+    book: Booking | None,
 ) -> list[Passage]:
     by_words = dict(ranked(WORDS.best_words(index, question, CANDIDATES))) if way != "meaning" else {}
     by_meaning: dict[int, int] = {}
@@ -81,7 +112,7 @@ def search_one(
         # Two bases with the same model ask it once.
         key = (index.embedding, index.provider, index.model)
         if key not in vectors:
-            vectors[key] = embedding_of(index).question(question)
+            vectors[key] = embedding_of(index).question(question, book)
         vector = checked(vectors[key][None], index.dimension)[0]
         by_meaning = dict(ranked(STORES[index.store].nearest(index, vector, CANDIDATES)))
     scores = {

@@ -21,6 +21,7 @@ from collections.abc import Iterable, Sequence
 from datetime import timedelta
 from decimal import Decimal
 
+from django.conf import settings
 from django.db import transaction
 from django.db.models import F
 from django.utils import timezone
@@ -32,7 +33,7 @@ from ledger.models import Counter, Reservation, measured
 from ledger.money import Amount
 from ledger.refusals import BudgetSpent
 
-LEASE = timedelta(minutes=15)
+LEASE = timedelta(seconds=settings.BUDGET_LEASE_SECONDS)
 
 
 class _NotEnough(Exception):

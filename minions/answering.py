@@ -15,6 +15,7 @@ from django.db import transaction
 from apex.common.async_database import in_database
 from apex.common.refusals import ApiError
 from ledger.budgets import release, reserve, settle
+from ledger.holding_on import HoldingOn, a_subject
 from ledger.models import Reservation
 from minions import booking, limits
 from minions.conversations import finish_answer, turns_before
@@ -22,6 +23,7 @@ from minions.flow import Event, Question, Said
 from minions.means import HouseMeans, prices_of
 from minions.models import AnswerStatus, AnswerTrace, Minion, MinionToken, MinionVersion
 from minions.pipeline import Pipeline
+from minions.prompts import question_of
 from minions.recipes import Recipe, recipe_from, recipe_of
 from minions.services import keep_version
 from minions.tracing import Trace
@@ -92,7 +94,7 @@ class Answering:
         self.asked, self.minion, self.version = asked, prepared.minion, prepared.version
         self.trace, self.text, self.status = trace, "", AnswerStatus.FAILED
         self.means, self.row = prepared.means, None
-        self._prepared = prepared
+        self._prepared, self._holding_on = prepared, HoldingOn(prepared.reservation)
         self._pipeline = Pipeline(prepared.recipe, asked.question, prepared.means, trace)
 
     @property
@@ -113,6 +115,7 @@ class Answering:
 
         However it ends (closing it ends what is under way), what it took is booked and what came of it is kept.
         """
+        self._holding_on.begin()
         try:
             async with aclosing(self._pipeline.run()) as events:
                 async for event in events:
@@ -128,6 +131,7 @@ class Answering:
             self.trace.problem = self.trace.problem or str(problem)
             raise
         finally:
+            self._holding_on.end()
             # A client that leaves cancels this task; what was used is written down all the same.
             kept = asyncio.ensure_future(in_database(self._keep))
             self.row = await asyncio.shield(kept)
@@ -186,9 +190,11 @@ def _prepare(minion: Minion, asked: Asked) -> _Prepared:
     prices = prices_of(recipe, minion.owner)
     means = HouseMeans(minion.owner, recipe, prices)
     pipeline = Pipeline(recipe, asked.question, means)
+    look_up = means.most_of_look_up(question_of(pipeline.turns))
+    most = booking.most(recipe, pipeline.turns, prices, means.own_price, look_up)
     reservation = reserve(
-        minion.owner, booking.most(recipe, pipeline.turns, prices, means.own_price), token=asked.token_id,
-        minion_id=minion.pk, what=f"A question to {minion.name}",
+        minion.owner, most, token=asked.token_id,
+        minion_id=minion.pk, what=f"A question to {minion.name}", subject=a_subject("answer"),
     )  # fmt: skip
     return _Prepared(minion, version, recipe, means, reservation)
 

@@ -17,7 +17,7 @@ from minions.choosing import Decision, Situation, choose
 from minions.models import Choosing, OnFailure
 from minions.prompts import tokens_in, tokens_of
 from minions.recipes import Link
-from minions.tracing import Attempt, Clock, Stage
+from minions.tracing import Attempt, Beside, Clock, Stage
 from providers.base import Call, Failure, Piece, Price, Provider, ProviderFailed, Usage
 
 # With `hedged` the next one is asked too when the first words have not come by then.
@@ -117,6 +117,7 @@ class Chain:
                     if winner is None:
                         winner, first = trial, pieces
                     else:
+                        self._asked_in_vain(trial, pieces)
                         await trial.close()
                 if winner is None and not running:
                     before, newest = newest, await self._start(call, running)
@@ -204,6 +205,7 @@ class Chain:
                     _until_words(trial.rest, self._is_whole), link.first_seconds or LONGEST_FIRST_SECONDS
                 )
             except TimeoutError:
+                self._asked_in_vain(trial)
                 await trial.close()
                 limit = link.first_seconds or LONGEST_FIRST_SECONDS
                 raise ProviderFailed(
@@ -230,8 +232,25 @@ class Chain:
         took = (time.perf_counter() - trial.begun) * 1000
         self._stage.attempts.append(Attempt(trial.link.name, problem.kind, str(problem), took))
 
+    def _asked_in_vain(self, trial: Trial, pieces: Sequence[Piece] = ()) -> None:
+        """We hang up on it before its answer counts: its provider has read the question and bills it."""
+        if trial.rest is None:  # not asked yet, or refused
+            return
+        usage = next((piece.usage for piece in pieces if piece.usage), None)
+        written = sum(len(piece.text) for piece in pieces)
+        used = usage or Usage(tokens_in(self._stage.prompt), written // 3 + 1 if written else 0)
+        price = self._prices.get(trial.link.name)
+        self._stage.beside.append(
+            Beside(
+                trial.link.provider, trial.link.model, used.input_tokens, used.output_tokens, used.cached_tokens,
+                is_estimated=usage is None, cost=price.cost(used) if price else None,
+                price_source=price.source if price else "",
+            )
+        )  # fmt: skip
+
     async def _call_off(self, running: dict[asyncio.Task[list[Piece]], Trial]) -> None:
-        for task in running:
+        for task, trial in running.items():
+            self._asked_in_vain(trial)
             task.cancel()
         await asyncio.gather(*running, return_exceptions=True)
         for trial in running.values():

@@ -11,12 +11,13 @@ from ledger.money import Amount, TokenPrice, nanos_of
 from minions.models import AnswerStatus, Choosing
 from minions.prompts import tokens_in, tokens_of
 from minions.recipes import Recipe
-from minions.tracing import Stage
+from minions.tracing import Beside, Stage
 from providers.base import Price, Usage
 
 if TYPE_CHECKING:
     from minions.answering import Answering
 
+NOTHING = Amount()
 OUTCOMES = {
     AnswerStatus.DONE: Outcome.OK,
     AnswerStatus.STOPPED: Outcome.LEFT,
@@ -26,11 +27,16 @@ OUTCOMES = {
 
 
 def most(
-    recipe: Recipe, turns: Sequence[dict[str, Any]], prices: dict[str, Price], own: TokenPrice | None = None
+    recipe: Recipe,
+    turns: Sequence[dict[str, Any]],
+    prices: dict[str, Price],
+    own: TokenPrice | None = None,
+    look_up: Amount = NOTHING,
 ) -> Amount:
     """The most that an answer could take: the dearest link of the chain reads and writes all that it may.
 
-    Asking two at once counts twice. What has no price counts in tokens only.
+    Asking two at once counts twice. What has no price counts in tokens only. `look_up`: what the question's
+    vectors take.
     """
     read = tokens_in(turns) + tokens_of(recipe.persona)
     nanos = tokens = 0
@@ -50,16 +56,32 @@ def most(
         )
         nanos += times * nanos_of(dearest)
         tokens += times * (read + recipe.answer_tokens)
-    return Amount(nanos, tokens)
+    return Amount(nanos, tokens) + look_up
 
 
 def lines_of(answering: Answering) -> list[Line]:
-    """One line for each stage that took tokens, and its tries that were not used are in the trace alone."""
-    return [
-        _line(answering, stage)
-        for stage in answering.trace.stages
-        if stage.input_tokens or stage.output_tokens
-    ]
+    """One line for each stage that took tokens, and for what else it took. Tries that failed are in the trace alone."""
+    stages = answering.trace.stages
+    lines = [_line(answering, stage) for stage in stages if stage.input_tokens or stage.output_tokens]
+    return lines + [_line_beside(answering, stage, each) for stage in stages for each in stage.beside]
+
+
+def _line_beside(answering: Answering, stage: Stage, each: Beside) -> Line:
+    return Line(
+        owner_id=answering.minion.owner_id,
+        kind=Kind.OWN_TOKENS if each.provider == "apex" else Kind.PROVIDER_TOKENS,
+        activity=f"minion {stage.kind}",
+        provider=each.provider,
+        model=each.model,
+        price=each.price or _price(answering, each),
+        input_tokens=each.input_tokens,
+        output_tokens=each.output_tokens,
+        cached_tokens=each.cached_tokens or None,
+        token_id=answering.asked.token_id,
+        minion_id=answering.minion.pk,
+        outcome=each.outcome,
+        is_estimated=each.is_estimated,
+    )
 
 
 def _line(answering: Answering, stage: Stage) -> Line:
@@ -86,7 +108,7 @@ def _line(answering: Answering, stage: Stage) -> Line:
     )
 
 
-def _price(answering: Answering, stage: Stage) -> TokenPrice | None:
+def _price(answering: Answering, stage: Stage | Beside) -> TokenPrice | None:
     if stage.provider == "apex":
         return answering.means.own_price
     price = answering.means.prices.get(f"{stage.provider}/{stage.model}")

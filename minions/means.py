@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from typing import Any
@@ -9,13 +10,16 @@ from typing import Any
 from apex.common.async_database import as_a_request, in_database
 from apex.common.refusals import ApiError
 from knowledge.models import KnowledgeBase
-from knowledge.retrieval import Passage, RetrievalFailed, quoted, search
-from ledger.money import TokenPrice, dollars_of
+from knowledge.retrieval import Passage, RetrievalFailed, most_of, quoted, search
+from ledger import budgets
+from ledger.lines import Line
+from ledger.models import Outcome
+from ledger.money import Amount, TokenPrice, dollars_of
 from ledger.prices import own_price
 from minions.flow import Found, LocalPiece
 from minions.prompts import tokens_of
 from minions.recipes import Link, Recipe
-from minions.tracing import Stage
+from minions.tracing import Beside, Stage
 from providers.base import Patience, Price, Provider
 from providers.prices import price_of
 from providers.services import provider_for
@@ -59,9 +63,13 @@ class HouseMeans:
             async for delta in deltas:
                 yield LocalPiece(delta.text, delta.finish_reason, delta.usage)
 
-    async def look_up(self, question: str) -> Found:
+    async def look_up(self, question: str, stage: Stage) -> Found:
         """The best passages that fit the recipe's tokens. Raises ApiError."""
-        kept = await in_database(self._search, question)
+        taken = Taken(stage)
+        try:
+            kept = await in_database(self._search, question, taken)
+        finally:
+            taken.close()
         return Found(quoted(kept), [told(each, number) for number, each in enumerate(kept, start=1)])
 
     async def open_provider(self, link: Link) -> Provider:
@@ -73,15 +81,49 @@ class HouseMeans:
             nanos = price.nanos(stage.input_tokens, stage.output_tokens)
             stage.cost, stage.price_source = dollars_of(nanos), price.source
 
-    def _search(self, question: str) -> list[Passage]:
-        bases = KnowledgeBase.objects.for_user(self.owner).filter(pk__in=self.recipe.knowledge_bases)
+    def most_of_look_up(self, question: str) -> Amount:
+        return most_of(self._bases(), question) if self.recipe.has_knowledge else Amount()
+
+    def _bases(self):
+        return KnowledgeBase.objects.for_user(self.owner).filter(pk__in=self.recipe.knowledge_bases)
+
+    def _search(self, question: str, taken: Taken) -> list[Passage]:
         try:
-            passages = search(bases, question, most=self.recipe.passages)
+            passages = search(self._bases(), question, most=self.recipe.passages, book=taken.book)
         except RetrievalFailed as problem:
             raise ApiError(
                 str(problem), status=502, kind="server_error", code="retrieval_failed"
             ) from problem
         return fitting(passages, self.recipe.knowledge_tokens)
+
+
+class Taken:
+    """What a look-up takes, on its way into the stage, which is booked with its answer. After `close`, where nobody
+    waits for the look-up any more, it is booked as it comes."""
+
+    def __init__(self, stage: Stage):
+        self._stage: Stage | None = stage
+        self._lock = threading.Lock()
+
+    def book(self, line: Line) -> None:
+        with self._lock:
+            if self._stage is not None:
+                self._stage.beside.append(_beside(line))
+                return
+        budgets.settle(None, [line])
+
+    def close(self) -> None:
+        with self._lock:
+            self._stage = None
+
+
+def _beside(line: Line) -> Beside:
+    price = line.price if isinstance(line.price, TokenPrice) else None
+    return Beside(
+        line.provider, line.model, line.input_tokens or 0, is_estimated=line.is_estimated,
+        cost=dollars_of(line.nanos) if price else None, price_source=price.source if price else "", price=price,
+        outcome=Outcome.OK,
+    )  # fmt: skip
 
 
 async def _resolve(owner, model: str) -> Target:

@@ -156,7 +156,7 @@ class Pipeline:
         stage.prompt = [{"role": "user", "content": asked}]
         try:
             with self.trace.clock.outside():
-                self._found = await self.means.look_up(asked)
+                self._found = await self.means.look_up(asked, stage)
         except ApiError as problem:
             self._failed(stage, problem)
             stage.status = "failed"

@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
 
+from ledger.money import TokenPrice
+
 # Of one text in a trace so many characters are kept; what is longer says that it was cut.
 LONGEST_TEXT = 20_000
 
@@ -70,6 +72,31 @@ class Attempt:
 
 
 @dataclass
+class Beside:
+    """What else a stage took: vectors of its question, or a model that was asked in vain and that we hung up on, whose
+    provider bills the question all the same. `price` where it is known already; `outcome` as the ledger names it."""
+
+    provider: str
+    model: str
+    input_tokens: int
+    output_tokens: int = 0
+    cached_tokens: int = 0
+    is_estimated: bool = True
+    cost: Decimal | None = None
+    price_source: str = ""
+    price: TokenPrice | None = None
+    outcome: str = "left"
+
+    def told(self) -> dict[str, Any]:
+        return {
+            "provider": self.provider, "model": self.model, "input_tokens": self.input_tokens,
+            "output_tokens": self.output_tokens, "is_estimated": self.is_estimated,
+            "cost": None if self.cost is None else str(self.cost), "price_source": self.price_source,
+            "outcome": self.outcome,
+        }  # fmt: skip
+
+
+@dataclass
 class Stage:
     """`kind` is style, knowledge, answer or rewrite. `status`: done, skipped, failed, stopped or broken; `done_about`
     says what was done about a failure. `cost` in US dollars with where the price is from; None where nobody knows."""
@@ -85,6 +112,7 @@ class Stage:
     passages: list[dict[str, Any]] = field(default_factory=list)
     text: str = ""
     attempts: list[Attempt] = field(default_factory=list)
+    beside: list[Beside] = field(default_factory=list)
     passed_over: list[dict[str, str]] = field(default_factory=list)
     began_ms: float = 0.0
     first_ms: float | None = None
@@ -106,6 +134,7 @@ class Stage:
             "prompt": [each | {"content": cut(each.get("content") or "", LONGEST_TEXT)} for each in self.prompt],
             "passages": self.passages, "text": cut(self.text, LONGEST_TEXT),
             "attempts": [attempt.told() for attempt in self.attempts], "passed_over": self.passed_over,
+            "beside": [each.told() for each in self.beside],
             "began_ms": round(self.began_ms, 1), "took_ms": round(self.took_ms, 1),
             "first_ms": None if self.first_ms is None else round(self.first_ms, 1),
             "choosing_ms": round(self.choosing_ms, 2),
@@ -139,16 +168,24 @@ class Trace:
         self.model, self.provider, self.why = stage.model, stage.provider, stage.why
 
     @property
+    def taken(self) -> list[Stage | Beside]:
+        """All that took tokens."""
+        found: list[Stage | Beside] = []
+        for stage in self.stages:
+            found += [stage, *stage.beside]
+        return found
+
+    @property
     def input_tokens(self) -> int:
-        return sum(stage.input_tokens for stage in self.stages)
+        return sum(each.input_tokens for each in self.taken)
 
     @property
     def output_tokens(self) -> int:
-        return sum(stage.output_tokens for stage in self.stages)
+        return sum(each.output_tokens for each in self.taken)
 
     @property
     def cost(self) -> Decimal:
-        return sum((stage.cost for stage in self.stages if stage.cost is not None), Decimal(0))
+        return sum((each.cost for each in self.taken if each.cost is not None), Decimal(0))
 
     @property
     def citations(self) -> list[dict[str, Any]]:

@@ -15,6 +15,7 @@ from django.http import StreamingHttpResponse
 from django.utils.translation import gettext as _
 
 from ledger import budgets
+from ledger.holding_on import HoldingOn, a_subject
 from ledger.models import Outcome, Reservation
 from ledger.money import TokenPrice
 from ledger.prices import own_price
@@ -91,6 +92,7 @@ class Book:
         self.target: Target | None = None
         self.price: TokenPrice | None = None
         self.held: Reservation | None = None
+        self.holding_on: HoldingOn | None = None
         self.read_about = 0
         self.usage: Usage | None = None
         self.pieces, self.is_whole = 0, False
@@ -106,8 +108,10 @@ class Book:
         most = books.most_of(request, size, self.price)
         self.read_about = books.read_about(request, size)
         self.held = await sync_to_async(books.hold)(
-            self.user, most, what=f"{self.activity} {target.model_id}"
+            self.user, most, what=f"{self.activity} {target.model_id}", subject=a_subject(self.activity)
         )
+        self.holding_on = HoldingOn(self.held)
+        self.holding_on.begin()
 
     def note(self, usage: Usage | None, pieces: int) -> None:
         self.usage, self.pieces = usage, pieces
@@ -117,6 +121,8 @@ class Book:
 
     async def close(self) -> None:
         """Nothing is written of what was refused before any model was asked."""
+        if self.holding_on:
+            self.holding_on.end()
         if self.target is None or (self.error and self.held is None):
             return
         outcome = books.outcome_of(self.error.status) if self.error else None

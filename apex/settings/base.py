@@ -421,6 +421,8 @@ REQUESTS_PER_MINUTE = int(os.environ.get("APEX_REQUESTS_PER_MINUTE", "10000"))
 TOKENS_PER_MINUTE = int(os.environ.get("APEX_TOKENS_PER_MINUTE", "0"))
 # So long an answer is taken to be that says nothing of it, where a budget stands.
 BUDGET_ANSWER_TOKENS = int(os.environ.get("APEX_BUDGET_ANSWER_TOKENS", "4096"))
+# So long what is held for something that runs stays held by a process that does not say any more that it still runs.
+BUDGET_LEASE_SECONDS = float(os.environ.get("APEX_BUDGET_LEASE_SECONDS", "900"))
 
 # --- Words and times ----------------------------------------------------------------------------------------
 LANGUAGE_CODE = "en"

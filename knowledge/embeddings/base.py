@@ -1,10 +1,16 @@
 """What a way to make vectors promises."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 import numpy as np
 from django.utils.translation import gettext as _
+
+from ledger.lines import Line
+from ledger.money import Amount
+
+# Takes what vectors took, and books it; whoever gives one has held what that could be.
+Booking = Callable[[Line], None]
 
 
 class EmbeddingFailed(Exception):
@@ -40,8 +46,14 @@ class Embedding(Protocol):
     def passages(self, texts: Sequence[str]) -> np.ndarray:
         """A vector a text, (n, dimension) floats; (n, 0) where words are all there is. Raises EmbeddingFailed."""
 
-    def question(self, text: str) -> np.ndarray:
-        """One vector, (dimension,); (0,) where words are all there is. Raises EmbeddingFailed."""
+    def question(self, text: str, book: Booking | None = None) -> np.ndarray:
+        """One vector, (dimension,); (0,) where words are all there is. Raises EmbeddingFailed.
+
+        What it takes is held and booked here, or with `book` by whoever gave it.
+        """
+
+    def most_of(self, text: str) -> Amount:
+        """What a question could take."""
 
 
 def checked(vectors: np.ndarray, dimension: int) -> np.ndarray:

@@ -14,8 +14,9 @@ import numpy as np
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from knowledge.embeddings.base import EmbeddingFailed
+from knowledge.embeddings.base import Booking, EmbeddingFailed
 from knowledge.models import KnowledgeIndex
+from ledger.money import Amount
 
 if TYPE_CHECKING:
     from knowledge.embeddings.bert import Bert
@@ -35,8 +36,11 @@ class MiniLM:
     def passages(self, texts: Sequence[str]) -> np.ndarray:
         return self.encoder.embed(texts)
 
-    def question(self, text: str) -> np.ndarray:
+    def question(self, text: str, book: Booking | None = None) -> np.ndarray:
         return self.encoder.embed([text])[0]
+
+    def most_of(self, text: str) -> Amount:
+        return Amount()
 
 
 def folder() -> Path | None:

@@ -8,16 +8,17 @@ from asgiref.sync import async_to_sync
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from knowledge.embeddings.base import EmbeddingFailed
+from apex.common.acting import acting
+from knowledge.embeddings.base import Booking, EmbeddingFailed
 from knowledge.models import KnowledgeIndex
 from ledger import budgets
 from ledger.lines import Line
 from ledger.models import Kind
-from ledger.money import TokenPrice
+from ledger.money import Amount, TokenPrice
 from ledger.refusals import BudgetSpent
 
 AT_ONCE = 64  # texts in one call
-BYTES_A_TOKEN = 4  # providers' ways to make vectors tell no count
+BYTES_A_TOKEN = 4  # where a provider tells no count
 
 
 class Provided:
@@ -34,10 +35,15 @@ class Provided:
             rows += self.ask(list(texts[begin : begin + AT_ONCE]))
         return np.array(rows, "f4").reshape(len(texts), -1)
 
-    def question(self, text: str) -> np.ndarray:
-        return np.array(self.ask([text], is_question=True)[0], "f4")
+    def question(self, text: str, book: Booking | None = None) -> np.ndarray:
+        return np.array(self.ask([text], is_question=True, book=book)[0], "f4")
 
-    def ask(self, texts: list[str], *, is_question: bool = False) -> list[list[float]]:
+    def most_of(self, text: str) -> Amount:
+        return self.line([text]).amount
+
+    def ask(
+        self, texts: list[str], *, is_question: bool = False, book: Booking | None = None
+    ) -> list[list[float]]:
         # Loaded when it is needed: whoever searches by words has no use for clients of providers.
         from providers.base import WORTH_ANOTHER_TRY, ProviderFailed
         from providers.services import provider_for
@@ -45,7 +51,10 @@ class Provided:
         line = self.line(texts)
         try:
             client = provider_for(self.owner, self.provider)
-            held = budgets.reserve(self.owner, line.amount, what=f"knowledge {self.model}")
+            held = None
+            if book is None:
+                what = f"knowledge {self.model}"
+                held = budgets.reserve(self.owner, line.amount, token=line.token_id, what=what)
             try:
                 rows = async_to_sync(client.embed)(self.model, texts, is_question=is_question)
             except BaseException:
@@ -55,7 +64,9 @@ class Provided:
             raise EmbeddingFailed(problem.message) from problem
         except ProviderFailed as problem:
             raise EmbeddingFailed(problem.message, is_passing=problem.kind in WORTH_ANOTHER_TRY) from problem
-        budgets.settle(held, [line])
+        if rows.input_tokens is not None:
+            line.input_tokens, line.is_estimated = rows.input_tokens, False
+        book(line) if book else budgets.settle(held, [line])
         if len(rows) != len(texts) or len({len(row) for row in rows}) != 1:
             raise EmbeddingFailed(
                 _("%(provider)s sent %(found)s vectors for %(wanted)s texts.")
@@ -74,7 +85,7 @@ class Provided:
         tokens = sum(len(text.encode()) // BYTES_A_TOKEN + 1 for text in texts)
         return Line(
             self.owner.pk, Kind.PROVIDER_TOKENS, "knowledge", provider=self.provider, model=self.model, price=price,
-            input_tokens=tokens, is_estimated=True,
+            input_tokens=tokens, is_estimated=True, token_id=acting().token_id,
         )  # fmt: skip
 
 

@@ -29,7 +29,7 @@ class Letters:
             np.array([[text.lower().count(letter) for letter in "abcdefgh"] for text in texts], "f4") + 0.01
         )
 
-    def question(self, text):
+    def question(self, text, book=None):
         return self.passages([text])[0]
 
 

@@ -14,6 +14,7 @@ from django.db.models import Avg, Count, Max, Q, Sum
 from django.db.models.functions import TruncDate
 from django.utils import timezone
 
+from knowledge.models import KnowledgeBase
 from minions.experience import Experience
 from minions.models import AnswerStatus, AnswerTrace, Conversation, FeedbackKind, Message, Minion, Role
 from providers.registry import all_providers
@@ -54,6 +55,13 @@ def minions_for(user):
 
 def conversations_for(user):
     return Conversation.objects.for_user(user).select_related("minion").order_by("-changed_at")
+
+
+def bases_of(minion: Minion):
+    """The knowledge bases that it may look things up in, by name."""
+    return KnowledgeBase.objects.for_user(minion.owner).filter(
+        pk__in=minion.knowledge_bases.values_list("pk")
+    ).order_by("name")  # fmt: skip
 
 
 @dataclass

@@ -1,6 +1,6 @@
 from django.urls import path
 
-from minions.views import chat, pages, profile, turns
+from minions.views import attachments, chat, pages, profile, turns
 
 app_name = "minions"
 urlpatterns = [
@@ -19,6 +19,9 @@ urlpatterns = [
     path("chat/<uuid:conversation_id>/side/", chat.side, name="conversation-side"),
     path("chat/<uuid:conversation_id>/rename/", chat.rename_conversation, name="conversation-rename"),
     path("chat/<uuid:conversation_id>/ask/", chat.ask, name="conversation-ask"),
+    path("chat/<uuid:conversation_id>/attach/", attachments.attach, name="conversation-attach"),
+    path("chat/<uuid:conversation_id>/attached/", attachments.attached, name="conversation-attached"),
+    path("chat/<uuid:conversation_id>/look-up/", attachments.look_up, name="conversation-look-up"),
     path("chat/<uuid:conversation_id>/delete/", chat.delete_conversation, name="conversation-delete"),
     path("chat/messages/<uuid:message_id>/again/", chat.ask_again, name="message-again"),
     path("chat/messages/<uuid:message_id>/change/", chat.change_question, name="message-change"),

@@ -7,6 +7,8 @@ from collections.abc import AsyncGenerator
 from typing import Any, ClassVar
 
 from asgiref.sync import sync_to_async
+from django.conf import settings
+from django.utils.module_loading import import_string
 
 from providers.backends.openai_protocol import OpenAIProtocol
 from providers.base import Ability, Access, Failure, ModelInfo, Patience, ProviderFailed
@@ -20,7 +22,8 @@ INSIDE = "inside://"
 
 
 class House(OpenAIProtocol):
-    """Base models, adapters and assistants of the user that `access` is for; no key, no address, nothing over the net
+    """Base models, adapters and assistants of the user that `access` is for, also by the names that they or the house
+    gave to base models (`settings.MODEL_MEANINGS`); no key, no address, nothing over the net
     but to the house's own servers."""
 
     name: ClassVar[str] = "apex"
@@ -80,7 +83,9 @@ class HouseServer(Server):
                 await reply.close()
 
     async def _asked(self, url: str, body: dict[str, Any]) -> Reply:
-        target = await services.resolve_model(user=self._access.user, model_id=body["model"])
+        user = self._access.user
+        model_id = await sync_to_async(import_string(settings.MODEL_MEANINGS))(user, body["model"])
+        target = await services.resolve_model(user=user, model_id=model_id)
         backend = services.backend_for(target)
         await backend.ensure_loaded(target)
         return await backend.forward(url.removeprefix(INSIDE), body | {"model": target.loaded_name})

@@ -331,6 +331,9 @@ SEALED_FIELDS = [
 ]
 # Providers that apps above `providers` are; it imports none of them.
 HOUSE_PROVIDERS = {"apex": "serving.as_provider.House"}
+# Who says which of the house's models a name means for a person (`resolved(user, name) -> str`); serving imports no
+# app above it.
+MODEL_MEANINGS = "gateway.aliases.resolved"
 # Where providers are asked in place of their own addresses, by whoever runs the house: "openai=https://…/v1,…".
 PROVIDER_URLS = dict(
     pair.split("=", 1) for pair in os.environ.get("APEX_PROVIDER_URLS", "").split(",") if "=" in pair

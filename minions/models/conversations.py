@@ -79,3 +79,21 @@ class Message(OwnedModel):
 
     def __str__(self) -> str:
         return self.text[:60]
+
+
+class Attachment(OwnedModel):
+    """A file that was brought in a conversation. It is a document of a knowledge base of the minion, and stays one
+    when the conversation goes; None: the document was deleted, or another file of its name took its place."""
+
+    conversation = models.ForeignKey(Conversation, on_delete=models.CASCADE, related_name="attachments")
+    document = models.ForeignKey(
+        "knowledge.Document", on_delete=models.SET_NULL, null=True, blank=True, related_name="+"
+    )
+    name = models.CharField(_("name"), max_length=255)
+
+    class Meta(OwnedModel.Meta):
+        verbose_name = _("attachment")
+        ordering = ["created_at"]
+
+    def __str__(self) -> str:
+        return self.name

@@ -11,7 +11,7 @@ from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET, require_POST
 
 from apex.common.access import owned_or_404
-from minions import conversations, selectors
+from minions import attaching, conversations, selectors
 from minions.answering import Asked
 from minions.conversations import CannotAsk
 from minions.flow import Question
@@ -53,7 +53,8 @@ def begin(request, minion_id):
 @require_GET
 def conversation(request, conversation_id):
     found = conversation_or_404(request.user, conversation_id)
-    return render(request, "minions/conversation.html", turns_context(found) | side_context(found))
+    context = turns_context(found) | side_context(found) | attaching.page_of(found)
+    return render(request, "minions/conversation.html", context)
 
 
 @login_required

@@ -5,6 +5,7 @@ import time
 import pytest
 from asgiref.sync import async_to_sync
 
+from gateway.aliases import create_alias
 from providers.base import Call, ProviderFailed, Usage
 from providers.services import provider_for
 from serving.models import Health, Node
@@ -45,6 +46,17 @@ def test_a_base_model_answers_whole_and_in_pieces(alice, base_model, node, fake)
     pieces = async_to_sync(read)()
     assert "".join(piece.text for piece in pieces) == fake.answer and pieces[-1].finish_reason == "stop"
     assert fake.seen[-1].body["model"] == "gpt-4o-mini" and fake.seen[-1].body["max_tokens"] == 9
+
+
+def test_a_name_that_was_given_to_a_base_model_means_it_here_too(alice, mallory, base_model, node, fake):
+    create_alias(owner=alice, name="gpt-4o-mini", base_model=base_model)
+    answer = async_to_sync(provider_for(alice, "apex").chat)(Call("gpt-4o-mini-2024-07-18", HELLO))
+    assert answer.text == fake.answer
+    with pytest.raises(ProviderFailed) as failed:
+        async_to_sync(provider_for(mallory, "apex").chat)(Call("gpt-4o-mini", HELLO))
+    assert failed.value.code == "model_not_found"
+    create_alias(owner=None, name="gpt-4o-mini", base_model=base_model)
+    assert async_to_sync(provider_for(mallory, "apex").chat)(Call("gpt-4o-mini", HELLO)).text == fake.answer
 
 
 def test_who_stops_reading_ends_the_answer(alice, base_model, node, fake):

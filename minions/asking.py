@@ -16,7 +16,7 @@ from minions import health
 from minions.choosing import Decision, Situation, choose
 from minions.models import Choosing, OnFailure
 from minions.prompts import tokens_in, tokens_of
-from minions.recipes import Link
+from minions.recipes import Link, told_apart
 from minions.tracing import Attempt, Beside, Clock, Stage
 from providers.base import Call, Failure, Piece, Price, Provider, ProviderFailed, Usage
 
@@ -88,6 +88,7 @@ class Chain:
         is_whole: bool = False,
     ):
         self._links, self._open_provider, self._prices = links, open_provider, prices
+        self._names = told_apart(links)
         self._choosing, self._on_failure, self._stage, self._clock = choosing, on_failure, stage, clock
         self._is_whole, self._owner = is_whole, owner
         self._failed: dict[int, str] = {}
@@ -105,7 +106,7 @@ class Chain:
                 if not done:  # slow to begin: the next one is asked beside it, if there is one
                     self._is_hedged = True
                     if second := await self._start_beside(call, running):
-                        yield Switched(second.link.name, newest.link.name, _("it is slow to begin"))
+                        yield Switched(self._name(second), self._name(newest), _("it is slow to begin"))
                         newest = second
                 for task in done:
                     trial = running.pop(task)
@@ -121,7 +122,7 @@ class Chain:
                         await trial.close()
                 if winner is None and not running:
                     before, newest = newest, await self._start(call, running)
-                    yield Switched(newest.link.name, before.link.name, newest.decision.why)
+                    yield Switched(self._name(newest), self._name(before), newest.decision.why)
             await self._call_off(running)
             self._won(winner)
             async with aclosing(self._pass_on(winner, first)) as rest:
@@ -226,11 +227,11 @@ class Chain:
         await health.note_failure(self._owner, trial.link, problem.kind)
         may_go_on = self._on_failure != OnFailure.FAIL and problem.kind in trial.link.falls_back_on
         if is_last and not may_go_on:
-            raise ChainFailed(f"{trial.link.name}: {problem}", problem.kind) from problem
+            raise ChainFailed(f"{self._name(trial)}: {problem}", problem.kind) from problem
 
     def _tried(self, trial: Trial, problem: ProviderFailed) -> None:
         took = (time.perf_counter() - trial.begun) * 1000
-        self._stage.attempts.append(Attempt(trial.link.name, problem.kind, str(problem), took))
+        self._stage.attempts.append(Attempt(self._name(trial), problem.kind, str(problem), took))
 
     def _asked_in_vain(self, trial: Trial, pieces: Sequence[Piece] = ()) -> None:
         """We hang up on it before its answer counts: its provider has read the question and bills it."""
@@ -248,6 +249,9 @@ class Chain:
             )
         )  # fmt: skip
 
+    def _name(self, trial: Trial) -> str:
+        return self._names[trial.index]
+
     async def _call_off(self, running: dict[asyncio.Task[list[Piece]], Trial]) -> None:
         for task, trial in running.items():
             self._asked_in_vain(trial)
@@ -260,6 +264,9 @@ class Chain:
     def _won(self, trial: Trial) -> None:
         stage = self._stage
         stage.model, stage.provider, stage.why = trial.link.model, trial.link.provider, trial.decision.why
+        if (name := self._name(trial)) != trial.link.name:
+            # Of two of the same name the trace says which one it was.
+            stage.why = f"{name}: {stage.why}"
         stage.first_ms = self._clock.now() - stage.began_ms
 
     async def _pass_on(self, trial: Trial, first: list[Piece]) -> AsyncGenerator[Piece, None]:
@@ -278,10 +285,10 @@ class Chain:
                 is_ended = is_ended or piece.finish_reason is not None
                 yield piece
             if not is_ended:
-                raise BrokeOff(_("%(model)s ended without saying why.") % {"model": trial.link.name})
+                raise BrokeOff(_("%(model)s ended without saying why.") % {"model": self._name(trial)})
         except ProviderFailed as problem:
             await health.note_failure(self._owner, trial.link, problem.kind)
-            raise BrokeOff(f"{trial.link.name}: {problem}") from problem
+            raise BrokeOff(f"{self._name(trial)}: {problem}") from problem
         finally:
             self._count(stage, trial.link, usage, written)
             await asyncio.gather(answered, return_exceptions=True)

@@ -9,7 +9,7 @@ from decimal import Decimal
 from django.utils.translation import gettext as _
 
 from minions.models import Choosing
-from minions.recipes import Link
+from minions.recipes import Link, told_apart
 from providers.base import Price, Usage
 
 
@@ -63,6 +63,7 @@ def choose(
 ) -> Decision:
     """The next link of `chain` for this question. `prices` are by `Link.name`, `health` by `Link.health_key`."""
     prices, health = prices or {}, health or {}
+    names = told_apart(chain)
     fit: list[tuple[int, Decimal | None]] = []
     passed: list[PassedOver] = []
     for index, link in enumerate(chain):
@@ -72,7 +73,7 @@ def choose(
         cost = None if price is None else price.cost(Usage(situation.input_tokens, situation.output_tokens))
         reason = unfit(link, situation, cost, health.get(link.health_key, WELL))
         if reason:
-            passed.append(PassedOver(link.name, reason))
+            passed.append(PassedOver(names[index], reason))
         else:
             fit.append((index, cost))
     if not fit:
@@ -149,7 +150,7 @@ def _why(
 ) -> str:
     if situation.failed:
         last, kind = list(situation.failed.items())[-1]
-        return _("%(before)s failed (%(kind)s)") % {"before": chain[last].name, "kind": kind}
+        return _("%(before)s failed (%(kind)s)") % {"before": told_apart(chain)[last], "kind": kind}
     if choosing == Choosing.CHEAPEST_FIRST and cost is not None:
         return _("the cheapest that fits: at most $%(cost).6f") % {"cost": cost}
     if passed:

@@ -9,7 +9,7 @@ from django.utils.translation import gettext_lazy as _
 
 from knowledge.models import KnowledgeBase
 from minions.models import Minion
-from minions.recipes import KINDS, MOST_RETRIES, USUAL_KINDS
+from minions.recipes import KINDS, MOST_LINKS, MOST_RETRIES, USUAL_KINDS
 from minions.services import PLAIN
 from providers.registry import all_providers
 from providers.selectors import usable_keys
@@ -52,7 +52,7 @@ def adapter_words(adapter) -> str:
 
 
 class LinkForm(forms.Form):
-    """One outside model; a row whose model is empty does not count."""
+    """One outside model, and in plain words when it is asked; a row whose model is empty does not count."""
 
     source = forms.ChoiceField(label=_("From"), required=False)
     model = forms.CharField(
@@ -60,27 +60,34 @@ class LinkForm(forms.Form):
         help_text=_("As the provider calls it, such as gpt-4o-mini."),
     )  # fmt: skip
     most_cost = forms.DecimalField(
-        label=_("Most it may cost, $ an answer"),
-        required=False,
-        min_value=0,
-        decimal_places=6,
-        localize=False,
-    )
+        label=_("Only if the answer costs at most, $"), required=False, min_value=0, decimal_places=6, localize=False,
+        help_text=_("Reckoned before asking, from the question and the longest answer. A dearer question, and a model "
+                    "whose price nobody knows, goes to the next one. Empty: whatever it costs."),
+    )  # fmt: skip
     first_seconds = forms.FloatField(
-        label=_("Longest wait for first words, s"), required=False, min_value=0.1
-    )
-    context = forms.IntegerField(label=_("Reads at most, tokens"), required=False, min_value=1)
+        label=_("Only if it begins within, seconds"), required=False, min_value=0.1,
+        help_text=_("When no word has come by then, the next one is asked. Empty: two minutes."),
+    )  # fmt: skip
+    context = forms.IntegerField(
+        label=_("Only if question and answer fit into, tokens"), required=False, min_value=1,
+        help_text=_("A token is about four letters. What is longer goes to the next one. Empty: it is tried."),
+    )  # fmt: skip
     retries = forms.IntegerField(
-        label=_("Tries again"), required=False, min_value=0, max_value=MOST_RETRIES, initial=1
+        label=_("Ask it again, times"), required=False, min_value=0, max_value=MOST_RETRIES, initial=1,
+        help_text=_("While it has not said a word, before the next one is asked."),
+    )  # fmt: skip
+    has_tools = forms.BooleanField(
+        label=_("Ask it too when a program sends tools (functions) along"), required=False, initial=True
     )
-    has_tools = forms.BooleanField(label=_("It may be given tools"), required=False, initial=True)
     falls_back_on = forms.MultipleChoiceField(
-        label=_("The next one is asked after"), required=False, widget=forms.CheckboxSelectMultiple,
+        label=_("Ask the next one when this one has"), required=False, widget=forms.CheckboxSelectMultiple,
+        help_text=_("With none ticked, its failure is the end: nobody else is asked."),
         initial=list(USUAL_KINDS),
         choices=[
-            ("overload", _("trouble there (overload)")), ("network", _("no connection, or silence")),
-            ("rate", _("too many questions")), ("quota", _("no credit left")), ("auth", _("a key that is refused")),
-            ("context", _("a question too long for it")), ("content", _("a question against its rules")),
+            ("overload", _("trouble of its own (overload)")), ("network", _("no connection, or says nothing")),
+            ("rate", _("too many questions at once (rate limit)")), ("quota", _("no credit left")),
+            ("auth", _("refused the key")), ("context", _("found the question too long")),
+            ("content", _("found the question against its rules")),
         ],
     )  # fmt: skip
 
@@ -111,10 +118,10 @@ class BaseLinkForms(forms.BaseFormSet):
     def chain(self) -> list[dict[str, Any]]:
         """The links in order, without empty and removed rows."""
         kept = [form for form in self.forms if form not in self.deleted_forms]
-        return [link for form in kept if form.has_changed() and (link := form.link())]
+        return [link for form in kept if (link := form.link())]
 
 
-LinkForms = forms.formset_factory(LinkForm, formset=BaseLinkForms, extra=1, max_num=10, can_delete=True)
+LinkForms = forms.formset_factory(LinkForm, formset=BaseLinkForms, extra=1, max_num=MOST_LINKS, can_delete=True)
 
 
 def link_values(link: dict[str, Any]) -> dict[str, Any]:

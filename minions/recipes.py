@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from decimal import Decimal, InvalidOperation
 from typing import Any
@@ -54,6 +54,15 @@ class Link:
     @property
     def cost_cap(self) -> Decimal | None:
         return None if self.most_cost is None else Decimal(self.most_cost)
+
+
+def told_apart(chain: Sequence[Link]) -> list[str]:
+    """What each link is called in messages and traces: its name, with its place where another has the same name."""
+    names = [link.name for link in chain]
+    return [
+        _("%(link)s, number %(place)d") % {"link": name, "place": place} if names.count(name) > 1 else name
+        for place, name in enumerate(names, start=1)
+    ]
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,6 +13,7 @@ from typing import Any
 from django.db.models import Avg, Count, Max, Q, Sum
 from django.db.models.functions import TruncDate
 from django.utils import timezone
+from django.utils.translation import gettext as _
 
 from knowledge.models import KnowledgeBase
 from minions.experience import Experience
@@ -36,6 +37,14 @@ def provider_names() -> list[str]:
 def keys_for(owner) -> dict[str, str]:
     """Keys that `owner` may use, their own and shared ones: id → provider."""
     return {str(key.pk): key.provider for key in usable_keys(owner)}
+
+
+def chain_for_page(minion: Minion) -> list[dict[str, Any]]:
+    """The links, each with the name of its key; one whose key is gone says so."""
+    keys = {str(key.pk): key.name for key in usable_keys(minion.owner)}
+    return [
+        link | {"key_name": keys.get(link["key"], _("gone")) if link.get("key") else ""} for link in minion.chain
+    ]
 
 
 def minions_for(user):

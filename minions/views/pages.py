@@ -13,6 +13,7 @@ from apex.common.access import owned_or_404
 from minions import improving, selectors, services
 from minions.forms import LinkForms, MinionForm, link_values
 from minions.models import AnswerTrace, Minion
+from minions.recipes import MOST_LINKS
 
 
 @login_required
@@ -34,12 +35,13 @@ def minion_edit(request, minion_id):
 
 
 def _form_page(request, minion: Minion | None):
-    """The form; `more` in the POST asks for one more row of outside models and keeps what was typed."""
+    """The form, with the outside models as rows that the page adds, moves and takes away (chain.js)."""
     owner, data = request.user, request.POST or None
     form = MinionForm(data, instance=minion, owner=owner)
     links = LinkForms(
         data, prefix="chain", form_kwargs={"owner": owner},
-        initial=[link_values(each) for each in minion.chain] if minion else [],
+        # What was sent says all: rows may have been moved, so that none stands where it began.
+        initial=[link_values(each) for each in minion.chain] if minion and not data else [],
     )  # fmt: skip
     # A ModelForm writes into its instance as it is checked; the service gets the row as it is.
     if data and form.is_valid() and links.is_valid():
@@ -55,7 +57,7 @@ def _form_page(request, minion: Minion | None):
             messages.success(request, _("Saved. It holds from the next question on."))
             return redirect("minions:minion-detail", minion_id=made.pk)
     has_faults = bool(data and (form.errors or links.total_error_count()))
-    context = {"form": form, "links": links, "minion": minion}
+    context = {"form": form, "links": links, "minion": minion, "most_links": MOST_LINKS}
     return render(request, "minions/minion_form.html", context, status=422 if has_faults else 200)
 
 
@@ -69,6 +71,7 @@ def _detail(request, minion: Minion, token_text: str = ""):
     answers = AnswerTrace.objects.filter(minion=minion).select_related("version", "message")
     context = {
         "minion": minion,
+        "chain": selectors.chain_for_page(minion),
         "figures": selectors.figures_of(minion),
         "experience": selectors.experience_of_minion(minion),
         "learnable": improving.learnable(minion),

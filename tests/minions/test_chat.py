@@ -287,6 +287,20 @@ def test_the_pages_of_a_minion_are_filled_in_and_save(alice_client, keys, outsid
     token = alice_client.post(reverse("minions:minion-token", args=[minion.pk])).content.decode()
     assert "minion_" in token.partition('id="new-token-text">')[2][:60]
     assert "minion_" not in alice_client.get(detail).content.decode()
+    # Rows that were moved and taken away on the page come numbered anew; one that did not change stays.
+    second = {"chain-1-source": "nvidia|", "chain-1-model": "two", "chain-1-has_tools": "on", "chain-1-retries": 1,
+              "chain-1-falls_back_on": list(USUAL_KINDS)}  # fmt: skip
+    edit_url = reverse("minions:minion-edit", args=[minion.pk])
+    assert alice_client.post(edit_url, changed | second | {"chain-INITIAL_FORMS": 0}).status_code == 302
+    first = {f"chain-0-{name.removeprefix('chain-1-')}": value for name, value in second.items()}
+    for wanted, fields in (
+        (["gpt-4o-mini", "two"], second), (["two"], first | {"chain-TOTAL_FORMS": 1}),
+        (["two"], first | {"chain-TOTAL_FORMS": 1}),
+    ):  # fmt: skip
+        sent = changed | fields | {"chain-INITIAL_FORMS": 0}
+        assert alice_client.post(edit_url, sent).status_code == 302
+        minion.refresh_from_db()
+        assert [link["model"] for link in minion.chain] == wanted
     for url in (
         reverse("minions:minion-list"),
         reverse("minions:conversation-list"),

@@ -8,6 +8,7 @@ from django import forms
 from django.utils.translation import gettext_lazy as _
 
 from knowledge.models import KnowledgeBase
+from ledger.models import Period
 from minions.models import Minion
 from minions.recipes import KINDS, MOST_LINKS, MOST_RETRIES, USUAL_KINDS
 from minions.services import PLAIN
@@ -49,6 +50,24 @@ class MinionForm(forms.ModelForm):
 def adapter_words(adapter) -> str:
     words = _("%(name)s on %(base)s") % {"name": adapter.name, "base": adapter.base_model.display_name}
     return f"{words} · {adapter.created_at:%d.%m. %H:%M}"
+
+
+class LimitForm(forms.Form):
+    """How much a minion may cost."""
+
+    limit = forms.DecimalField(
+        label=_("At most, US dollars"), min_value=0, max_digits=12, decimal_places=6,
+        widget=forms.NumberInput(attrs={"step": "any"}),
+    )  # fmt: skip
+    period = forms.ChoiceField(label=_("Begins anew"), choices=Period.choices, initial=Period.MONTH)
+
+
+class PaceForm(forms.ModelForm):
+    """How often it may be asked."""
+
+    class Meta:
+        model = Minion
+        fields = ["requests_per_minute"]
 
 
 class LinkForm(forms.Form):
@@ -121,7 +140,9 @@ class BaseLinkForms(forms.BaseFormSet):
         return [link for form in kept if (link := form.link())]
 
 
-LinkForms = forms.formset_factory(LinkForm, formset=BaseLinkForms, extra=1, max_num=MOST_LINKS, can_delete=True)
+LinkForms = forms.formset_factory(
+    LinkForm, formset=BaseLinkForms, extra=1, max_num=MOST_LINKS, can_delete=True
+)
 
 
 def link_values(link: dict[str, Any]) -> dict[str, Any]:

@@ -43,7 +43,8 @@ def chain_for_page(minion: Minion) -> list[dict[str, Any]]:
     """The links, each with the name of its key; one whose key is gone says so."""
     keys = {str(key.pk): key.name for key in usable_keys(minion.owner)}
     return [
-        link | {"key_name": keys.get(link["key"], _("gone")) if link.get("key") else ""} for link in minion.chain
+        link | {"key_name": keys.get(link["key"], _("gone")) if link.get("key") else ""}
+        for link in minion.chain
     ]
 
 

@@ -15,7 +15,7 @@ from apex.common.access import owned_or_404
 from audit.models import Act
 from audit.services import record_act
 from knowledge.models import KnowledgeBase
-from minions import selectors
+from minions import selectors, spending
 from minions.models import Minion, MinionToken, MinionVersion
 from minions.recipes import BadChain, ChainReader, needs, recipe_of
 from training.models import Adapter
@@ -77,6 +77,7 @@ def _save(minion: Minion, values: dict[str, Any]) -> Minion:
             if bases is not None:
                 minion.knowledge_bases.set(bases)
             keep_version(minion=minion)
+            spending.name_budgets(minion)
     except IntegrityError as problem:
         raise MinionRefused(
             _("You have a minion called %(name)s already; choose another name.") % {"name": minion.name},
@@ -120,9 +121,10 @@ def keep_version(*, minion: Minion) -> MinionVersion:
 
 
 def delete_minion(*, minion: Minion) -> None:
-    """With its token, versions, conversations and answers. What was used stays in the ledger."""
+    """With its token, versions, conversations, answers and budgets. What was used stays in the ledger."""
     with transaction.atomic():
         record_act(Act.DELETED, subject=minion)
+        spending.end_budgets(minion)
         minion.delete()
 
 

@@ -1,6 +1,6 @@
 from django.urls import path
 
-from minions.views import attachments, chat, pages, profile, turns
+from minions.views import attachments, chat, limits, pages, profile, turns
 
 app_name = "minions"
 urlpatterns = [
@@ -11,6 +11,13 @@ urlpatterns = [
     path("minions/<uuid:minion_id>/delete/", pages.delete_minion, name="minion-delete"),
     path("minions/<uuid:minion_id>/token/", pages.make_token, name="minion-token"),
     path("minions/<uuid:minion_id>/token/end/", pages.end_token, name="minion-token-end"),
+    path("minions/<uuid:minion_id>/limits/", limits.set_limit, name="minion-limit"),
+    path(
+        "minions/<uuid:minion_id>/limits/<uuid:budget_id>/remove/",
+        limits.remove_limit,
+        name="minion-limit-remove",
+    ),
+    path("minions/<uuid:minion_id>/pace/", limits.set_pace, name="minion-pace"),
     path("minions/<uuid:minion_id>/improve/", pages.improve, name="minion-improve"),
     path("minions/<uuid:minion_id>/chat/", chat.begin, name="chat-begin"),
     path("chat/", chat.conversation_list, name="conversation-list"),

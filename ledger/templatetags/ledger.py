@@ -21,5 +21,13 @@ def amount(counted: int, measure: str) -> str:
 
 
 @register.filter
+def left_of(standing) -> str:
+    """What a `Standing` has left, in words."""
+    counter = standing.counter
+    left = max(0, (counter.limit or 0) - counter.spent - counter.reserved)
+    return refusals.amount_words(standing.budget.measure, left)
+
+
+@register.filter
 def when(budget) -> str:
     return refusals.WHEN[refusals.Period(budget.period)]

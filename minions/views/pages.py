@@ -10,8 +10,8 @@ from django.views.decorators.debug import sensitive_variables
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
 from apex.common.access import owned_or_404
-from minions import improving, selectors, services
-from minions.forms import LinkForms, MinionForm, link_values
+from minions import improving, selectors, services, spending
+from minions.forms import LimitForm, LinkForms, MinionForm, PaceForm, link_values
 from minions.models import AnswerTrace, Minion
 from minions.recipes import MOST_LINKS
 
@@ -73,6 +73,9 @@ def _detail(request, minion: Minion, token_text: str = ""):
         "minion": minion,
         "chain": selectors.chain_for_page(minion),
         "figures": selectors.figures_of(minion),
+        "standings": spending.standings_of(minion),
+        "limit_form": LimitForm(),
+        "pace_form": PaceForm(instance=minion),
         "experience": selectors.experience_of_minion(minion),
         "learnable": improving.learnable(minion),
         "conversations": selectors.conversations_for(request.user).filter(minion=minion)[:5],

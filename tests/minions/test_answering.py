@@ -48,6 +48,17 @@ def trouble(times=1, status=500):
     ]
 
 
+def test_of_two_of_the_same_name_the_trace_says_which_one_it_was(make_minion, outside):
+    outside[0].script.extend(trouble())
+    under_way, events = asked(make_minion(chain=[FIRST, FIRST]))
+    (switched,) = [event for event in events if isinstance(event, Switched)]
+    assert switched.model == "openai/gpt-4o-mini, number 2" and switched.before.endswith("number 1")
+    (stage,) = under_way.trace.stages
+    assert stage.attempts[0].model == "openai/gpt-4o-mini, number 1"
+    assert stage.why == "openai/gpt-4o-mini, number 2: openai/gpt-4o-mini, number 1 failed (overload)"
+    assert stage.cost is not None and under_way.trace.model == "gpt-4o-mini"
+
+
 def test_the_first_of_the_chain_answers_under_the_persona(make_minion, outside):
     first, second = outside
     under_way, events = asked(make_minion())

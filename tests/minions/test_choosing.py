@@ -36,7 +36,9 @@ def test_after_a_failure_the_next_is_asked_and_says_what_failed():
 
 def test_two_of_the_same_provider_and_model_are_told_apart_by_their_place():
     chain = (FIRST, Link("openai", "big", key="7b1c"), SECOND)
-    decision = choose(chain, Situation(10, 10, failed={0: "auth"}), health={chain[1].health_key: Health(open_for=9)})
+    decision = choose(
+        chain, Situation(10, 10, failed={0: "auth"}), health={chain[1].health_key: Health(open_for=9)}
+    )
     assert decision.index == 2 and decision.why == "openai/big, number 1 failed (auth)"
     assert [each.link for each in decision.passed_over] == ["openai/big, number 2"]
 

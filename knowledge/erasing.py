@@ -11,7 +11,7 @@ from knowledge import events, leases
 from knowledge.holding import is_held as is_used
 from knowledge.indexing import remove_pieces
 from knowledge.models import Chunk, Document, IndexBlock, KnowledgeBase, KnowledgeIndex
-from knowledge.stores import STORES, StoreFailed
+from knowledge.stores import STORES, StoreFailed, built_in
 
 logger = logging.getLogger(__name__)
 
@@ -72,6 +72,7 @@ def erase_base(base: KnowledgeBase) -> None:
 
 def tell_store(index: KnowledgeIndex) -> None:
     """Behind a commit. A store that cannot be reached catches up from the rows before it is asked the next time."""
+    built_in.STORE.caught_up(index)  # it has the words of every index
     try:
         STORES[index.store].caught_up(index)
     except StoreFailed as problem:
@@ -80,6 +81,7 @@ def tell_store(index: KnowledgeIndex) -> None:
 
 def forget_index(index_id, store: str) -> None:
     """Behind the commit in which it went: its store lets go of it. What cannot be reached now is said in the log."""
+    built_in.STORE.forget(index_id)
     try:
         STORES[store].forget(index_id)
     except StoreFailed as problem:

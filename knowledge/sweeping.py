@@ -6,6 +6,7 @@ from django.utils.translation import gettext as _
 from knowledge import leases
 from knowledge.models import Document, DocumentStatus, IndexStatus
 from knowledge.queueing import send_document, send_index
+from knowledge.stores import built_in
 
 
 def sweep() -> None:
@@ -23,6 +24,7 @@ def sweep() -> None:
         )
     for row in leases.lost():
         send(row)
+    built_in.STORE.tidy()
 
 
 def send(row) -> None:

@@ -275,6 +275,7 @@ DOCUMENT_TRIES = 3
 KNOWLEDGE_MEMORY_BYTES = (
     int(os.environ.get("APEX_KNOWLEDGE_MEMORY_MB", "512")) * 1024 * 1024
 )  # of a process, for indexes
+KNOWLEDGE_CACHE = DATA_DIR / "knowledge-cache"  # copies of large indexes, made of the rows; may be removed
 # ChromaDB as a store of vectors: a program that `manage.py up` starts on loopback, or one that runs elsewhere.
 CHROMA_PROGRAM = os.environ.get("APEX_CHROMA_PROGRAM", "")
 CHROMA_PORT = int(os.environ.get("APEX_CHROMA_PORT", "8002"))

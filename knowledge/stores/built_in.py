@@ -12,6 +12,7 @@ from django.conf import settings
 from django.utils.translation import gettext_lazy as _
 
 from knowledge.models import KnowledgeIndex
+from knowledge.stores import kept
 from knowledge.stores.memory import MemoryIndex, current
 
 
@@ -30,11 +31,26 @@ class BuiltIn:
             return held.nearest(vector, most)
 
     def caught_up(self, index: KnowledgeIndex) -> None:
-        """Whoever searches catches up by itself."""
+        """Whoever searches catches up by itself; a copy on disk with pieces that have gone goes at once."""
+        head = kept.head_of(index.pk)
+        if head is not None and head["removals"] != index.removals:
+            kept.drop(index.pk)
 
     def forget(self, index_id) -> None:
+        self.let_go_of(index_id)
+        kept.drop(index_id)
+
+    def let_go_of(self, index_id) -> None:
+        """Out of the memory of this process."""
         with self.lock:
             self.open.pop(index_id, None)
+
+    def tidy(self) -> None:
+        """Copies on disk that nobody may have any more go; what a killed process did not come to is done here."""
+        ids = kept.all_kept()
+        there = KnowledgeIndex.objects.in_bulk(ids)
+        for index_id in ids:
+            self.caught_up(there[index_id]) if index_id in there else kept.drop(index_id)
 
     def best_words(self, index: KnowledgeIndex, question: str, most: int) -> list[tuple[int, float]]:
         """Pieces with the question's words; for indexes of every store, as only this one knows words."""
@@ -72,8 +88,9 @@ class Held:
         try:
             before = self.memory.seen
             self.memory.catch_up(current(self.memory.index_id))
+            self.memory.keep()
         except BaseException:
-            self.store.forget(self.memory.index_id)  # half caught up; the next who asks begins anew
+            self.store.let_go_of(self.memory.index_id)  # half caught up; the next who asks begins anew
             self.memory.lock.release()
             raise
         if self.memory.seen != before:

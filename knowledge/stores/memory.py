@@ -1,10 +1,12 @@
 """An index in memory: vectors in faiss, words as posting lists, both made of an index's rows and caught up from them.
 
-Nothing of it is written to disk, so nothing of it can be damaged or left behind: a process that starts reads the rows
-(about a second for 100,000 pieces), and one that runs reads those that are new.
+A process that runs reads the rows that are new. One that starts reads all of them, or, of a large index, the copy that
+another has put into a file (`kept`) and the rows that are new since.
 """
 
+import logging
 import threading
+import time
 from functools import cache
 from typing import Any
 
@@ -13,8 +15,11 @@ from django.utils.translation import gettext as _
 
 from knowledge.models import IndexBlock, KnowledgeIndex
 from knowledge.packing import unpack_vectors, unpack_words
+from knowledge.stores import kept
 from knowledge.stores.base import StoreFailed
-from knowledge.stores.postings import Postings
+from knowledge.stores.postings import Part, Postings
+
+logger = logging.getLogger(__name__)
 
 # Below this many vectors all are compared; above, those in the PROBES nearest of the clusters.
 EXACT_MOST = 10_000
@@ -22,6 +27,10 @@ PROBES = 16
 POINTS_PER_CLUSTER = 32  # that the clusters are found with
 TRAINED_AGAIN_AT = 3  # times as many vectors as the clusters were found with
 READ_AT_ONCE = 200  # blocks
+# An index of so many pieces is put into a file, and again when a fourth of it is new or pieces went, but not at once.
+KEPT_FROM = 10_000
+KEPT_SHARE = 4
+KEPT_PAUSE_SECONDS = 60
 
 
 @cache
@@ -46,9 +55,12 @@ class MemoryIndex:
         self.trained_with = 0
         self.postings = Postings()
         self.blocks: dict[int, int] = {}  # first number → count
+        self.kept_seen, self.kept_removals, self.kept_at = 0, 0, float("-inf")
 
     def catch_up(self, index: KnowledgeIndex) -> None:
         """Brings it to what the row said when it was read, or further."""
+        if not self.seen and index.last_number >= KEPT_FROM:
+            self.take_kept(index.removals)
         if index.removals != self.removals:
             self.take_away(index)
         if index.last_number > self.seen:
@@ -114,6 +126,56 @@ class MemoryIndex:
                  if packed and first in self.blocks]  # fmt: skip
         before = [np.arange(first, first + count, dtype="i8") for first, count, _vectors in found]
         return np.vstack([*(each for *_place, each in found), vectors]), np.concatenate([*before, numbers])
+
+    def take_kept(self, removals: int) -> None:
+        """Begins with the copy in its file, if there is one that is right."""
+        blocks = self.blocks_in_rows()
+        found = kept.read(self.index_id, removals, blocks)
+        if found is None or found.facts != self.facts() | {"trained_with": found.facts.get("trained_with")}:
+            return
+        if "vectors" in found.arrays:
+            self.vectors = faiss().deserialize_index(found.arrays.pop("vectors"))
+        self.trained_with = found.facts["trained_with"]
+        self.postings.parts = [Part(**found.arrays)]
+        self.blocks = {first: count for first, count, _document in blocks if first <= found.seen}
+        self.seen, self.removals = found.seen, removals
+        self.kept_seen, self.kept_removals = found.seen, removals
+
+    def keep(self) -> None:
+        """Puts it into its file where that is worth it and nobody has done it."""
+        is_new = self.seen - self.kept_seen > self.seen / KEPT_SHARE or self.kept_removals != self.removals
+        if self.seen < KEPT_FROM or not is_new or time.monotonic() - self.kept_at < KEPT_PAUSE_SECONDS:
+            return
+        self.kept_at = time.monotonic()
+        head = kept.head_of(self.index_id)
+        if head and head["removals"] == self.removals and self.seen - head["seen"] <= self.seen / KEPT_SHARE:
+            self.kept_seen, self.kept_removals = head["seen"], head["removals"]
+            return
+        blocks = [each for each in self.blocks_in_rows() if each[0] <= self.seen]
+        words = self.postings.whole()
+        if words is None or {first for first, *_rest in blocks} != set(self.blocks):
+            return  # pieces went in this moment, and this copy has them
+        arrays = words.arrays()
+        if self.vectors is not None:
+            arrays["vectors"] = faiss().serialize_index(self.vectors)
+        facts = self.facts() | {"trained_with": self.trained_with}
+        try:
+            kept.write(self.index_id, kept.Kept(self.seen, self.removals, facts, arrays), blocks)
+        except OSError as problem:
+            logger.warning("the index %s has no copy on disk: %s", self.index_id, problem)
+            return
+        self.kept_seen, self.kept_removals = self.seen, self.removals
+        if KnowledgeIndex.objects.filter(pk=self.index_id, removals=self.removals).exists():
+            return
+        kept.drop(self.index_id)  # something was deleted while it was written
+
+    def facts(self) -> dict[str, Any]:
+        """What a copy must agree in."""
+        return {"dimension": self.dimension, "faiss": faiss().__version__ if self.dimension else ""}
+
+    def blocks_in_rows(self) -> list[kept.Block]:
+        rows = IndexBlock.objects.filter(index=self.index_id).order_by("first_number")
+        return list(rows.values_list("first_number", "count", "document_id"))
 
     def nearest(self, vector: np.ndarray, most: int) -> list[tuple[int, float]]:
         if self.vectors is None or not self.vectors.ntotal:

@@ -8,6 +8,7 @@ from knowledge.packing import Words, hashed, words_of
 
 K1, B = 1.2, 0.75
 SETTLED_SHARE = 4  # new pieces are sorted in with all others once they are a fourth of them
+MOST_ROWS = 2**24  # pieces of one part
 
 
 class Postings:
@@ -27,8 +28,18 @@ class Postings:
         self.fresh = []
         # Parts double in size from the last to the first, so there are few, and each is merged seldom.
         while len(self.parts) > 1 and self.parts[-2].count < SETTLED_SHARE * self.parts[-1].count:
+            if self.parts[-2].count + self.parts[-1].count > MOST_ROWS:
+                break
             last, before = self.parts.pop(), self.parts.pop()
             self.parts.append(before.merged(last))
+
+    def whole(self) -> "Part | None":
+        """All that was not removed, as one part; None where that is nothing, or too much for one."""
+        self.settle()
+        if not self.parts or sum(part.count for part in self.parts) > MOST_ROWS:
+            return None
+        self.parts = [self.parts[0].merged(*self.parts[1:])]
+        return self.parts[0]
 
     def remove(self, first_number: int, count: int) -> None:
         self.settle()
@@ -57,45 +68,63 @@ class Postings:
         return sum(part.bytes for part in self.parts)
 
 
-class Part:
-    """Posting lists of some pieces: entries sorted by word; `terms[i]`'s entries are `starts[i]` to `starts[i+1]`."""
+def entry(terms: np.ndarray, rows: np.ndarray, counts: np.ndarray) -> np.ndarray:
+    """A word, a piece and how often it is there as one number, which sorts by word and then by piece."""
+    return (terms.astype("u8") << np.uint64(32)) | (rows.astype("u8") << np.uint64(8)) | counts
 
-    def __init__(self, numbers: np.ndarray, lengths: np.ndarray, rows, terms, counts) -> None:
-        order = np.argsort(terms, kind="stable")
-        self.numbers, self.lengths = numbers, lengths.astype("f4")
+
+class Part:
+    """Posting lists of some pieces: entries sorted by word; `terms[i]`'s entries are `starts[i]` to `starts[i+1]`.
+
+    At most MOST_ROWS pieces. Arrays are never written into once they are made, but for `alive`.
+    """
+
+    def __init__(self, numbers, lengths, rows, counts, terms, starts) -> None:
+        self.numbers, self.lengths = numbers, lengths
+        self.rows, self.counts, self.terms, self.starts = rows, counts, terms, starts
         self.alive = np.ones(len(numbers), bool)
-        self.rows, self.counts = rows[order], counts[order]
-        ordered = terms[order]
-        self.terms, starts = np.unique(ordered, return_index=True)
-        self.starts = np.append(starts, len(ordered)).astype("i8")
+
+    @classmethod
+    def sorted(cls, numbers, lengths, entries: np.ndarray) -> "Part":
+        """`entries` as of `entry`, in any order; they are sorted in place: one number each, which is quick."""
+        entries.sort()
+        terms = (entries >> np.uint64(32)).astype("u4")
+        begins = np.flatnonzero(np.r_[True, terms[1:] != terms[:-1]]) if len(terms) else np.zeros(0, "i8")
+        rows = ((entries >> np.uint64(8)) & np.uint64(MOST_ROWS - 1)).astype("u4")
+        starts = np.append(begins, len(entries)).astype("i8")
+        return cls(
+            numbers.astype("i8"), lengths.astype("f4"), rows, entries.astype("u1"), terms[begins], starts
+        )
 
     @classmethod
     def of(cls, blocks: Sequence[tuple[int, Words]]) -> "Part":
         begins = np.cumsum([0, *(len(words.lengths) for _first, words in blocks)])
-        return cls(
+        return cls.sorted(
             np.concatenate([np.arange(first, first + len(words.lengths)) for first, words in blocks]),
             np.concatenate([words.lengths for _first, words in blocks]),
             np.concatenate(
-                [words.rows + np.uint32(begin) for (_f, words), begin in zip(blocks, begins, strict=False)]
+                [
+                    entry(words.terms, words.rows + np.uint32(begin), words.counts)
+                    for (_first, words), begin in zip(blocks, begins, strict=False)
+                ]
             ),
-            np.concatenate([words.terms for _first, words in blocks]),
-            np.concatenate([words.counts for _first, words in blocks]),
         )
 
-    def merged(self, other: "Part") -> "Part":
-        """Both in one, without the pieces that were removed."""
-        numbers, lengths, rows, terms, counts = [], [], [], [], []
+    def merged(self, *others: "Part") -> "Part":
+        """All in one, without the pieces that were removed."""
+        if not others and self.alive.all():
+            return self
+        numbers, lengths, entries = [], [], []
         begin = 0
-        for part in (self, other):
-            place = np.cumsum(part.alive) - 1 + begin
+        for part in (self, *others):
+            place = (np.cumsum(part.alive) - 1 + begin).astype("u4")
             kept = part.alive[part.rows]
             numbers.append(part.numbers[part.alive])
             lengths.append(part.lengths[part.alive])
-            rows.append(place[part.rows[kept]].astype("u4"))
-            terms.append(np.repeat(part.terms, np.diff(part.starts))[kept])
-            counts.append(part.counts[kept])
+            terms = np.repeat(part.terms, np.diff(part.starts))[kept]
+            entries.append(entry(terms, place[part.rows[kept]], part.counts[kept]))
             begin += int(part.alive.sum())
-        return Part(*(np.concatenate(each) for each in (numbers, lengths, rows, terms, counts)))
+        return Part.sorted(np.concatenate(numbers), np.concatenate(lengths), np.concatenate(entries))
 
     def remove(self, first_number: int, count: int) -> None:
         self.alive &= (self.numbers < first_number) | (self.numbers >= first_number + count)
@@ -138,9 +167,13 @@ class Part:
         top = np.argpartition(scores, -most)[-most:] if most else []
         return [(int(self.numbers[row]), float(scores[row])) for row in top if scores[row] > 0]
 
+    def arrays(self) -> dict[str, np.ndarray]:
+        """What `Part` is made of, by name."""
+        return {
+            "numbers": self.numbers, "lengths": self.lengths, "rows": self.rows, "counts": self.counts,
+            "terms": self.terms, "starts": self.starts,
+        }  # fmt: skip
+
     @property
     def bytes(self) -> int:
-        return sum(
-            each.nbytes
-            for each in (self.numbers, self.lengths, self.rows, self.counts, self.terms, self.starts)
-        )
+        return sum(each.nbytes for each in self.arrays().values())

@@ -4,7 +4,7 @@ from django.contrib import admin
 from unfold.admin import ModelAdmin
 
 from apex.common.fetch import shown
-from knowledge.models import Document, KnowledgeBase, KnowledgeIndex
+from knowledge.models import Document, KnowledgeBase, KnowledgeIndex, Remnant
 
 
 class ForReading(ModelAdmin):
@@ -77,3 +77,12 @@ class DocumentAdmin(ForReading):
     @admin.display(description="address")
     def shown_url(self, document: Document) -> str:
         return shown(document.url)
+
+
+@admin.register(Remnant)
+class RemnantAdmin(ForReading):
+    """Gone by itself once its store has let go of it."""
+
+    list_display = ["index_id", "store", "whose", "tries", "tried_at", "problem", "created_at"]
+    list_filter = ["store"]
+    search_fields = ["index_id", "whose"]

@@ -5,12 +5,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from django.db import connection, transaction
+from django.db.models import F
+from django.utils import timezone
 
 from apex.common import files
 from knowledge import events, leases
 from knowledge.holding import is_held as is_used
 from knowledge.indexing import remove_pieces
-from knowledge.models import Chunk, Document, IndexBlock, KnowledgeBase, KnowledgeIndex
+from knowledge.models import Chunk, Document, IndexBlock, KnowledgeBase, KnowledgeIndex, Remnant
 from knowledge.stores import STORES, StoreFailed, built_in
 
 logger = logging.getLogger(__name__)
@@ -70,22 +72,59 @@ def erase_base(base: KnowledgeBase) -> None:
         base.delete()
 
 
-def tell_store(index: KnowledgeIndex) -> None:
-    """Behind a commit. A store that cannot be reached catches up from the rows before it is asked the next time."""
+def tell_store(index: KnowledgeIndex) -> bool:
+    """Behind a commit. A store that cannot be reached (False) catches up from the rows before it is asked."""
     built_in.STORE.caught_up(index)  # it has the words of every index
     try:
         STORES[index.store].caught_up(index)
     except StoreFailed as problem:
         logger.warning("the index %s is caught up later: %s", index.pk, problem)
+        return False
+    return True
 
 
-def forget_index(index_id, store: str) -> None:
-    """Behind the commit in which it went: its store lets go of it. What cannot be reached now is said in the log."""
+def note_remnant(index: KnowledgeIndex) -> None:
+    if STORES[index.store].is_elsewhere:
+        Remnant.objects.create(index_id=index.pk, store=index.store, whose=str(index.owner_id))
+
+
+def forget_index(index_id) -> None:
+    """Behind the commit in which it went: what holds it lets go of it. What cannot be reached now is tried again."""
     built_in.STORE.forget(index_id)
+    for remnant in Remnant.objects.filter(index_id=index_id):
+        forget_remnant(remnant)
+
+
+def forget_remnant(remnant: Remnant) -> bool:
+    """Has its store let go of it. False where that cannot be now; the row says why."""
     try:
-        STORES[store].forget(index_id)
+        STORES[remnant.store].forget(remnant.index_id)
     except StoreFailed as problem:
-        logger.error("the index %s is gone, but its vectors are still in %s: %s", index_id, store, problem)
+        logger.warning(
+            "the index %s is gone, but not yet in %s: %s", remnant.index_id, remnant.store, problem
+        )
+        Remnant.objects.filter(pk=remnant.pk).update(
+            tries=F("tries") + 1, tried_at=timezone.now(), problem=str(problem)[:500]
+        )
+        return False
+    remnant.delete()
+    return True
+
+
+def forget_remnants() -> None:
+    """Tries again what could not be reached; one try for each store that does not answer."""
+    away: set[str] = set()
+    for remnant in Remnant.objects.all():
+        if remnant.store not in away and not forget_remnant(remnant):
+            away.add(remnant.store)
+
+
+def catch_up_removals() -> None:
+    """What was deleted goes also from stores elsewhere that were away then, without waiting for a search."""
+    elsewhere = [name for name, store in STORES.items() if store.is_elsewhere]
+    for index in KnowledgeIndex.objects.filter(store__in=elsewhere).exclude(removals=0):
+        if index.store_state.get("removals", 0) != index.removals and not tell_store(index):
+            return
 
 
 def erase_files(*hashes: str) -> None:

@@ -209,3 +209,26 @@ class IndexBlock(models.Model):
 
     def __str__(self) -> str:
         return f"{self.index_id} {self.first_number}+{self.count}"
+
+
+class Remnant(models.Model):
+    """What a store elsewhere holds of an index that is gone: here from its deletion on, until it is gone there too.
+
+    `whose` is its owner's id as text, and no key: the owner may be gone as well.
+    """
+
+    index_id = models.UUIDField(_("index"), unique=True)
+    store = models.CharField(_("store"), max_length=40)
+    whose = models.CharField(_("whose"), max_length=40, db_index=True)
+    created_at = models.DateTimeField(_("deleted"), auto_now_add=True)
+    tried_at = models.DateTimeField(_("last tried"), null=True)
+    tries = models.PositiveIntegerField(_("tries"), default=0)
+    problem = models.CharField(_("why it is there still"), max_length=500, blank=True)
+
+    class Meta:
+        verbose_name = _("remnant of a deleted index")
+        verbose_name_plural = _("remnants of deleted indexes")
+        ordering = ["created_at"]
+
+    def __str__(self) -> str:
+        return f"{self.store} {self.index_id}"

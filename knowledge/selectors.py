@@ -4,7 +4,15 @@ from dataclasses import dataclass
 
 from django.db.models import Count, Prefetch, Q
 
-from knowledge.models import Chunk, Document, DocumentStatus, IndexStatus, KnowledgeBase, KnowledgeIndex
+from knowledge.models import (
+    Chunk,
+    Document,
+    DocumentStatus,
+    IndexStatus,
+    KnowledgeBase,
+    KnowledgeIndex,
+    Remnant,
+)
 from knowledge.texts import open_text
 
 AT_WORK = (DocumentStatus.QUEUED, DocumentStatus.READING)
@@ -33,6 +41,11 @@ def active_of(base: KnowledgeBase) -> KnowledgeIndex | None:
 def next_of(base: KnowledgeBase) -> KnowledgeIndex | None:
     """One that is being made, or could not be made."""
     return next((index for index in base.indexes.all() if index.status != IndexStatus.ACTIVE), None)
+
+
+def remnants_of(user):
+    """What stores elsewhere hold still of indexes that this user deleted."""
+    return Remnant.objects.filter(whose=str(user.pk))
 
 
 def documents_for_page(base: KnowledgeBase):

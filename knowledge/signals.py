@@ -4,7 +4,7 @@ from django.db import transaction
 from django.db.models.signals import post_delete
 from django.dispatch import receiver
 
-from knowledge.erasing import erase_files, forget_index
+from knowledge.erasing import erase_files, forget_index, note_remnant
 from knowledge.models import Document, KnowledgeIndex
 
 
@@ -16,5 +16,7 @@ def erase_its_files(instance: Document, **kwargs) -> None:
 
 @receiver(post_delete, sender=KnowledgeIndex)
 def forget_its_copies(instance: KnowledgeIndex, **kwargs) -> None:
-    index_id, store = instance.pk, instance.store
-    transaction.on_commit(lambda: forget_index(index_id, store), robust=True)
+    """What a store elsewhere holds is noted in the same transaction: no crash and no outage lets it be forgotten."""
+    index_id = instance.pk
+    note_remnant(instance)
+    transaction.on_commit(lambda: forget_index(index_id), robust=True)

@@ -1,9 +1,11 @@
-"""The periodic sweep: goes on with what lost its worker, and sends again what nobody took."""
+"""The periodic sweep: goes on with what lost its worker, sends again what nobody took, and sees to it that what was
+deleted is gone everywhere."""
 
 from django.conf import settings
 from django.utils.translation import gettext as _
 
 from knowledge import leases
+from knowledge.erasing import catch_up_removals, forget_remnants
 from knowledge.models import Document, DocumentStatus, IndexStatus
 from knowledge.queueing import send_document, send_index
 from knowledge.stores import built_in
@@ -25,6 +27,8 @@ def sweep() -> None:
     for row in leases.lost():
         send(row)
     built_in.STORE.tidy()
+    forget_remnants()
+    catch_up_removals()
 
 
 def send(row) -> None:

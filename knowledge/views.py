@@ -32,7 +32,11 @@ def base_list(request: HttpRequest) -> HttpResponse:
     return render(
         request,
         "knowledge/base_list.html",
-        {"bases": bases, "api_curl": curl(request, "api-knowledge-base-list")},
+        {
+            "bases": bases,
+            "remnants": list(selectors.remnants_of(request.user)),
+            "api_curl": curl(request, "api-knowledge-base-list"),
+        },
     )
 
 

@@ -15,6 +15,7 @@ class VectorStore(Protocol):
     """Every call is about one index, and nothing of another can come back: each has a place of its own."""
 
     label: str
+    is_elsewhere: bool  # it holds what it was given outside of our rows and files, and may be away
 
     def problem(self) -> str:
         """Why it cannot be chosen here, and what to do; "" if it can."""

@@ -18,6 +18,7 @@ from knowledge.stores.memory import MemoryIndex, current
 
 class BuiltIn:
     label = _("Built in")
+    is_elsewhere = False
 
     def __init__(self) -> None:
         self.open: OrderedDict = OrderedDict()  # index id → MemoryIndex, the last used at the end

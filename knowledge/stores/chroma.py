@@ -22,10 +22,13 @@ from knowledge.stores.base import StoreFailed
 COLLECTIONS = "/api/v2/tenants/default_tenant/databases/default_database/collections"
 AT_ONCE = 1000  # vectors or ids in one call
 PATIENCE = httpx2.Timeout(60, connect=3)
+# Somebody waits for a deletion, and it is tried again anyway.
+FORGETTING = httpx2.Timeout(5, connect=3)
 
 
 class Chroma:
     label = gettext_lazy("ChromaDB")
+    is_elsewhere = True
 
     def problem(self) -> str:
         if settings.CHROMA_URL:
@@ -53,9 +56,9 @@ class Chroma:
         if state.get("removals", 0) != index.removals:
             self.take_away(index, collection)
         self.push(index, collection)
-        KnowledgeIndex.objects.filter(pk=index.pk).update(
-            store_state={"pushed": index.last_number, "removals": index.removals}
-        )
+        state = {"pushed": index.last_number, "removals": index.removals}
+        if not KnowledgeIndex.objects.filter(pk=index.pk).update(store_state=state):
+            self.forget(index.pk)  # it was deleted meanwhile, perhaps before its collection was made
         return collection
 
     def collection(self, index_id) -> str:
@@ -103,7 +106,8 @@ class Chroma:
             ask("POST", f"{COLLECTIONS}/{collection}/delete", {"ids": ids[begin : begin + AT_ONCE]})
 
     def forget(self, index_id) -> None:
-        ask("DELETE", f"{COLLECTIONS}/{name_of(index_id)}", missing_is_fine=True)
+        path = f"{COLLECTIONS}/{name_of(index_id)}"
+        ask("DELETE", path, missing_is_fine=True, patience=FORGETTING)
 
 
 def name_of(index_id) -> str:
@@ -114,13 +118,20 @@ def unit(vector: np.ndarray) -> list[float]:
     return (vector / max(float(np.linalg.norm(vector)), 1e-12)).astype("f4").tolist()
 
 
-def ask(method: str, path: str, body: Any = None, *, missing_is_fine: bool = False) -> Any:
+def ask(
+    method: str,
+    path: str,
+    body: Any = None,
+    *,
+    missing_is_fine: bool = False,
+    patience: httpx2.Timeout = PATIENCE,
+) -> Any:
     """What it answered. Raises StoreFailed with a sentence; its own words go no further than that."""
     url = settings.CHROMA_URL.rstrip("/")
     if not url:
         raise StoreFailed(STORE.problem())
     try:
-        answer = client(os.getpid()).request(method, url + path, json=body)
+        answer = client(os.getpid()).request(method, url + path, json=body, timeout=patience)
         if answer.status_code == 404 and missing_is_fine:
             return None
         answer.raise_for_status()

@@ -7,9 +7,9 @@ import time
 import httpx2
 import pytest
 
-from knowledge import execution, services
+from knowledge import execution, services, sweeping
 from knowledge.embeddings import EMBEDDINGS
-from knowledge.models import KnowledgeIndex
+from knowledge.models import KnowledgeIndex, Remnant
 from knowledge.retrieval import RetrievalFailed, search
 from knowledge.stores import chroma
 from tests.knowledge import fake_chroma
@@ -111,6 +111,67 @@ def test_one_that_does_not_answer_is_said_and_words_are_found_all_the_same(fake,
     with pytest.raises(RetrievalFailed, match="does not answer. Start it again; nothing is lost"):
         search([base], "gate")
     assert [passage.document_name for passage in search([base], "gate", way="words")] == ["a.txt"]
+
+
+def test_what_it_could_not_be_told_is_kept_in_mind_until_it_is_gone_there(
+    fake, letters, bring, client, alice
+):
+    base = letters()
+    bring("a.txt", "aaaa", into=base)
+    index = base.active_index.pk
+    fake.is_broken = True
+    services.delete_base(base=base)
+    remnant = Remnant.objects.get()
+    assert (remnant.index_id, remnant.store, remnant.whose, remnant.tries) == (
+        index,
+        "chroma",
+        str(alice.pk),
+        1,
+    )
+    assert chroma.name_of(index) in fake.collections
+    client.force_login(alice)
+    page = client.get("/knowledge/").content.decode()
+    assert "Of 1 index that you deleted, vectors are still in a store" in page and "disk full" in page
+    sweeping.sweep()
+    assert Remnant.objects.get().tries == 2
+    fake.is_broken = False
+    sweeping.sweep()
+    assert not Remnant.objects.exists() and not fake.collections
+    assert "vectors are still" not in client.get("/knowledge/").content.decode()
+
+
+def test_a_process_that_dies_behind_the_commit_forgets_nothing(fake, letters, bring, monkeypatch):
+    base = letters()
+    bring("a.txt", "aaaa", into=base)
+    monkeypatch.setattr("knowledge.signals.forget_index", lambda index_id: None)  # it was killed before
+    services.delete_base(base=base)
+    assert Remnant.objects.count() == 1 and len(fake.collections) == 1
+    sweeping.sweep()
+    assert not Remnant.objects.exists() and not fake.collections
+
+
+def test_what_goes_with_its_owner_is_kept_in_mind_as_well(fake, letters, bring, alice, mallory, client):
+    bring("a.txt", "aaaa", into=letters())
+    fake.is_broken = True
+    alice.delete()
+    assert Remnant.objects.count() == 1
+    client.force_login(mallory)
+    assert "vectors are still" not in client.get("/knowledge/").content.decode()
+    fake.is_broken = False
+    sweeping.sweep()
+    assert not fake.collections
+
+
+def test_a_document_that_was_deleted_while_it_was_away_goes_without_a_search(fake, letters, bring):
+    base = letters()
+    first, _second = bring("a.txt", "aaaa", into=base), bring("b.txt", "bbbb", into=base)
+    fake.is_broken = True
+    services.delete_document(document=first)
+    fake.is_broken = False
+    (collection,) = fake.collections.values()
+    assert set(collection["vectors"]) == {"1", "2"}
+    sweeping.sweep()
+    assert set(collection["vectors"]) == {"2"}
 
 
 def test_two_bases_have_two_collections(fake, letters, bring, mallory):

@@ -23,7 +23,7 @@ from minions.tracing import Beside, Stage
 from providers.base import Patience, Price, Provider
 from providers.prices import price_of
 from providers.services import provider_for
-from serving.backends.base import Target
+from serving.backends.base import BackendUnavailable, Target
 from serving.protocol import ChatRequest
 from serving.services import resolve_model, stream_answer
 
@@ -41,6 +41,7 @@ class HouseMeans:
         self.owner, self.recipe, self.prices = owner, recipe, prices
         self.whose = str(owner.pk)
         self.own_price: TokenPrice | None = own_price(recipe.adapter_base) if recipe.adapter_base else None
+        self._is_away: BackendUnavailable | None = None
 
     async def local(
         self,
@@ -59,9 +60,15 @@ class HouseMeans:
             temperature=temperature,
             stop=list(stop),
         )
-        async with aclosing(stream_answer(target=target, request=request)) as deltas:
-            async for delta in deltas:
-                yield LocalPiece(delta.text, delta.finish_reason, delta.usage)
+        if self._is_away and not target.places:  # the base is asked in place of its adapter: waited for once
+            raise self._is_away
+        try:
+            async with aclosing(stream_answer(target=target, request=request, in_a_hurry=True)) as deltas:
+                async for delta in deltas:
+                    yield LocalPiece(delta.text, delta.finish_reason, delta.usage)
+        except BackendUnavailable as problem:
+            self._is_away = problem
+            raise
 
     async def look_up(self, question: str, stage: Stage) -> Found:
         """The best passages that fit the recipe's tokens. Raises ApiError."""
@@ -132,7 +139,7 @@ async def _resolve(owner, model: str) -> Target:
 
 def _open(owner, link: Link) -> Provider:
     """Tries are the chain's own, so that each of them stands in the trace."""
-    return provider_for(owner, link.provider, link.key, patience=Patience(tries=1))
+    return provider_for(owner, link.provider, link.key, patience=Patience(tries=1, connect=3))
 
 
 def fitting(passages: Sequence[Passage], most_tokens: int) -> list[Passage]:

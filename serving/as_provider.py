@@ -16,6 +16,7 @@ from providers.failures import Said, failure_of
 from providers.http import LONGEST_ANSWER, Server
 from serving import playground, services
 from serving.backends.base import BackendUnavailable, Reply
+from serving.backends.embedded import HURRY_SECONDS
 from serving.protocol import ApiError
 
 INSIDE = "inside://"
@@ -86,16 +87,15 @@ class HouseServer(Server):
         user = self._access.user
         model_id = await sync_to_async(import_string(settings.MODEL_MEANINGS))(user, body["model"])
         target = await services.resolve_model(user=user, model_id=model_id)
-        backend = services.backend_for(target)
+        backend = services.backend_for(target, in_a_hurry=self.patience.connect <= HURRY_SECONDS)
         await backend.ensure_loaded(target)
         return await backend.forward(url.removeprefix(INSIDE), body | {"model": target.loaded_name})
 
     def of_house(self, problem: ApiError) -> ProviderFailed:
         if isinstance(problem, ProviderFailed):
             return problem
-        if isinstance(problem, BackendUnavailable):
-            failure = Failure.OVERLOAD
-        else:
-            names = tuple(name for name in (problem.code, problem.kind) if name)
-            failure = failure_of(problem.status, Said(problem.message, names))
+        if isinstance(problem, BackendUnavailable):  # it was waited for already
+            return self.failed(problem.message, Failure.OVERLOAD, code=problem.code, may_retry=False)
+        names = tuple(name for name in (problem.code, problem.kind) if name)
+        failure = failure_of(problem.status, Said(problem.message, names))
         return self.failed(problem.message, failure, code=problem.code, param=problem.param)

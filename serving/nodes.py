@@ -43,9 +43,11 @@ def place_of(node: Node) -> Place:
     return Place(node=str(node.pk), backend=node.backend, address=address, key=key)
 
 
-def backend_at(place: Place) -> Backend:
+def backend_at(place: Place, *, in_a_hurry: bool = False) -> Backend:
     make = BACKENDS[place.backend]
-    return make(place.address) if place.backend == EMBEDDED else make(place.address, api_key=place.key)
+    if place.backend == EMBEDDED:
+        return make(place.address, in_a_hurry=in_a_hurry)
+    return make(place.address, api_key=place.key)
 
 
 def backend_of(node: Node) -> Backend:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import replace
+from functools import partial
 
 from asgiref.sync import sync_to_async
 from django.conf import settings
@@ -134,16 +135,20 @@ def check_base_is_here(base_model: BaseModel, model_id: str) -> None:
         )  # fmt: skip
 
 
-def stream_answer(*, target: Target, request: ChatRequest) -> AsyncIterator[Delta]:
+def stream_answer(*, target: Target, request: ChatRequest, in_a_hurry: bool = False) -> AsyncIterator[Delta]:
     """The answer of `target` as it is written; closing the iterator ends it. Raises ApiError."""
-    return backend_for(target).stream_chat(target, request)
+    return backend_for(target, in_a_hurry=in_a_hurry).stream_chat(target, request)
 
 
-def backend_for(target: Target) -> Backend:
-    """The target's servers, the least busy first and another where one is away; else the embedded process."""
+def backend_for(target: Target, *, in_a_hurry: bool = False) -> Backend:
+    """The target's servers, the least busy first and another where one is away; else the embedded process.
+
+    `in_a_hurry`: a process that is not there is waited for three seconds at most (BackendUnavailable), as whoever
+    asks can go on without it.
+    """
     if target.places:
-        return RoutedBackend(target, backend_at, on_away=_note_away)
-    return BACKENDS["embedded"](settings.EMBEDDED_URL)
+        return RoutedBackend(target, partial(backend_at, in_a_hurry=in_a_hurry), on_away=_note_away)
+    return BACKENDS["embedded"](settings.EMBEDDED_URL, in_a_hurry=in_a_hurry)
 
 
 def _note_away(place: Place) -> None:

@@ -16,9 +16,12 @@ from ledger.lines import Line
 from ledger.models import Kind
 from ledger.money import Amount, TokenPrice
 from ledger.refusals import BudgetSpent
+from providers.base import WORTH_ANOTHER_TRY, Patience, ProviderFailed
 
 AT_ONCE = 64  # texts in one call
 BYTES_A_TOKEN = 4  # where a provider tells no count
+# Somebody waits for a question's vector, and can go on without it.
+ASKING = Patience(tries=2, first_wait=0.3, longest_wait=1, connect=3, first_byte=15, silence=15, total=20)
 
 
 class Provided:
@@ -45,12 +48,11 @@ class Provided:
         self, texts: list[str], *, is_question: bool = False, book: Booking | None = None
     ) -> list[list[float]]:
         # Loaded when it is needed: whoever searches by words has no use for clients of providers.
-        from providers.base import WORTH_ANOTHER_TRY, ProviderFailed
         from providers.services import provider_for
 
         line = self.line(texts)
         try:
-            client = provider_for(self.owner, self.provider)
+            client = provider_for(self.owner, self.provider, patience=ASKING if is_question else None)
             held = None
             if book is None:
                 what = f"knowledge {self.model}"

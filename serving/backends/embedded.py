@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import json
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -29,6 +30,8 @@ from serving.shapes import Usage
 # A process that stopped for being idle is back within seconds.
 WAIT_SECONDS = 20.0
 RETRY_SECONDS = 0.25
+# Whoever has something else to go on with waits no longer than that, and not at all for a process that was killed.
+HURRY_SECONDS = 3.0
 # Between two bytes: a large base model takes its time to load.
 SILENCE_SECONDS = 600
 # An adapter may be pushed out by others between loading it and asking it; that often in a row it is no chance.
@@ -42,14 +45,18 @@ CONNECTION_ERRORS = (aiohttp.ClientOSError, aiohttp.ServerDisconnectedError, Con
 
 
 class EmbeddedBackend(Refusing):
-    """`url` is `unix:///path.sock` or `http://127.0.0.1:port`. Holds no connection between calls."""
+    """`url` is `unix:///path.sock` or `http://127.0.0.1:port`. Holds no connection between calls.
+
+    A process that starts, or starts anew after it was idle, is waited for. With `in_a_hurry` that is seconds.
+    """
 
     abilities = ABILITIES
 
-    def __init__(self, url: str, *, wait_seconds: float = WAIT_SECONDS):
+    def __init__(self, url: str, *, wait_seconds: float = WAIT_SECONDS, in_a_hurry: bool = False):
         self._url = url
         self._parts = urlsplit(url)
-        self._wait_seconds = wait_seconds
+        self._in_a_hurry = in_a_hurry
+        self._wait_seconds = min(wait_seconds, HURRY_SECONDS) if in_a_hurry else wait_seconds
         if self._parts.scheme not in ("unix", "http"):
             raise ValueError(
                 f"The embedded backend's address is {url!r}; it must begin with unix:// or http://."
@@ -196,7 +203,9 @@ class EmbeddedBackend(Refusing):
                 response = await session.request(method, self._base + path, json=body)
                 break
             except CONNECTION_ERRORS as error:
-                if asyncio.get_running_loop().time() >= deadline:
+                if asyncio.get_running_loop().time() >= deadline or (
+                    self._in_a_hurry and self._is_dead(error)
+                ):
                     raise BackendUnavailable(
                         "The answering process is not up yet. It starts within seconds; if it does not, "
                         "its log (serving.log) says why."
@@ -205,6 +214,10 @@ class EmbeddedBackend(Refusing):
         if response.status == 200:
             return response
         raise _refusal(response.status, await response.text())
+
+    def _is_dead(self, error: Exception) -> bool:
+        """Whether it was killed: one that ends by itself takes its socket with it. Of a port this cannot be told."""
+        return self._parts.scheme == "unix" and getattr(error, "errno", None) == errno.ECONNREFUSED
 
     @property
     def _base(self) -> str:

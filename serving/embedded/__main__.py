@@ -53,6 +53,9 @@ async def serve(place: dict, idle_seconds: float) -> int:
     finally:
         watch.cancel()
         worker.stop()
+        if server.started and "uds" in place:
+            # A socket without anybody behind it says that the process was killed.
+            Path(place["uds"]).unlink(missing_ok=True)
     return 0 if server.started else 1
 
 

@@ -1,5 +1,8 @@
 """A minion as a model: the official client, the whole pipeline with a real adapter, and its token's narrow door."""
 
+import socket
+import time
+
 import openai
 import pytest
 
@@ -8,6 +11,7 @@ from minions.models import AnswerTrace
 from minions.services import change_minion, create_minion, make_token
 from providers.services import create_key
 from tests.minions.conftest import FIRST, SECOND, nothing_seen, outside, servers  # noqa: F401 - fixtures
+from tests.minions.test_answering import asked
 from tests.providers.fakes import KEY, Fault
 
 HELLO = [{"role": "user", "content": "Hello?"}]
@@ -152,3 +156,16 @@ def test_what_no_provider_is_passed_is_refused_by_name(alices, minion):
         with pytest.raises(openai.BadRequestError) as refused:
             alices.chat.completions.create(model="Nora", messages=HELLO, **more)
         assert refused.value.param in more
+
+
+def test_without_the_process_the_draft_is_gone_without_at_once(minion, outside, settings, tmp_path):  # noqa: F811
+    """It was killed, and leaves its socket."""
+    with socket.socket(socket.AF_UNIX) as left_behind:
+        left_behind.bind(f"{tmp_path}/dead.sock")
+    settings.EMBEDDED_URL = f"unix://{tmp_path}/dead.sock"
+    begun = time.monotonic()
+    under_way, _events = asked(minion)
+    assert time.monotonic() - begun < 3 and under_way.text == "The first says so."
+    draft = next(stage for stage in under_way.trace.stages if stage.kind == "style")
+    assert draft.status == "failed" and draft.done_about == "Went on without a draft."
+    assert "is not up yet" in draft.problem and draft.took_ms < 1000

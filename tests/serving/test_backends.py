@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import socket
 import threading
 import time
 
@@ -51,6 +52,21 @@ async def test_nobody_there_is_said_plainly(tmp_path, target):
     with pytest.raises(BackendUnavailable) as caught:
         await backend.chat(target, ASK)
     assert "not up yet" in caught.value.message
+
+
+@pytest.mark.parametrize(("was_killed", "most_seconds"), [(True, 0.2), (False, 1.0)])
+async def test_in_a_hurry_a_killed_process_is_not_waited_for_and_one_that_starts_is_for_moments(
+    tmp_path, target, monkeypatch, was_killed, most_seconds
+):
+    monkeypatch.setattr("serving.backends.embedded.HURRY_SECONDS", 0.4)
+    with socket.socket(socket.AF_UNIX) as left_behind:
+        if was_killed:
+            left_behind.bind(f"{tmp_path}/nobody.sock")
+    begun = time.monotonic()
+    with pytest.raises(BackendUnavailable):
+        await EmbeddedBackend(f"unix://{tmp_path}/nobody.sock", in_a_hurry=True).chat(target, ASK)
+    took = time.monotonic() - begun
+    assert took < most_seconds and (was_killed or took >= 0.4)
 
 
 def test_a_death_in_mid_answer_is_told_and_the_next_question_waits_for_the_restart(embedded, target):

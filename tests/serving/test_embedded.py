@@ -1,6 +1,7 @@
 """The embedded server as a process: real socket, real model, real adapters."""
 
 import json
+import os
 import threading
 import time
 
@@ -237,4 +238,5 @@ def test_it_is_light_until_asked_and_stops_when_idle(tiny):
         assert server.call("POST", "/v1/load_base_model", {"name": BASE, "path": str(tiny["base"])})[0] == 200
         heavy = server.rss_bytes()
         assert server.process.wait(timeout=20) == 0
+        assert not os.path.exists(server.path), "a socket without anybody behind it means that it was killed"
     assert light < 100e6 < heavy

@@ -7,6 +7,7 @@ from knowledge.chunking import LARGEST, SMALLEST
 from knowledge.embeddings import EMBEDDINGS, default_name
 from knowledge.embeddings.minilm import is_installed
 from knowledge.embeddings.provided import able_providers
+from knowledge.reranking import able_providers as able_rerankers
 from knowledge.stores import STORES
 
 HELP = {
@@ -91,3 +92,19 @@ class BaseForm(forms.Form):
 class RenameForm(forms.Form):
     name = forms.CharField(label=_("Name"), max_length=120)
     description = forms.CharField(label=_("What is in it"), max_length=300, required=False)
+
+
+class RerankForm(forms.Form):
+    """Who puts what was found in order once more."""
+
+    rerank_provider = forms.ChoiceField(
+        label=_("Provider"),
+        choices=lambda: [("", _("nobody: the order of words and meaning")), *able_rerankers()],
+        required=False,
+        help_text=_(
+            "Up to 32 pieces go there with each question, and its price is yours. Add its key under Settings."
+        ),
+    )
+    rerank_model = forms.CharField(
+        label=_("Its model"), max_length=200, required=False, help_text=_("Such as BAAI/bge-reranker-v2-m3.")
+    )

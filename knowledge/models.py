@@ -11,10 +11,15 @@ from apex.common.models import OwnedModel
 
 
 class KnowledgeBase(OwnedModel):
-    """A name, some documents, and one index that is searched."""
+    """A name, some documents, and one index that is searched.
+
+    `rerank_provider` and `rerank_model` put what was found in order once more; both "" where nobody does.
+    """
 
     name = models.CharField(_("name"), max_length=120)
     description = models.CharField(_("what is in it"), max_length=300, blank=True)
+    rerank_provider = models.CharField(_("reranker's provider"), max_length=40, blank=True)
+    rerank_model = models.CharField(_("reranker's model"), max_length=200, blank=True)
 
     class Meta(OwnedModel.Meta):
         verbose_name = _("knowledge base")

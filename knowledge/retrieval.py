@@ -8,7 +8,7 @@ import logging
 import secrets
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from uuid import UUID
 
 from django.utils.translation import gettext as _
@@ -17,6 +17,8 @@ from django.utils.translation import ngettext
 from knowledge.embeddings import EmbeddingFailed, embedding_of
 from knowledge.embeddings.base import Booking, checked
 from knowledge.models import Chunk, IndexStatus, KnowledgeBase, KnowledgeIndex
+from knowledge.reranking import CANDIDATES as RERANKED
+from knowledge.reranking import Reranked, most_of_rerank, rerank, reranker_of
 from knowledge.stores import STORES, StoreFailed, built_in
 from ledger.money import Amount
 
@@ -36,7 +38,8 @@ class RetrievalFailed(Exception):
 class Passage:
     """A piece of a document. `place` says in words where it stands; `score` is the fused rank, higher is better.
 
-    `by_words` and `by_meaning` are its ranks in either list, from 1, or None where it was not in it.
+    `by_words` and `by_meaning` are its ranks in either list, from 1, or None where it was not in it; `by_reranker`
+    its rank in the order of a reranker, where there is one.
     """
 
     chunk_id: UUID
@@ -49,6 +52,15 @@ class Passage:
     knowledge_base_name: str
     by_words: int | None = None
     by_meaning: int | None = None
+    by_reranker: int | None = None
+
+
+class Passages(list[Passage]):
+    """Best first. `reranked` says what rerankers did, or why one did not."""
+
+    def __init__(self, passages: Iterable[Passage] = (), reranked: Iterable[Reranked] = ()) -> None:
+        super().__init__(passages)
+        self.reranked = list(reranked)
 
 
 def search(
@@ -58,26 +70,66 @@ def search(
     *,
     way: str = "hybrid",
     book: Booking | None = None,
-) -> list[Passage]:
+) -> Passages:
     """The best passages of all bases together, best first, `most` at most. Empty where nothing fits.
 
-    The caller has checked whose the bases are. `way`: `hybrid`, `words` or `meaning`. Raises RetrievalFailed. `book`
-    gets what a provider's vectors took, from a caller who has held `most_of`; without one that is booked here.
+    The caller has checked whose the bases are. `way`: `hybrid`, which rerankers put in order where bases have one,
+    `words` or `meaning`. Raises RetrievalFailed. `book` gets what a provider's vectors and rerankers took, from a
+    caller who has held `most_of`; without one that is booked here.
     """
     question = looked_at(question)
-    found: list[Passage] = []
+    passages = Passages()
     vectors: dict[tuple[str, str, str], object] = {}
-    if not question or most < 1:
-        return found
-    for base in knowledge_bases:
+    # Bases with the same reranker are put in order together, in one call.
+    together: dict[tuple, list[Passage]] = {}
+    bases: dict[tuple, KnowledgeBase] = {}
+    for base in knowledge_bases if question and most > 0 else ():
         index = KnowledgeIndex.objects.filter(knowledge_base=base, status=IndexStatus.ACTIVE).first()
-        if index is not None and index.chunk_count:
-            try:
-                found += search_one(base, index, question, most, way, vectors, book)
-            except (EmbeddingFailed, StoreFailed) as problem:
-                words = _("“%(name)s” cannot be searched: %(why)s")
-                raise RetrievalFailed(words % {"name": base.name, "why": problem}) from problem
-    return sorted(found, key=lambda passage: -passage.score)[:most]
+        if index is None or not index.chunk_count:
+            continue
+        is_reranked = way == "hybrid" and bool(base.rerank_provider)
+        wanted = max(most, RERANKED) if is_reranked else most
+        try:
+            found = search_one(base, index, question, wanted, way, vectors, book)
+        except (EmbeddingFailed, StoreFailed) as problem:
+            words = _("“%(name)s” cannot be searched: %(why)s")
+            raise RetrievalFailed(words % {"name": base.name, "why": problem}) from problem
+        if is_reranked:
+            bases.setdefault(reranker_of(base), base)
+            together.setdefault(reranker_of(base), []).extend(found)
+        else:
+            passages += found
+    for reranker, found in together.items():
+        found.sort(key=lambda passage: -passage.score)
+        passages += in_order(bases[reranker], question, found, passages.reranked, book)
+    passages.sort(key=lambda passage: -passage.score)
+    del passages[most:]
+    return passages
+
+
+def in_order(
+    base: KnowledgeBase, question: str, found: list[Passage], told: list[Reranked], book: Booking | None
+) -> list[Passage]:
+    """The first of them in the order of the base's reranker, the others behind; what it did is added to `told`.
+
+    The score is that of a piece which both ways have in this place, so that bases without a reranker can stand beside.
+    """
+    if not found:
+        return found
+    order, what = rerank(base, question, [searched(passage) for passage in found[:RERANKED]], book)
+    told.append(what)
+    if what.problem:
+        return found
+    best = [found[place] for place in order] + found[RERANKED:]
+    return [
+        replace(passage, score=2 / (FUSED_WITH + rank), by_reranker=rank if rank <= len(order) else None)
+        for rank, passage in enumerate(best, start=1)
+    ]
+
+
+def searched(passage: Passage) -> str:
+    """As a reranker reads it: with where it stands."""
+    return f"{passage.document_name}, {passage.place}\n{passage.text}"
 
 
 def looked_at(question: str) -> str:
@@ -85,7 +137,7 @@ def looked_at(question: str) -> str:
 
 
 def most_of(knowledge_bases: Iterable[KnowledgeBase], question: str) -> Amount:
-    """What a search could take: each of the models that make vectors is asked once."""
+    """What a search could take: each of the models that make vectors, and each reranker, is asked once."""
     active = KnowledgeIndex.objects.filter(knowledge_base__in=knowledge_bases, status=IndexStatus.ACTIVE)
     kinds = {
         (index.embedding, index.provider, index.model): index for index in active.select_related("owner")
@@ -94,7 +146,8 @@ def most_of(knowledge_bases: Iterable[KnowledgeBase], question: str) -> Amount:
     for index in kinds.values():
         with suppress(EmbeddingFailed):  # it takes nothing; the search says why
             found += embedding_of(index).most_of(looked_at(question))
-    return found
+    reranked = {reranker_of(base): base for base in knowledge_bases if base.rerank_provider}
+    return sum((most_of_rerank(base, looked_at(question)) for base in reranked.values()), found)
 
 
 def search_one(

@@ -11,7 +11,7 @@ from django.utils.translation import gettext as _
 
 from apex.common import fetch, files
 from apex.common.states import move
-from knowledge import events
+from knowledge import events, reranking
 from knowledge.chunking import LARGEST, SMALLEST
 from knowledge.embeddings import EMBEDDINGS, EmbeddingFailed, default_name, embedding_of
 from knowledge.erasing import erase_base, erase_documents
@@ -61,16 +61,28 @@ def create_base(*, owner, name: str, description: str = "", **index) -> Knowledg
 
 
 def change_base(
-    *, base: KnowledgeBase, name: str | None = None, description: str | None = None
+    *,
+    base: KnowledgeBase,
+    name: str | None = None,
+    description: str | None = None,
+    rerank_provider: str | None = None,
+    rerank_model: str | None = None,
 ) -> KnowledgeBase:
-    """Another name or description; what is None stays. Raises KnowledgeRefused."""
+    """Another name, description or reranker ("" for none); what is None stays. Raises KnowledgeRefused."""
     if name is not None and not name.strip():
         raise KnowledgeRefused(_("Give it a name."), field="name")
     base.name = base.name if name is None else name.strip()[:120]
     base.description = base.description if description is None else description.strip()[:300]
+    if rerank_provider is not None:
+        base.rerank_provider = rerank_provider
+        base.rerank_model = base.rerank_model if rerank_provider else ""
+    if rerank_model is not None and base.rerank_provider:
+        base.rerank_model = rerank_model.strip()[:200]
+    if fault := reranking.fault_of(base.rerank_provider, base.rerank_model):
+        raise KnowledgeRefused(fault[1], field=fault[0])
     try:
         with transaction.atomic():
-            base.save(update_fields=["name", "description"])
+            base.save(update_fields=["name", "description", "rerank_provider", "rerank_model"])
     except IntegrityError as problem:
         raise KnowledgeRefused(
             _("You have a knowledge base called “%(name)s” already; choose another name.")

@@ -10,6 +10,7 @@ urlpatterns = [
     path("<uuid:base_id>/rename/", views.base_rename, name="base-rename"),
     path("<uuid:base_id>/delete/", views.base_delete, name="base-delete"),
     path("<uuid:base_id>/index/", views.base_index, name="base-index"),
+    path("<uuid:base_id>/rerank/", views.base_rerank, name="base-rerank"),
     path("<uuid:base_id>/index/call-off/", views.index_call_off, name="index-call-off"),
     path("<uuid:base_id>/index/again/", views.index_again, name="index-again"),
     path("<uuid:base_id>/documents/add/", views.document_add, name="document-add"),

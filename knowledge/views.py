@@ -16,7 +16,7 @@ from django.views.decorators.http import require_GET, require_http_methods, requ
 from apex.common.access import owned_or_404
 from apex.common.downloads import stored_file_response
 from knowledge import selectors, services
-from knowledge.forms import BaseForm, IndexForm, RenameForm
+from knowledge.forms import BaseForm, IndexForm, RenameForm, RerankForm
 from knowledge.models import Chunk, Document, KnowledgeBase
 from knowledge.retrieval import RetrievalFailed, place_of, search
 
@@ -98,7 +98,7 @@ def page_context(request: HttpRequest, base: KnowledgeBase) -> dict:
 def found_for(request: HttpRequest, base: KnowledgeBase) -> dict:
     """What a search on the page found. The question stands in the address, so that it can be shared with oneself."""
     question = request.GET.get("q", "").strip()
-    context = {"base": base, "question": question, "passages": [], "problem": ""}
+    context: dict = {"base": base, "question": question, "passages": [], "problem": ""}
     if question:
         try:
             context["passages"] = search([base], question)
@@ -150,12 +150,38 @@ def base_index(request: HttpRequest, base_id) -> HttpResponse:
             )
             return redirect("knowledge:base-detail", base_id=base.pk)
     context = {
-        "base": base, "index": index, "form": form,
+        "base": base, "index": index, "form": form, "rerank_form": rerank_form_of(base),
         "api_curl": curl(request, "api-knowledge-base-reindex", base.pk, body='{"chunk_size": 800}'),
     }  # fmt: skip
     return render(
         request, "knowledge/base_index.html", context, status=422 if request.method == "POST" else 200
     )
+
+
+def rerank_form_of(base: KnowledgeBase) -> RerankForm:
+    return RerankForm(initial={name: getattr(base, name) for name in RerankForm.base_fields})
+
+
+@login_required
+@require_POST
+def base_rerank(request: HttpRequest, base_id) -> HttpResponse:
+    """Another reranker, or none; it holds from the next search on."""
+    base = open_base(request, base_id)
+    form = RerankForm(request.POST)
+    if form.is_valid():
+        try:
+            services.change_base(base=base, **form.cleaned_data)
+        except services.KnowledgeRefused as problem:
+            refuse(form, problem)
+    if form.is_valid():
+        messages.success(request, _("It holds from the next question on; try a search."))
+        return redirect("knowledge:base-detail", base_id=base.pk)
+    index = selectors.active_of(base)
+    context = {
+        "base": base, "index": index, "form": IndexForm(index=index), "rerank_form": form,
+        "api_curl": curl(request, "api-knowledge-base-reindex", base.pk, body='{"chunk_size": 800}'),
+    }  # fmt: skip
+    return render(request, "knowledge/base_index.html", context, status=422)
 
 
 @login_required

@@ -90,10 +90,11 @@ class LocalPiece:
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """Passages as data for a prompt (`fenced`), and as the page shows them."""
+    """Passages as data for a prompt (`fenced`), and as the page shows them; what rerankers did with them."""
 
     fenced: str
     passages: list[dict[str, Any]] = field(default_factory=list)
+    reranked: list[dict[str, Any]] = field(default_factory=list)
 
 
 class Means(Protocol):

@@ -10,7 +10,7 @@ from typing import Any
 from apex.common.async_database import as_a_request, in_database
 from apex.common.refusals import ApiError
 from knowledge.models import KnowledgeBase
-from knowledge.retrieval import Passage, RetrievalFailed, most_of, quoted, search
+from knowledge.retrieval import Passage, Passages, RetrievalFailed, most_of, quoted, search
 from ledger import budgets
 from ledger.lines import Line
 from ledger.models import Outcome
@@ -74,10 +74,12 @@ class HouseMeans:
         """The best passages that fit the recipe's tokens. Raises ApiError."""
         taken = Taken(stage)
         try:
-            kept = await in_database(self._search, question, taken)
+            found = await in_database(self._search, question, taken)
         finally:
             taken.close()
-        return Found(quoted(kept), [told(each, number) for number, each in enumerate(kept, start=1)])
+        kept = fitting(found, self.recipe.knowledge_tokens)
+        passages = [told(each, number) for number, each in enumerate(kept, start=1)]
+        return Found(quoted(kept), passages, [each.told() for each in found.reranked])
 
     async def open_provider(self, link: Link) -> Provider:
         return await in_database(_open, self.owner, link)
@@ -94,14 +96,13 @@ class HouseMeans:
     def _bases(self):
         return KnowledgeBase.objects.for_user(self.owner).filter(pk__in=self.recipe.knowledge_bases)
 
-    def _search(self, question: str, taken: Taken) -> list[Passage]:
+    def _search(self, question: str, taken: Taken) -> Passages:
         try:
-            passages = search(self._bases(), question, most=self.recipe.passages, book=taken.book)
+            return search(self._bases(), question, most=self.recipe.passages, book=taken.book)
         except RetrievalFailed as problem:
             raise ApiError(
                 str(problem), status=502, kind="server_error", code="retrieval_failed"
             ) from problem
-        return fitting(passages, self.recipe.knowledge_tokens)
 
 
 class Taken:

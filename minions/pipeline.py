@@ -167,7 +167,10 @@ class Pipeline:
                 ) from problem
             stage.done_about = _("Went on without passages.")
             return stage
-        stage.passages = self._found.passages
+        stage.passages, stage.reranked = self._found.passages, self._found.reranked
+        if why := next((each["problem"] for each in stage.reranked if each["problem"]), ""):
+            stage.problem = _("Reranking failed: %(why)s") % {"why": why}
+            stage.done_about = _("The passages are in the order of words and meaning.")
         return self._end(stage)
 
     async def _chain_stream(

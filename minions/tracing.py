@@ -110,6 +110,9 @@ class Stage:
     done_about: str = ""
     prompt: list[dict[str, Any]] = field(default_factory=list)
     passages: list[dict[str, Any]] = field(default_factory=list)
+    reranked: list[dict[str, Any]] = field(
+        default_factory=list
+    )  # `knowledge.reranking.Reranked`; tokens are in `beside`
     text: str = ""
     attempts: list[Attempt] = field(default_factory=list)
     beside: list[Beside] = field(default_factory=list)
@@ -132,7 +135,7 @@ class Stage:
             "kind": self.kind, "model": self.model, "provider": self.provider, "why": self.why, "status": self.status,
             "problem": cut(self.problem, 500), "done_about": self.done_about,
             "prompt": [each | {"content": cut(each.get("content") or "", LONGEST_TEXT)} for each in self.prompt],
-            "passages": self.passages, "text": cut(self.text, LONGEST_TEXT),
+            "passages": self.passages, "reranked": self.reranked, "text": cut(self.text, LONGEST_TEXT),
             "attempts": [attempt.told() for attempt in self.attempts], "passed_over": self.passed_over,
             "beside": [each.told() for each in self.beside],
             "began_ms": round(self.began_ms, 1), "took_ms": round(self.took_ms, 1),

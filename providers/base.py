@@ -25,6 +25,7 @@ class Ability(StrEnum):
     MODELS = "models"
     RESPONSE_FORMAT = "response_format"
     SEED = "seed"
+    RERANK = "rerank"
 
 
 class Failure(StrEnum):
@@ -172,6 +173,15 @@ class Vectors(list[list[float]]):
         self.input_tokens = input_tokens
 
 
+class Ranking(list[tuple[int, float]]):
+    """The place of each text in what was asked, with how well it answers, best first; the scores of one model mean
+    nothing beside another's. `input_tokens` that the provider counted, None where it tells none."""
+
+    def __init__(self, ranked: Iterable[tuple[int, float]] = (), input_tokens: int | None = None) -> None:
+        super().__init__(ranked)
+        self.input_tokens = input_tokens
+
+
 @dataclass(frozen=True, slots=True)
 class ModelInfo:
     """A model that can be asked by `id`. None: the provider does not say."""
@@ -253,4 +263,13 @@ class Provider(Protocol):
 
     async def check(self) -> str:
         """Whether address and key are good, in a sentence; costs nothing, or next to it."""
+        ...
+
+
+@runtime_checkable
+class Reranks(Protocol):
+    """What a provider promises besides that has the ability `rerank`."""
+
+    async def rerank(self, model: str, question: str, texts: Sequence[str]) -> Ranking:
+        """All texts in the order in which they answer the question."""
         ...

@@ -29,7 +29,7 @@ class House(OpenAIProtocol):
 
     name: ClassVar[str] = "apex"
     label: ClassVar[str] = "Models of this house"
-    abilities: ClassVar[frozenset[Ability]] = frozenset(Ability)
+    abilities: ClassVar[frozenset[Ability]] = frozenset(Ability) - {Ability.RERANK}
     needs_key: ClassVar[bool] = False
     default_address: ClassVar[str] = f"{INSIDE}/v1"
 

@@ -29,7 +29,10 @@ class KnowledgeBaseSerializer(serializers.ModelSerializer):
 
     class Meta:
         model = KnowledgeBase
-        fields = ["id", "name", "description", "document_count", "index", "next_index", "created_at"]
+        fields = [
+            "id", "name", "description", "rerank_provider", "rerank_model", "document_count", "index", "next_index",
+            "created_at",
+        ]  # fmt: skip
         read_only_fields = fields
 
     @extend_schema_field(IndexSerializer(allow_null=True))
@@ -80,6 +83,15 @@ class IndexWishSerializer(serializers.Serializer):
 class KnowledgeBaseChangeSerializer(serializers.Serializer):
     name = serializers.CharField(max_length=120, required=False)
     description = serializers.CharField(max_length=300, required=False, allow_blank=True)
+    rerank_provider = serializers.CharField(
+        max_length=40,
+        required=False,
+        allow_blank=True,
+        help_text='Whose model puts what was found in order once more; "" for none.',
+    )
+    rerank_model = serializers.CharField(
+        max_length=200, required=False, allow_blank=True, help_text="Which model of theirs."
+    )
 
 
 class KnowledgeBaseCreateSerializer(IndexWishSerializer):
@@ -126,10 +138,30 @@ class PassageSerializer(serializers.Serializer):
     score = serializers.FloatField(help_text="Fused rank; higher is better. Means nothing across questions.")
     by_words = serializers.IntegerField(allow_null=True, help_text="Its rank by words, from 1.")
     by_meaning = serializers.IntegerField(allow_null=True, help_text="Its rank by meaning, from 1.")
+    by_reranker = serializers.IntegerField(allow_null=True, help_text="Its rank by the reranker, from 1.")
+
+
+class RerankedSerializer(serializers.Serializer):
+    provider = serializers.CharField()
+    model = serializers.CharField()
+    pieces = serializers.IntegerField()
+    milliseconds = serializers.FloatField()
+    tokens = serializers.IntegerField()
+    is_estimated = serializers.BooleanField(help_text="The provider told no count of tokens.")
+    cost = serializers.DecimalField(
+        max_digits=20,
+        decimal_places=9,
+        allow_null=True,
+        help_text="US dollars; null where nobody knows the price.",
+    )
+    problem = serializers.CharField(
+        help_text="Why the order is that of words and meaning; empty if it is not."
+    )
 
 
 class FoundSerializer(serializers.Serializer):
     passages = PassageSerializer(many=True)
+    reranked = RerankedSerializer(many=True, help_text="What the base's reranker did, if it has one.")
     quoted = serializers.CharField(
         help_text="The same passages fenced and marked as quotations, ready to be put into a prompt."
     )

@@ -45,7 +45,7 @@ class KnowledgeBaseViewSet(mixins.ListModelMixin, viewsets.GenericViewSet):
         request=serializers.KnowledgeBaseChangeSerializer, responses=serializers.KnowledgeBaseSerializer
     )
     def partial_update(self, request, pk=None):
-        """Another name or description."""
+        """Another name, description or reranker."""
         wanted = self.asked(serializers.KnowledgeBaseChangeSerializer)
         return self.described(keep(services.change_base, base=self.get_object(), **wanted))
 
@@ -65,7 +65,11 @@ class KnowledgeBaseViewSet(mixins.ListModelMixin, viewsets.GenericViewSet):
         except RetrievalFailed as problem:
             raise Unacceptable(str(problem), code="cannot_be_searched") from problem
         return Response(
-            {"passages": serializers.PassageSerializer(passages, many=True).data, "quoted": quoted(passages)}
+            {
+                "passages": serializers.PassageSerializer(passages, many=True).data,
+                "reranked": serializers.RerankedSerializer(passages.reranked, many=True).data,
+                "quoted": quoted(passages),
+            }
         )
 
     @extend_schema(

@@ -15,6 +15,7 @@ from providers.base import (
     Patience,
     Piece,
     ProviderFailed,
+    Ranking,
     Vectors,
 )
 from providers.failures import refused_parameter
@@ -77,6 +78,9 @@ class HttpProvider:
             vectors.input_tokens = None if None in counts else sum(filter(None, counts))
         return vectors
 
+    async def rerank(self, model: str, question: str, texts: Sequence[str]) -> Ranking:
+        return await self.trying(lambda: self.rerank_once(model, question, list(texts)), model)
+
     async def models(self) -> list[ModelInfo]:
         found = await self.trying(self.models_once)
         return sorted(found, key=lambda model: model.id)
@@ -95,6 +99,9 @@ class HttpProvider:
 
     async def embed_once(self, model: str, texts: list[str], is_question: bool) -> Vectors:
         raise self.not_offered("vectors of texts (embeddings)")
+
+    async def rerank_once(self, model: str, question: str, texts: list[str]) -> Ranking:
+        raise self.not_offered("to put texts in order (rerank)")
 
     async def models_once(self) -> list[ModelInfo]:
         raise NotImplementedError

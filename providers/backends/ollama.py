@@ -20,7 +20,7 @@ class Ollama(HttpProvider):
     needs_key: ClassVar[bool] = False
     takes_address: ClassVar[bool] = True
     default_address: ClassVar[str] = "http://127.0.0.1:11434"
-    abilities: ClassVar[frozenset[Ability]] = frozenset(Ability)
+    abilities: ClassVar[frozenset[Ability]] = frozenset(Ability) - {Ability.RERANK}
 
     def body(self, call: Call, is_stream: bool) -> dict[str, Any]:
         tools = call.tools

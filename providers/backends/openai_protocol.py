@@ -19,7 +19,7 @@ FINISHES = {
 
 
 class OpenAIProtocol(HttpProvider):
-    abilities: ClassVar[frozenset[Ability]] = frozenset(Ability)
+    abilities: ClassVar[frozenset[Ability]] = frozenset(Ability) - {Ability.RERANK}  # OpenAI has no such call
     # What the most tokens of an answer are called; a model that refuses one name is asked by the other.
     limit_name: ClassVar[str] = "max_tokens"
 

@@ -2,6 +2,8 @@
 
 import json
 
+from django.db import models
+from django_filters import rest_framework as filters
 from knox.auth import TokenAuthentication
 from rest_framework import exceptions, pagination, parsers, permissions
 
@@ -53,6 +55,17 @@ class TokenHasScope(permissions.BasePermission):
             return True
         needed = "read" if request.method in permissions.SAFE_METHODS else "write"
         return token.has_scope(needed)
+
+
+class RowFilters(filters.FilterSet):
+    """What a row belongs to is looked for by id alone: whether somebody else has such a thing is not said."""
+
+    class Meta:
+        filter_overrides = {models.ForeignKey: {"filter_class": filters.UUIDFilter}}
+
+
+class FilterBackend(filters.DjangoFilterBackend):
+    filterset_base = RowFilters
 
 
 class Pagination(pagination.PageNumberPagination):

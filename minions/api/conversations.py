@@ -1,12 +1,12 @@
 """`/api/v1/conversations/`: what was said to minions, branches and opinions."""
 
-from django_filters.rest_framework import DjangoFilterBackend
 from drf_spectacular.utils import extend_schema
 from rest_framework import mixins, viewsets
 from rest_framework.decorators import action
 from rest_framework.response import Response
 
 from apex.common.access import owned_or_404
+from apex.common.api import FilterBackend
 from minions import feedback, selectors
 from minions.api.refusals import refused_words
 from minions.api.serializers import (
@@ -34,7 +34,7 @@ class ConversationViewSet(
 
     serializer_class = ConversationSerializer
     queryset = Conversation.objects.none()
-    filter_backends = [DjangoFilterBackend]
+    filter_backends = [FilterBackend]
     filterset_fields = ["minion"]
 
     def get_queryset(self):

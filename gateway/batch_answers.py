@@ -48,6 +48,12 @@ class Answered:
     def is_good(self) -> bool:
         return self.status == 200
 
+    @property
+    def error(self) -> str:
+        """The code of a refusal; empty where it is none."""
+        told = {} if self.is_good else self.body["error"]
+        return told.get("code") or told.get("type") or ""
+
 
 def refused(error: ApiError, lineage: dict[str, str] | None = None) -> Answered:
     return Answered(error.status, error.body(), lineage or {})

@@ -227,6 +227,7 @@ def keep(batch: Batch, token, question: Question, answered: Answered, took: floa
             batch.owner_id,
             KINDS[batch.endpoint].activity,
             status=answered.status,
+            error=answered.error,
             token_id=batch.token_id,
             reference=row["response"]["request_id"],
             model=str(question.body.get("model", "")),

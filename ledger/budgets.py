@@ -26,7 +26,7 @@ from django.db import transaction
 from django.db.models import F
 from django.utils import timezone
 
-from ledger import alerts, counting
+from ledger import alerts, counting, days
 from ledger.counting import concerns, counters_of, id_of
 from ledger.lines import Line, insert
 from ledger.models import Counter, Reservation, measured
@@ -181,6 +181,7 @@ def write(lines: Sequence[Line], held: dict[int, int]) -> list[Counter]:
     counters = {counter.pk: counter for counter in found}
     if lines:
         insert(lines)
+        days.add(lines)
     used = used_in(found, lines)
     for pk in sorted({*held, *used}):
         Counter.objects.filter(pk=pk).update(

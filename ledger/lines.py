@@ -36,6 +36,7 @@ class Line:
     at: datetime = field(default_factory=timezone.now)
     outcome: str = Outcome.OK
     status: int | None = None
+    error: str = ""
     is_estimated: bool = False
     is_stream: bool = False
     first_byte_ms: float | None = None
@@ -55,6 +56,13 @@ class Line:
     def amount(self) -> Amount:
         """What budgets count of it."""
         return Amount(self.nanos, (self.input_tokens or 0) + (self.output_tokens or 0), self.gpu_ms or 0)
+
+    @property
+    def failure(self) -> str:
+        """In a word what went wrong; empty where nothing did."""
+        if self.outcome in (Outcome.OK, Outcome.LEFT):
+            return ""
+        return self.error[:40] or (f"http_{self.status}" if self.status else "")
 
     def row(self) -> list[Any]:
         """The values of `COLUMNS`."""
@@ -89,6 +97,7 @@ class Line:
             price.source[:200] if price else "",
             str(self.outcome),
             self.status,
+            self.failure or None,
             self.is_stream,
             self.first_byte_ms,
             self.latency_ms,

@@ -70,6 +70,8 @@ class UsageLine(models.Model):
     price_source = models.CharField(_("where the price is from"), max_length=200, blank=True)
     outcome = models.CharField(_("outcome"), max_length=8, choices=Outcome, default=Outcome.OK)
     status = models.PositiveSmallIntegerField(_("HTTP status"), null=True)
+    # None rather than "": a column that may be empty is added without writing the whole table anew.
+    error = models.CharField(_("what went wrong"), max_length=40, null=True)  # noqa: DJ001
     is_stream = models.BooleanField(_("streamed"), default=False)
     first_byte_ms = models.FloatField(_("to the first byte, ms"), null=True)
     latency_ms = models.FloatField(_("to the last byte, ms"), null=True)
@@ -102,6 +104,60 @@ class UsageLine(models.Model):
     def money(self):
         """US dollars."""
         return dollars_of(self.nanos)
+
+
+class UsageDay(models.Model):
+    """What the lines of one day with the same owner, model, minion, … come to; grows in their transaction.
+
+    Its id is reckoned from its key (`ledger.days`). Times are sums over `timed` answers, and
+    over `timed_first` streams.
+    """
+
+    id = models.UUIDField(primary_key=True, editable=False)
+    day = models.DateField(_("day"))
+    owner = models.ForeignKey(
+        settings.AUTH_USER_MODEL, on_delete=models.DO_NOTHING, db_constraint=False, db_index=False,
+        related_name="+", verbose_name=_("owner"),
+    )  # fmt: skip
+    kind = models.CharField(_("kind"), max_length=16, choices=Kind)
+    activity = models.CharField(_("for"), max_length=24)
+    provider = models.CharField(_("provider"), max_length=60)
+    model = models.CharField(_("model"), max_length=255, blank=True)
+    minion_id = models.UUIDField(_("minion"), null=True)
+    token_id = models.UUIDField(_("API token"), null=True)
+    outcome = models.CharField(_("outcome"), max_length=8, choices=Outcome)
+    error = models.CharField(_("what went wrong"), max_length=40, blank=True)
+    count = models.PositiveBigIntegerField(default=0)
+    nanos = models.BigIntegerField(default=0)
+    input_tokens = models.PositiveBigIntegerField(default=0)
+    output_tokens = models.PositiveBigIntegerField(default=0)
+    gpu_ms = models.PositiveBigIntegerField(default=0)
+    timed = models.PositiveBigIntegerField(default=0)
+    latency_ms = models.FloatField(default=0)
+    slowest_ms = models.FloatField(null=True)
+    timed_first = models.PositiveBigIntegerField(default=0)
+    first_byte_ms = models.FloatField(default=0)
+
+    objects = OwnedQuerySet.as_manager()
+
+    class Meta:
+        verbose_name = _("sums of a day")
+        verbose_name_plural = _("sums of days")
+        indexes = [
+            models.Index(fields=["owner", "day"], name="ledger_day_owner"),
+            models.Index(fields=["day"], name="ledger_day"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.day} {self.activity} {self.model}"
+
+
+# How many answers took so long: each step is a quarter longer than the one before, from 1 ms to 11 minutes. Columns,
+# since a row for each step is twenty times as much to add up.
+STEPS = 60
+SPREAD = {time: [f"{time}_{step:02}" for step in range(STEPS)] for time in ("first", "whole")}
+for _column in (*SPREAD["first"], *SPREAD["whole"]):
+    UsageDay.add_to_class(_column, models.PositiveBigIntegerField(default=0))
 
 
 class Measure(models.TextChoices):

@@ -1,22 +1,21 @@
-"""What was used, filtered and summed for pages, the API and CSV; budgets with what is left."""
+"""What was used, filtered and summed for pages and the API; budgets with what is left."""
 
 from __future__ import annotations
 
-import csv
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from importlib import import_module
 from typing import Any
 
 from django.conf import settings
-from django.db.models import Avg, Count, Max, Q, QuerySet, Sum
+from django.db.models import Max, Q, QuerySet, Sum
 from django.utils import timezone
 
 from accounts.models import ApiToken, User
-from ledger import counting
-from ledger.models import Budget, Counter, Kind, Outcome, UsageLine, public
+from ledger import counting, days
+from ledger.models import SPREAD, Budget, Counter, Outcome, UsageDay, UsageLine, public
 from ledger.money import dollars_of
 
 GROUPS = {
@@ -29,6 +28,7 @@ GROUPS = {
     "token": "token_id",
     "owner": "owner_id",
     "outcome": "outcome",
+    "error": "error",
 }
 MOST_GROUPS = 1000
 USUAL_DAYS = 30
@@ -57,52 +57,58 @@ def today() -> date:
 
 def lines_for(user: User, wish: Wish) -> QuerySet:
     """The user's own lines; for a superuser who asks so, everybody's."""
-    lines = (
-        UsageLine.objects.all()
-        if wish.is_everybodys and user.is_superuser
-        else UsageLine.objects.for_user(user)
-    )
     begin = datetime.combine(wish.since, time(), tzinfo=UTC)
     end = datetime.combine(wish.until + timedelta(days=1), time(), tzinfo=UTC)
-    lines = lines.filter(at__gte=begin, at__lt=end)
+    return wished(UsageLine.objects.filter(at__gte=begin, at__lt=end), user, wish)
+
+
+def sums_for(user: User, wish: Wish) -> QuerySet:
+    """The same as sums of days, which is what `total`, `grouped` and `errors_in` add up."""
+    return wished(UsageDay.objects.filter(day__gte=wish.since, day__lte=wish.until), user, wish)
+
+
+def wished(rows: QuerySet, user: User, wish: Wish) -> QuerySet:
+    if not (wish.is_everybodys and user.is_superuser):
+        rows = rows.for_user(user)
     equal = {
         "kind": wish.kind, "model": wish.model, "provider": wish.provider, "activity": wish.activity,
         "outcome": wish.outcome, "minion_id": wish.minion, "token_id": wish.token,
     }  # fmt: skip
-    lines = lines.filter(**{name: value for name, value in equal.items() if value})
+    rows = rows.filter(**{name: value for name, value in equal.items() if value})
     if wish.owner and wish.is_everybodys and user.is_superuser:
-        lines = lines.filter(owner_id__in=User.objects.filter(username=wish.owner).values("pk"))
-    return lines
+        rows = rows.filter(owner_id__in=User.objects.filter(username=wish.owner).values("pk"))
+    return rows
 
 
+IS_FAILURE = ~Q(outcome__in=[Outcome.OK, Outcome.LEFT])
 SUMS = {
-    "count": Count("pk"),
-    "failures": Count("pk", filter=~Q(outcome__in=[Outcome.OK, Outcome.LEFT])),
+    "count": Sum("count", default=0),
+    "failures": Sum("count", filter=IS_FAILURE, default=0),
     "nanos": Sum("nanos", default=0),
     "input_tokens": Sum("input_tokens", default=0),
     "output_tokens": Sum("output_tokens", default=0),
     "gpu_ms": Sum("gpu_ms", default=0),
-    "latency_ms": Avg("latency_ms", filter=~Q(kind=Kind.GPU_SECONDS)),
-    "slowest_ms": Max("latency_ms", filter=~Q(kind=Kind.GPU_SECONDS)),
-    "first_byte_ms": Avg("first_byte_ms"),
+    "timed": Sum("timed", default=0),
+    "latency_ms": Sum("latency_ms", default=0.0),
+    "slowest_ms": Max("slowest_ms"),
+    "timed_first": Sum("timed_first", default=0),
+    "first_byte_ms": Sum("first_byte_ms", default=0.0),
 }
-
-
+SUMS |= {column: Sum(column, default=0) for columns in SPREAD.values() for column in columns}
 # Under other names than the columns that they sum.
 AS_SUMS = {f"sum_{name}": sum_ for name, sum_ in SUMS.items()}
+SHARES = {"p50": 0.50, "p95": 0.95}
 
 
-def total(lines: QuerySet) -> dict[str, Any]:
-    return summed(lines.order_by().aggregate(**AS_SUMS))
+def total(sums: QuerySet) -> dict[str, Any]:
+    return summed(sums.order_by().aggregate(**AS_SUMS))
 
 
-def grouped(lines: QuerySet, by: Sequence[str]) -> list[dict[str, Any]]:
+def grouped(sums: QuerySet, by: Sequence[str]) -> list[dict[str, Any]]:
     """One sum for each group, days in order, others the dearest first; at most MOST_GROUPS of them."""
     columns = [GROUPS[name] for name in by]
     order = ["day"] if by[0] == "day" else ["-sum_nanos", "-sum_count"]
-    rows = list(
-        lines.order_by().values(*columns).annotate(**AS_SUMS).order_by(*order, *columns)[:MOST_GROUPS]
-    )
+    rows = list(sums.order_by().values(*columns).annotate(**AS_SUMS).order_by(*order, *columns)[:MOST_GROUPS])
     names = names_in(rows)
     found = []
     for row in rows:
@@ -114,15 +120,44 @@ def grouped(lines: QuerySet, by: Sequence[str]) -> list[dict[str, Any]]:
     return found
 
 
+def errors_in(sums: QuerySet) -> list[dict[str, Any]]:
+    """What went wrong, the most frequent first, each with its share of all calls in per cent."""
+    calls = sums.order_by().aggregate(of=Sum("count", default=0))["of"]
+    rows = sums.order_by().filter(IS_FAILURE).values("error", "outcome").annotate(failures=Sum("count"))
+    return [
+        row | {"outcome_name": Outcome(row["outcome"]).label, "share": share_of(row["failures"], calls)}
+        for row in rows.order_by("-failures", "error")[:MOST_GROUPS]
+    ]
+
+
+def share_of(part: int, whole: int) -> float:
+    return round(100 * part / whole, 2) if whole else 0.0
+
+
 def summed(row: dict[str, Any]) -> dict[str, Any]:
-    """The sums of a row as people read them: dollars, seconds, milliseconds."""
+    """The sums of a row as people read them: dollars, seconds, means in milliseconds, shares in per cent."""
     sums = {name.removeprefix("sum_"): value for name, value in row.items() if name.startswith("sum_")}
     nanos, gpu_ms = sums.pop("nanos"), sums.pop("gpu_ms")
-    rounded = {
-        name: None if sums[name] is None else round(sums[name], 1)
-        for name in ("latency_ms", "slowest_ms", "first_byte_ms")
+    timed, timed_first = sums.pop("timed"), sums.pop("timed_first")
+    slowest = sums["slowest_ms"]
+    first, whole = ([sums.pop(column) for column in SPREAD[time]] for time in ("first", "whole"))
+    percentiles = {
+        f"{time}_{name}_ms": days.percentile(steps, share)
+        for time, steps in (("first_byte", first), ("latency", whole))
+        for name, share in SHARES.items()
     }
-    return sums | rounded | {"money": dollars_of(nanos), "gpu_seconds": round(gpu_ms / 1000, 3)}
+    return (
+        sums
+        | percentiles
+        | {
+            "latency_ms": round(sums["latency_ms"] / timed, 1) if timed else None,
+            "first_byte_ms": round(sums["first_byte_ms"] / timed_first, 1) if timed_first else None,
+            "slowest_ms": None if slowest is None else round(slowest, 1),
+            "failure_share": share_of(sums["failures"], sums["count"]),
+            "money": dollars_of(nanos),
+            "gpu_seconds": round(gpu_ms / 1000, 3),
+        }
+    )
 
 
 def names_in(rows: list[dict[str, Any]]) -> dict[Any, str]:
@@ -140,54 +175,12 @@ def names_in(rows: list[dict[str, Any]]) -> dict[Any, str]:
     return names
 
 
-def choices_in(lines: QuerySet) -> dict[str, list[str]]:
+def choices_in(sums: QuerySet) -> dict[str, list[str]]:
     """What can be filtered for, out of what is there."""
     return {
-        name: sorted(lines.order_by().values_list(name, flat=True).distinct()[:200])
+        name: sorted(sums.order_by().values_list(name, flat=True).distinct()[:200])
         for name in ("model", "provider", "activity")
     }
-
-
-# --- lines as CSV --------------------------------------------------------------------------------------------------
-
-CSV_COLUMNS = (
-    "at", "owner", "kind", "activity", "provider", "model", "minion", "token", "training", "reference", "input_tokens",
-    "output_tokens", "cached_tokens", "gpu_seconds", "is_estimated", "money", "price_in", "price_out", "price_cached",
-    "price_hour", "price_source", "outcome", "status", "first_byte_ms", "latency_ms",
-)  # fmt: skip
-
-
-class _Echo:
-    def write(self, text: str) -> str:
-        return text
-
-
-def csv_of(lines: QuerySet) -> Iterator[str]:
-    """Every line, newest first; what a spreadsheet would take for a formula is put in quotes of its own."""
-    write = csv.writer(_Echo()).writerow
-    yield write(CSV_COLUMNS)
-    names: dict[int, str] = {}
-    for line in lines.order_by("-at", "-pk").iterator(chunk_size=2000):
-        if line.owner_id not in names:
-            name = User.objects.filter(pk=line.owner_id).values_list("username", flat=True).first()
-            names[line.owner_id] = name or str(line.owner_id)
-        yield write([harmless(value) for value in csv_row(line, names[line.owner_id])])
-
-
-def csv_row(line: UsageLine, owner: str) -> list[Any]:
-    prices = (line.input_price, line.output_price, line.cached_price, line.hour_price)
-    return [
-        line.at.astimezone(UTC).isoformat(), owner, line.kind, line.activity, line.provider, line.model,
-        line.minion_id, line.token_id, line.job_id, line.reference, line.input_tokens, line.output_tokens,
-        line.cached_tokens, None if line.gpu_ms is None else line.gpu_ms / 1000, line.is_estimated,
-        f"{line.money:f}", *(None if price is None else f"{dollars_of(price):f}" for price in prices),
-        line.price_source, line.outcome, line.status, line.first_byte_ms, line.latency_ms,
-    ]  # fmt: skip
-
-
-def harmless(value: Any) -> Any:
-    is_formula = isinstance(value, str) and value[:1] in ("=", "+", "-", "@", "\t", "\r")
-    return f"'{value}" if is_formula else value
 
 
 # --- budgets -------------------------------------------------------------------------------------------------------

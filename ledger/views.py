@@ -23,23 +23,25 @@ ROWS_SHOWN = 50
 def page(request: HttpRequest) -> HttpResponseBase:
     form = WishForm(request.GET or None, is_superuser=request.user.is_superuser)
     wish = form.wish()
-    lines = selectors.lines_for(request.user, wish)
-    days, models = selectors.grouped(lines, ["day"]), selectors.grouped(lines, ["model", "provider"])
-    minions = [row for row in selectors.grouped(lines, ["minion"]) if row["minion"]]
+    lines, sums = selectors.lines_for(request.user, wish), selectors.sums_for(request.user, wish)
+    days, models = selectors.grouped(sums, ["day"]), selectors.grouped(sums, ["model", "provider"])
+    minions = [row for row in selectors.grouped(sums, ["minion"]) if row["minion"]]
     context = {
         "form": form,
         "limit_form": LimitForm(),
         "wish": wish,
-        "total": selectors.total(lines),
+        "total": selectors.total(sums),
+        "errors": selectors.errors_in(sums)[:ROWS_SHOWN],
         "plots": plots.plots_of(days, models, wish),
+        "days": days[::-1][:ROWS_SHOWN],
         "models": models[:ROWS_SHOWN],
         "minions": minions[:ROWS_SHOWN],
-        "people": selectors.grouped(lines, ["owner"])[:ROWS_SHOWN] if wish.is_everybodys else [],
+        "people": selectors.grouped(sums, ["owner"])[:ROWS_SHOWN] if wish.is_everybodys else [],
         "lines": lines.order_by("-at", "-pk")[:LINES_SHOWN],
         "standings": selectors.standings(request.user),
         "query": urlencode(request.GET),
         "site": request.build_absolute_uri("/").rstrip("/"),
-        "choices": selectors.choices_in(lines)["model"],
+        "choices": selectors.choices_in(sums)["model"],
     }
     return render(request, "ledger/usage.html", context)
 
@@ -47,9 +49,13 @@ def page(request: HttpRequest) -> HttpResponseBase:
 @login_required
 @require_GET
 def export(request: HttpRequest) -> HttpResponseBase:
-    """Every line of what the page shows."""
+    """Every line of what the page shows, or one of its tables: `by` day, model, minion, error, owner."""
     form = WishForm(request.GET or None, is_superuser=request.user.is_superuser)
-    return csv_response(selectors.lines_for(request.user, form.wish()))
+    wish = form.wish()
+    by = [name for name in request.GET.get("by", "").split(",") if name in selectors.GROUPS]
+    if not (wish.is_everybodys and request.user.is_superuser):
+        by = [name for name in by if name != "owner"]
+    return csv_response(request.user, wish, by)
 
 
 @login_required

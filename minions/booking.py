@@ -11,7 +11,7 @@ from ledger.money import Amount, TokenPrice, nanos_of
 from minions.models import AnswerStatus, Choosing
 from minions.prompts import tokens_in, tokens_of
 from minions.recipes import Recipe
-from minions.tracing import Beside, Stage
+from minions.tracing import Attempt, Beside, Stage
 from providers.base import Price, Usage
 
 if TYPE_CHECKING:
@@ -60,10 +60,28 @@ def most(
 
 
 def lines_of(answering: Answering) -> list[Line]:
-    """One line for each stage that took tokens, and for what else it took. Tries that failed are in the trace alone."""
+    """One line for each stage that took tokens, for what else it took, and, without tokens, for each try that failed,
+    so that what fails how often can be seen by model and minion."""
     stages = answering.trace.stages
     lines = [_line(answering, stage) for stage in stages if stage.input_tokens or stage.output_tokens]
-    return lines + [_line_beside(answering, stage, each) for stage in stages for each in stage.beside]
+    lines += [_line_beside(answering, stage, each) for stage in stages for each in stage.beside]
+    return lines + [_failed(answering, stage, attempt) for stage in stages for attempt in stage.attempts]
+
+
+def _failed(answering: Answering, stage: Stage, attempt: Attempt) -> Line:
+    provider, _, model = attempt.model.partition("/")
+    return Line(
+        owner_id=answering.minion.owner_id,
+        kind=Kind.OWN_TOKENS if provider == "apex" else Kind.PROVIDER_TOKENS,
+        activity=f"minion {stage.kind}",
+        provider=provider,
+        model=model,
+        token_id=answering.asked.token_id,
+        minion_id=answering.minion.pk,
+        outcome=Outcome.FAILED,
+        error=attempt.kind,
+        latency_ms=round(attempt.took_ms, 3),
+    )
 
 
 def _line_beside(answering: Answering, stage: Stage, each: Beside) -> Line:
@@ -101,6 +119,7 @@ def _line(answering: Answering, stage: Stage) -> Line:
         minion_id=minion.pk,
         adapter_id=minion.adapter_id if is_own else None,
         outcome=OUTCOMES[AnswerStatus(answering.status)] if is_last else Outcome.OK,
+        error="broken" if is_last and answering.status == AnswerStatus.BROKEN else "",
         is_estimated=stage.is_estimated,
         is_stream=answering.asked.is_stream and is_last,
         first_byte_ms=stage.first_ms,

@@ -133,6 +133,7 @@ class Book:
             self.user.pk,
             self.activity,
             status=self.error.status if self.error else 200,
+            error=(self.error.code or self.error.kind) if self.error else "",
             outcome=outcome or (Outcome.OK if self.is_whole else Outcome.LEFT),
             model=self.target.model_id,
             adapter_id=self.target.lineage.get("adapter"),

@@ -28,6 +28,7 @@ ON_BOTH_DATABASES = (
     "prepare",
     "budgets",
     "paying",
+    "migrations",
 )
 # Also on two cores: those of whole stacks wait for much of their time. Which go together is in tests/conftest.py.
 IN_THREE_PROCESSES = ["-n", "3", "--dist", "loadscope", "--no-loadscope-reorder"]

@@ -41,8 +41,8 @@ class Exchange:
     """`headers` go with whatever is answered; `status` is 0 until something is."""
 
     __slots__ = (
-        "scope", "request_id", "begun", "first_byte", "status", "headers", "has_left", "writes_since", "_receive",
-        "_send", "_task", "_timer", "_watch", "_loop", "_is_late",
+        "scope", "request_id", "begun", "first_byte", "status", "error", "headers", "has_left", "writes_since",
+        "_receive", "_send", "_task", "_timer", "_watch", "_loop", "_is_late",
     )  # fmt: skip
 
     def __init__(self, scope: dict, receive: Receive, send: Send):
@@ -56,6 +56,7 @@ class Exchange:
         self.first_byte: float | None = None
         self.writes_since: float | None = None  # since when a write waits for a reader
         self.status = 0
+        self.error = ""  # of a refusal, its code
         self.has_left = self._is_late = False
         self.headers: Headers = [
             (b"x-request-id", self.request_id.encode()),
@@ -166,6 +167,7 @@ class Exchange:
         self.writes_since = None
 
     async def refuse(self, error: ApiError) -> None:
+        self.error = error.code or error.kind
         more: Headers = []
         if error.status == 401:
             more.append((b"www-authenticate", b"Bearer"))

@@ -216,6 +216,7 @@ class Question:
                 self._kind.activity,
                 status=exchange.status,
                 outcome=Outcome.FAILED if self._is_broken else None,
+                error="broken" if self._is_broken else exchange.error,
                 token_id=caller.token_id,
                 reference=exchange.request_id,
                 model=self._model,

@@ -35,6 +35,7 @@ class Migration(migrations.Migration):
         ("gateway", "0005_token_of_a_batch"),
         ("ledger", "0001_lines_and_budgets"),
     ]
+    run_before = [("ledger", "0003_sums_of_days")]  # which sums up what is moved here
 
     operations = [
         migrations.RunPython(move_uses, migrations.RunPython.noop),

@@ -29,32 +29,53 @@ class WishSerializer(serializers.Serializer):
         return Wish(since=since, until=until, is_everybodys=asked.pop("everybody"), **asked)
 
 
+class CsvWishSerializer(WishSerializer):
+    group_by = serializers.CharField(
+        default="", help_text=f"One or several, with commas: {', '.join(GROUPS)}. Left out: every line."
+    )
+
+    def validate_group_by(self, text: str) -> list[str]:
+        return by_of(text) if text else []
+
+
 class UsageWishSerializer(WishSerializer):
     group_by = serializers.CharField(
         default="day", help_text=f"One or several, with commas: {', '.join(GROUPS)}."
     )
 
     def validate_group_by(self, text: str) -> list[str]:
-        names = [name.strip() for name in text.split(",") if name.strip()]
-        unknown = [name for name in names if name not in GROUPS]
-        if unknown or not names:
-            known = ", ".join(GROUPS)
-            raise serializers.ValidationError(
-                f"It can be grouped by {known}; found: {', '.join(unknown) or 'none'}."
-            )
-        return list(dict.fromkeys(names))
+        return by_of(text)
+
+
+def by_of(text: str) -> list[str]:
+    """What is named, once each. Raises ValidationError for what cannot be grouped by."""
+    names = [name.strip() for name in text.split(",") if name.strip()]
+    unknown = [name for name in names if name not in GROUPS]
+    if unknown or not names:
+        known = ", ".join(GROUPS)
+        raise serializers.ValidationError(
+            f"It can be grouped by {known}; found: {', '.join(unknown) or 'none'}."
+        )
+    return list(dict.fromkeys(names))
 
 
 class SumSerializer(serializers.Serializer):
     count = serializers.IntegerField()
     failures = serializers.IntegerField(help_text="Refused or failed.")
+    failure_share = serializers.FloatField(help_text="Of all calls, in per cent.")
     money = serializers.DecimalField(max_digits=20, decimal_places=9, help_text="US dollars.")
     input_tokens = serializers.IntegerField()
     output_tokens = serializers.IntegerField()
     gpu_seconds = serializers.FloatField()
-    latency_ms = serializers.FloatField(allow_null=True, help_text="Mean, of answers.")
+    latency_ms = serializers.FloatField(allow_null=True, help_text="Mean, to the end of answers that came.")
+    latency_p50_ms = serializers.FloatField(
+        allow_null=True, help_text="Half of them came within; to a few per cent."
+    )
+    latency_p95_ms = serializers.FloatField(allow_null=True, help_text="95 of 100 came within.")
     slowest_ms = serializers.FloatField(allow_null=True)
-    first_byte_ms = serializers.FloatField(allow_null=True, help_text="Mean.")
+    first_byte_ms = serializers.FloatField(allow_null=True, help_text="Mean, to the first words of streams.")
+    first_byte_p50_ms = serializers.FloatField(allow_null=True)
+    first_byte_p95_ms = serializers.FloatField(allow_null=True)
 
 
 class GroupSerializer(SumSerializer):
@@ -64,6 +85,7 @@ class GroupSerializer(SumSerializer):
     kind = serializers.CharField(required=False)
     activity = serializers.CharField(required=False)
     outcome = serializers.CharField(required=False)
+    error = serializers.CharField(required=False, help_text="In a word what went wrong; empty: nothing.")
     minion = serializers.UUIDField(required=False, allow_null=True)
     minion_name = serializers.CharField(required=False)
     token = serializers.UUIDField(required=False, allow_null=True)
@@ -72,10 +94,18 @@ class GroupSerializer(SumSerializer):
     owner_name = serializers.CharField(required=False)
 
 
+class ErrorSerializer(serializers.Serializer):
+    error = serializers.CharField(help_text="In a word: insufficient_quota, rate, network, http_500, …")
+    outcome = serializers.CharField(help_text="refused or failed")
+    failures = serializers.IntegerField()
+    share = serializers.FloatField(help_text="Of all calls, in per cent.")
+
+
 class UsageSerializer(serializers.Serializer):
     since = serializers.DateField()
     until = serializers.DateField()
     total = SumSerializer()
+    errors = ErrorSerializer(many=True, help_text="By kind, the most frequent first.")
     groups = GroupSerializer(many=True)
 
 
@@ -91,7 +121,7 @@ class LineSerializer(serializers.ModelSerializer):
         fields = [
             "id", "at", "kind", "activity", "provider", "model", "adapter_id", "token_id", "minion_id", "job_id",
             "reference", "input_tokens", "output_tokens", "cached_tokens", "gpu_seconds", "is_estimated", "money",
-            "price", "price_source", "outcome", "status", "is_stream", "first_byte_ms", "latency_ms",
+            "price", "price_source", "outcome", "status", "error", "is_stream", "first_byte_ms", "latency_ms",
         ]  # fmt: skip
         read_only_fields = fields
 

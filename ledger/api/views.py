@@ -9,9 +9,10 @@ from rest_framework.response import Response
 from accounts.models import ApiToken, User
 from apex.common.api import UUID_PATTERN
 from apex.common.api_errors import Unacceptable
-from ledger import selectors, services
+from ledger import selectors, services, tables
 from ledger.api.serializers import (
     BudgetSerializer,
+    CsvWishSerializer,
     HouseBudgetSerializer,
     LineSerializer,
     SetBudgetSerializer,
@@ -36,18 +37,18 @@ class UsageViewSet(viewsets.GenericViewSet):
 
     @extend_schema(parameters=[UsageWishSerializer], responses=forced_singular_serializer(UsageSerializer))
     def list(self, request):
-        """Sums by day, model, provider, kind, activity, minion, token or outcome, and over all."""
+        """Sums by day, model, provider, kind, activity, minion, token, outcome or error, and over all."""
         form = self.wish(UsageWishSerializer)
         by = form.validated_data.pop("group_by")
         wish = form.wish()
-        if "owner" in by and not (wish.is_everybodys and request.user.is_superuser):
-            raise Unacceptable("Only superusers see others, and with everybody=true.", field="group_by")
-        lines = selectors.lines_for(request.user, wish)
+        refuse_others(request, by, wish)
+        sums = selectors.sums_for(request.user, wish)
         found = {
             "since": wish.since,
             "until": wish.until,
-            "total": selectors.total(lines),
-            "groups": selectors.grouped(lines, by),
+            "total": selectors.total(sums),
+            "errors": selectors.errors_in(sums),
+            "groups": selectors.grouped(sums, by),
         }
         return Response(UsageSerializer(found).data)
 
@@ -60,19 +61,32 @@ class UsageViewSet(viewsets.GenericViewSet):
         return self.get_paginated_response(LineSerializer(page, many=True).data)
 
     @extend_schema(
-        parameters=[WishSerializer], responses={(200, "text/csv"): OpenApiResponse(OpenApiTypes.STR)}
+        parameters=[CsvWishSerializer], responses={(200, "text/csv"): OpenApiResponse(OpenApiTypes.STR)}
     )
     @action(detail=False)
     def csv(self, request):
-        """The same as a table for spreadsheets."""
-        return csv_response(selectors.lines_for(request.user, self.wish().wish()))
+        """The same as a table for spreadsheets: every line, or with `group_by` the sums."""
+        form = self.wish(CsvWishSerializer)
+        by = form.validated_data.pop("group_by")
+        wish = form.wish()
+        refuse_others(request, by, wish)
+        return csv_response(request.user, wish, by)
 
 
-def csv_response(lines) -> StreamingHttpResponse:
-    headers = {"Content-Disposition": 'attachment; filename="usage.csv"'}
-    return StreamingHttpResponse(
-        selectors.csv_of(lines), content_type="text/csv; charset=utf-8", headers=headers
-    )
+def refuse_others(request, by, wish) -> None:
+    if "owner" in by and not (wish.is_everybodys and request.user.is_superuser):
+        raise Unacceptable("Only superusers see others, and with everybody=true.", field="group_by")
+
+
+def csv_response(user, wish, by) -> StreamingHttpResponse:
+    """Every line, or the sums by what is named."""
+    name = "-".join(["usage", *by])
+    headers = {"Content-Disposition": f'attachment; filename="{name}.csv"'}
+    if by:
+        table = tables.csv_of_sums(selectors.sums_for(user, wish), by)
+    else:
+        table = tables.csv_of(selectors.lines_for(user, wish))
+    return StreamingHttpResponse(table, content_type="text/csv; charset=utf-8", headers=headers)
 
 
 class BudgetViewSet(viewsets.GenericViewSet):

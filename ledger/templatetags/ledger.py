@@ -29,5 +29,15 @@ def left_of(standing) -> str:
 
 
 @register.filter
+def took(ms: float | None) -> str:
+    """`85 ms`, `1.2 s`, `3 min`."""
+    if ms is None:
+        return "–"
+    if ms < 1000:
+        return f"{ms:.0f} ms" if ms >= 10 else f"{ms:.1f} ms"
+    return f"{ms / 1000:.1f} s" if ms < 120_000 else f"{ms / 60_000:.0f} min"
+
+
+@register.filter
 def when(budget) -> str:
     return refusals.WHEN[refusals.Period(budget.period)]

@@ -8,9 +8,12 @@ from django.urls import reverse
 
 from accounts.services import create_token
 from audit.models import AuditEvent
+from ledger import selectors
 from ledger.budgets import reserve, settle
-from ledger.models import Budget, Counter
+from ledger.models import Budget, Counter, Outcome
+from ledger.selectors import Wish
 from ledger.services import set_budget
+from minions.models import Minion
 from tests.ledger.test_selectors import answer, training
 
 pytestmark = pytest.mark.django_db
@@ -75,6 +78,38 @@ def test_a_limit_of_ones_own_is_set_and_removed_and_nobody_elses(alice_client, m
     assert Budget.objects.get() == house
 
 
+def test_the_page_tells_how_long_answers_take_and_what_went_wrong_by_model_minion_and_day(
+    alice_client, alice
+):
+    minion = Minion.objects.create(owner=alice, name="Fin-coach")
+    timed = {"is_stream": True, "first_byte_ms": 120.0, "latency_ms": 2400.0}
+    settle(None, [answer(alice, "gpt-x", minion_id=minion.pk, **timed) for _ in range(3)])
+    settle(None, [answer(alice, "gpt-x", outcome=Outcome.FAILED, error="overload")])
+    text = alice_client.get(URL).content.decode()
+    for title in ("By model", "By minion", "By day", "What went wrong"):
+        assert title in text
+    assert "overload" in text and "25 %" in text
+    day = selectors.today()
+    half = selectors.total(selectors.sums_for(alice, Wish(day, day)))["latency_p50_ms"]
+    assert half == pytest.approx(2400, rel=0.25) and f"{half / 1000:.1f} s" in text
+    table = b"".join(alice_client.get(f"{URL}usage.csv?by=minion").streaming_content).decode().splitlines()
+    assert table[0].startswith("minion,minion_name,count,failures,failure_share") and len(table) == 3
+    assert "Fin-coach,3,0,0.0," in table[1] + table[2]
+    errors = b"".join(alice_client.get(f"{URL}usage.csv?by=error,outcome").streaming_content).decode()
+    assert "overload,failed,1,1,100.0," in errors
+    lines = b"".join(alice_client.get(f"{URL}usage.csv?by=owner").streaming_content).decode()
+    assert lines.startswith("at,owner,")  # people are for superusers: every line of her own instead
+
+
+def test_the_page_asks_the_database_as_often_however_much_there_is(
+    alice_client, alice, django_assert_max_num_queries
+):
+    for model in ("a", "b", "c"):
+        settle(None, [answer(alice, model, is_stream=True, first_byte_ms=5.0) for _ in range(20)])
+    with django_assert_max_num_queries(28):
+        alice_client.get(URL)
+
+
 def test_superusers_see_everybodys_where_they_ask(root, alice):
     settle(None, [answer(alice, "gpt-x")])
     assert "gpt-x" not in root.get(URL).content.decode()
@@ -87,9 +122,14 @@ def test_the_api_sums_by_what_is_asked(alice, mallory):
     found = script(alice).get("/api/v1/usage/?group_by=model").json()
     assert found["total"]["count"] == 2 and [group["model"] for group in found["groups"]] == ["b", "a"]
     assert found["groups"][0]["money"] == "0.019000000"
+    assert found["groups"][0]["latency_p95_ms"] == pytest.approx(100, rel=0.25) and found["errors"] == []
     lines = script(alice).get("/api/v1/usage/lines/?model=a").json()
     assert lines["count"] == 1 and lines["results"][0]["price"]["output"] == 2.0
     assert lines["results"][0]["price_source"] == "list"
+    sums = script(alice).get("/api/v1/usage/csv/?group_by=model,day")
+    assert len(b"".join(sums.streaming_content).splitlines()) == 3
+    assert script(alice).get("/api/v1/usage/csv/?group_by=colour").status_code == 400
+    assert script(alice).get("/api/v1/usage/csv/?group_by=owner").status_code == 400
     table = script(alice).get("/api/v1/usage/csv/")
     assert len(b"".join(table.streaming_content).splitlines()) == 3
     assert script(alice).get("/api/v1/usage/?group_by=colour").status_code == 400

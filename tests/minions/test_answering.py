@@ -136,7 +136,13 @@ def test_when_nobody_answers_the_refusal_names_each_and_nothing_is_held(make_min
     assert isinstance(under_way.problem, NoAnswer)
     assert "openai/gpt-4o-mini" in str(under_way.problem) and "nvidia/" in str(under_way.problem)
     assert AnswerTrace.objects.get().status == AnswerStatus.FAILED
-    assert not UsageLine.objects.exists() and not Reservation.objects.exists()
+    # Each failed try is a line that costs nothing, so that what fails how often can be seen by model and minion.
+    lines = UsageLine.objects.order_by("pk").values_list("provider", "model", "outcome", "error", "nanos")
+    assert list(lines) == [
+        ("openai", "gpt-4o-mini", "failed", "overload", 0),
+        ("nvidia", SECOND["model"], "failed", "overload", 0),
+    ]
+    assert not Reservation.objects.exists()
 
 
 def test_a_kind_of_failure_that_is_left_out_does_not_send_the_question_on(make_minion, outside):

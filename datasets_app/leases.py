@@ -14,6 +14,7 @@ from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from accounts.notices import notify
+from apex.common import states
 from apex.common.states import move
 from datasets_app import events
 from datasets_app.models import IMPORT_MOVES, DatasetImport, ImportStatus
@@ -73,11 +74,8 @@ def put_back(imported: DatasetImport, **changes) -> bool:
 
 def hold(import_id: str, token: str, **changes) -> bool:
     """Writes `changes` and a heartbeat if the import is still this try's; says whether it is."""
-    return bool(
-        DatasetImport.objects.filter(pk=import_id, attempt=token, status=ImportStatus.CHECKING).update(
-            heartbeat_at=timezone.now(), **changes
-        )
-    )
+    where = {"attempt": token}
+    return states.hold(DatasetImport, import_id, status=ImportStatus.CHECKING, where=where, **changes)
 
 
 def finish(import_id: str, token: str, status: str, *, message: str = "", **changes) -> bool:

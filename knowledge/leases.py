@@ -5,6 +5,8 @@ so nothing that it writes takes effect.
 """
 
 import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import timedelta
 
 from django.conf import settings
@@ -12,6 +14,7 @@ from django.db import transaction
 from django.db.models import Count, F
 from django.utils import timezone
 
+from apex.common import states
 from apex.common.states import move
 from knowledge import events
 from knowledge.models import (
@@ -23,24 +26,40 @@ from knowledge.models import (
     KnowledgeIndex,
 )
 
-# model → (waiting, at work, moves)
-WORK = {
-    Document: (DocumentStatus.QUEUED, DocumentStatus.READING, DOCUMENT_MOVES),
-    KnowledgeIndex: (IndexStatus.QUEUED, IndexStatus.BUILDING, INDEX_MOVES),
-}
+
+@dataclass(frozen=True)
+class Course:
+    """The statuses of a kind of work, by what they mean for a worker."""
+
+    waiting: str
+    at_work: str
+    refused: str  # the work said no
+    crashed: str  # we broke
+    moves: Mapping[str, set[str]]
+
+
+WORK: dict[type, Course] = {
+    Document: Course(
+        DocumentStatus.QUEUED, DocumentStatus.READING, DocumentStatus.REFUSED, DocumentStatus.CRASHED,
+        DOCUMENT_MOVES,
+    ),
+    KnowledgeIndex: Course(
+        IndexStatus.QUEUED, IndexStatus.BUILDING, IndexStatus.FAILED, IndexStatus.FAILED, INDEX_MOVES
+    ),
+}  # fmt: skip
 
 
 def claim(model, key: str):
     """Takes a row that waits and returns it, its token in `attempt`; None if somebody else has it, it does not wait,
     or all hands are busy: all there are, or those that one person may have."""
-    _waiting, at_work, moves = WORK[model]
+    course = WORK[model]
     with transaction.atomic():
         row = model.objects.select_for_update().filter(pk=key).first()
         if row is None or hands_at_work() >= settings.DOCUMENTS_AT_ONCE or row.owner_id in busy_owners():
             return None
         if not move(
-            row, at_work, moves=moves, attempt=uuid.uuid4(), heartbeat_at=timezone.now(), progress=0, message="",
-            tries=row.tries + 1,
+            row, course.at_work, moves=course.moves, attempt=uuid.uuid4(), heartbeat_at=timezone.now(), progress=0,
+            message="", tries=row.tries + 1,
         ):  # fmt: skip
             return None
         changed(row)
@@ -48,15 +67,17 @@ def claim(model, key: str):
 
 
 def hands_at_work() -> int:
-    return sum(model.objects.filter(status=WORK[model][1]).count() for model in WORK)
+    return sum(model.objects.filter(status=WORK[model].at_work).count() for model in WORK)
 
 
 def busy_owners() -> set:
     """Who has as many at work as one person may: never all hands, so that nobody's books hold up others' letters."""
     most = max(1, settings.DOCUMENTS_AT_ONCE - 1)
     counts: dict = {}
-    for model, (_waiting, at_work, _moves) in WORK.items():
-        rows = model.objects.filter(status=at_work).order_by().values("owner").annotate(hands=Count("pk"))
+    for model, course in WORK.items():
+        rows = (
+            model.objects.filter(status=course.at_work).order_by().values("owner").annotate(hands=Count("pk"))
+        )
         for row in rows:
             counts[row["owner"]] = counts.get(row["owner"], 0) + row["hands"]
     return {owner for owner, hands in counts.items() if hands >= most}
@@ -65,8 +86,10 @@ def busy_owners() -> set:
 def next_in_line():
     """The row that has waited longest, of those whose owner has a hand free; documents before indexes."""
     busy = busy_owners()
-    for model, (waiting, _at_work, _moves) in WORK.items():
-        row = model.objects.filter(status=waiting).exclude(owner__in=busy).order_by("updated_at").first()
+    for model, course in WORK.items():
+        row = (
+            model.objects.filter(status=course.waiting).exclude(owner__in=busy).order_by("updated_at").first()
+        )
         if row is not None:
             return row
     return None
@@ -74,20 +97,21 @@ def next_in_line():
 
 def hold(row, **changes) -> bool:
     """Writes `changes` and a heartbeat if the row is still this try's; says whether it is."""
-    at_work = WORK[type(row)][1]
-    return bool(
-        type(row)
-        .objects.filter(pk=row.pk, attempt=row.attempt, status=at_work)
-        .update(heartbeat_at=timezone.now(), **changes)
-    )
+    model = type(row)
+    return states.hold(model, row.pk, status=WORK[model].at_work, where={"attempt": row.attempt}, **changes)
 
 
 def put_back(row) -> bool:
     """Lets go of it: it waits again. False if it is no longer this try's."""
-    waiting, _at_work, moves = WORK[type(row)]
+    course = WORK[type(row)]
     with transaction.atomic():
         is_back = move(
-            row, waiting, moves=moves, where={"attempt": row.attempt}, attempt=None, updated_at=timezone.now()
+            row,
+            course.waiting,
+            moves=course.moves,
+            where={"attempt": row.attempt},
+            attempt=None,
+            updated_at=timezone.now(),
         )
         if is_back:
             changed(row)
@@ -98,7 +122,7 @@ def finish(row, status: str, *, message: str = "", **changes) -> bool:
     """Ends the work and tells the pages. False if it is no longer this try's."""
     with transaction.atomic():
         is_over = move(
-            row, status, moves=WORK[type(row)][2], where={"attempt": row.attempt},
+            row, status, moves=WORK[type(row)].moves, where={"attempt": row.attempt},
             message=message[:500], updated_at=timezone.now(), **changes,
         )  # fmt: skip
         if is_over:
@@ -113,15 +137,15 @@ def changed(row) -> None:
 def silent():
     """Rows whose last heartbeat is old: they have lost their worker."""
     before = timezone.now() - timedelta(seconds=settings.DOCUMENT_SILENT_SECONDS)
-    for model, (_waiting, at_work, _moves) in WORK.items():
-        yield from model.objects.filter(status=at_work, heartbeat_at__lt=before)
+    for model, course in WORK.items():
+        yield from model.objects.filter(status=course.at_work, heartbeat_at__lt=before)
 
 
 def lost():
     """Rows that wait and that nobody took for a while; each is given once, though several may sweep."""
     before = timezone.now() - timedelta(seconds=settings.DOCUMENT_SILENT_SECONDS)
-    for model, (waiting, _at_work, _moves) in WORK.items():
-        for row in model.objects.filter(status=waiting, updated_at__lt=before).order_by("updated_at"):
+    for model, course in WORK.items():
+        for row in model.objects.filter(status=course.waiting, updated_at__lt=before).order_by("updated_at"):
             if model.objects.filter(pk=row.pk, updated_at=row.updated_at).update(updated_at=timezone.now()):
                 yield row
 

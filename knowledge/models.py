@@ -35,6 +35,20 @@ class KnowledgeBase(OwnedModel):
         return self.indexes.filter(status=IndexStatus.ACTIVE).first()
 
 
+class Worked(OwnedModel):
+    """What a worker writes into a row that it has taken (`knowledge.leases`)."""
+
+    progress = models.FloatField(_("progress"), default=0)  # 0 to 1
+    attempt = models.UUIDField(null=True, blank=True)  # the fencing token
+    heartbeat_at = models.DateTimeField(null=True, blank=True)
+    tries = models.PositiveIntegerField(default=0)
+    message = models.CharField(_("what happened"), max_length=500, blank=True)
+    updated_at = models.DateTimeField(_("changed"), auto_now=True)
+
+    class Meta(OwnedModel.Meta):
+        abstract = True
+
+
 class IndexStatus(models.TextChoices):
     QUEUED = "queued", _("waiting to be made")
     BUILDING = "building", _("being made")
@@ -50,7 +64,7 @@ INDEX_MOVES: dict[str, set[str]] = {
 }
 
 
-class KnowledgeIndex(OwnedModel):
+class KnowledgeIndex(Worked):
     """One way to cut and to place the documents of a base; another way is another index, a new version.
 
         queued → building → active         it takes the place of the one before, whose rows go
@@ -80,14 +94,9 @@ class KnowledgeIndex(OwnedModel):
     last_number = models.BigIntegerField(default=0)
     removals = models.BigIntegerField(default=0)
     chunk_count = models.PositiveIntegerField(_("pieces"), default=0)
-    progress = models.FloatField(_("progress"), default=0)  # 0 to 1
-    attempt = models.UUIDField(null=True, blank=True)  # the fencing token
-    heartbeat_at = models.DateTimeField(null=True, blank=True)
-    tries = models.PositiveIntegerField(default=0)
-    message = models.CharField(_("what happened"), max_length=500, blank=True)
-    updated_at = models.DateTimeField(_("changed"), auto_now=True)
 
-    class Meta(OwnedModel.Meta):
+    class Meta(Worked.Meta):
+        abstract = False
         verbose_name = _("index")
         verbose_name_plural = _("indexes")
         constraints = [
@@ -125,7 +134,7 @@ DOCUMENT_MOVES: dict[str, set[str]] = {
 }
 
 
-class Document(OwnedModel):
+class Document(Worked):
     """One file or page of a base.
 
         queued → reading → ready | refused | crashed
@@ -154,14 +163,9 @@ class Document(OwnedModel):
     status = models.CharField(
         _("status"), max_length=12, choices=DocumentStatus, default=DocumentStatus.QUEUED, db_index=True
     )
-    progress = models.FloatField(_("progress"), default=0)  # 0 to 1
-    attempt = models.UUIDField(null=True, blank=True)  # the fencing token
-    heartbeat_at = models.DateTimeField(null=True, blank=True)
-    tries = models.PositiveIntegerField(default=0)
-    message = models.CharField(_("what happened"), max_length=500, blank=True)
-    updated_at = models.DateTimeField(_("changed"), auto_now=True)
 
-    class Meta(OwnedModel.Meta):
+    class Meta(Worked.Meta):
+        abstract = False
         verbose_name = _("document")
 
     def __str__(self) -> str:

@@ -1,8 +1,10 @@
 """The only way to change a status: one conditional UPDATE, so that of two racers exactly one wins."""
 
 from collections.abc import Mapping
+from typing import Any
 
 from django.db import models
+from django.utils import timezone
 
 
 def move(
@@ -21,3 +23,12 @@ def move(
         for field, value in changes.items():
             setattr(row, field, value)
     return won
+
+
+def hold(model: type[models.Model], key: Any, *, status: str, where: dict, **changes) -> bool:
+    """Writes `changes` and a heartbeat (`heartbeat_at`) if the row is still in `status` and the worker's; says whether.
+
+    `where` is the fencing token that the worker got when it took the row.
+    """
+    rows = model._base_manager.filter(pk=key, status=status, **where)
+    return rows.update(heartbeat_at=timezone.now(), **changes) == 1

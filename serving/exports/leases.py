@@ -12,6 +12,7 @@ from django.utils.translation import gettext_lazy as _
 from kombu.exceptions import OperationalError
 
 from accounts.notices import notify
+from apex.common import states
 from apex.common.states import move
 from serving.exports.models import EXPORT_MOVES, Export, ExportStatus
 
@@ -52,8 +53,8 @@ def claim(export_id: str) -> Export | None:
 
 def hold(export: Export, **changes) -> bool:
     """Writes `changes` and a heartbeat if the export is still this worker's; says whether it is."""
-    rows = Export.objects.filter(pk=export.pk, token=export.token, status=ExportStatus.RUNNING)
-    return rows.update(heartbeat_at=timezone.now(), **changes) == 1
+    where = {"token": export.token}
+    return states.hold(Export, export.pk, status=ExportStatus.RUNNING, where=where, **changes)
 
 
 def put_back(export: Export) -> bool:

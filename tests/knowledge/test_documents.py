@@ -9,8 +9,9 @@ from django.db import connection
 
 from accounts.models import Notice
 from apex.common import files
-from knowledge import execution, leases, reading, services, sweeping
-from knowledge.models import Chunk, Document, DocumentStatus, IndexBlock, KnowledgeIndex
+from knowledge import building, execution, leases, publishing, reading, services, sweeping
+from knowledge.embeddings import EmbeddingFailed
+from knowledge.models import Chunk, Document, DocumentStatus, IndexBlock, IndexStatus, KnowledgeIndex
 from knowledge.retrieval import search
 from tests.knowledge.files import pdf
 
@@ -116,14 +117,14 @@ def test_one_that_failed_gives_way_to_the_next_at_once(base, bring):
 def test_a_worker_back_from_the_dead_writes_nothing(base, bring, monkeypatch):
     stored = files.put_bytes(GUIDE.encode())
     document = services.add_file(base=base, name="guide.md", stored=stored)
-    real = execution.prepare
+    real = publishing.prepare
 
     def taken_over(*args):
         prepared = real(*args)
         Document.objects.filter(pk=document.pk).update(attempt="00000000-0000-4000-8000-000000000000")
         return prepared
 
-    monkeypatch.setattr(execution, "prepare", taken_over)
+    monkeypatch.setattr(publishing, "prepare", taken_over)
     execution.execute_document(str(document.pk))
     assert again(document).status == DocumentStatus.READING
     assert not Chunk.objects.exists() and not IndexBlock.objects.exists()
@@ -131,14 +132,14 @@ def test_a_worker_back_from_the_dead_writes_nothing(base, bring, monkeypatch):
 
 def test_a_document_that_is_deleted_while_it_is_read_stays_deleted(base, monkeypatch):
     document = services.add_file(base=base, name="guide.md", stored=files.put_bytes(GUIDE.encode()))
-    real = execution.prepare
+    real = publishing.prepare
 
     def deleted(*args):
         prepared = real(*args)
         services.delete_document(document=Document.objects.get(pk=document.pk))
         return prepared
 
-    monkeypatch.setattr(execution, "prepare", deleted)
+    monkeypatch.setattr(publishing, "prepare", deleted)
     execution.execute_document(str(document.pk))
     assert not Document.objects.exists() and not Chunk.objects.exists()
 
@@ -176,13 +177,13 @@ def test_another_index_takes_the_place_of_the_old_one_only_when_whole(base, brin
     old = base.active_index
     new = services.reindex(base=base, chunk_size=200, chunk_overlap=0)
     seen = []
-    real = execution.prepare
+    real = building.prepare
 
     def looked(index, *args):
         seen.append((base.active_index.pk, len(search([base], "ferry"))))
         return real(index, *args)
 
-    monkeypatch.setattr(execution, "prepare", looked)
+    monkeypatch.setattr(building, "prepare", looked)
     execution.execute_index(str(new.pk))
     assert seen == [(old.pk, 1), (old.pk, 1)], "the old one answered until then"
     assert base.active_index == new and not KnowledgeIndex.objects.filter(pk=old.pk).exists()
@@ -197,7 +198,7 @@ def test_a_document_that_comes_while_an_index_is_made_is_in_it(base, bring, monk
     settings.DOCUMENTS_AT_ONCE = 3  # so that one person has a second hand
     bring("guide.md", GUIDE)
     new = services.reindex(base=base, chunk_size=300)
-    real = execution.take_place
+    real = building.take_place
     late = []
 
     def brought_meanwhile(index):
@@ -205,10 +206,30 @@ def test_a_document_that_comes_while_an_index_is_made_is_in_it(base, bring, monk
             late.append(bring("late.txt", "The kiosk sells tickets."))
         return real(index)
 
-    monkeypatch.setattr(execution, "take_place", brought_meanwhile)
+    monkeypatch.setattr(building, "take_place", brought_meanwhile)
     execution.execute_index(str(new.pk))
     assert base.active_index == new and "kiosk" in search([base], "tickets kiosk")[0].text
     assert Chunk.objects.filter(index=new, document=late[0]).count() == 1
+
+
+def test_an_index_that_cannot_be_made_says_why_and_tells_its_owner(base, bring, monkeypatch, alice):
+    bring("guide.md", GUIDE)
+    cases = [(EmbeddingFailed("The key is gone."), "The key is gone."), (KeyError("x"), "Apex itself broke")]
+    for problem, words in cases:
+        monkeypatch.setattr(building, "prepare", raising(problem))
+        new = services.reindex(base=base, chunk_size=300)
+        execution.execute_index(str(new.pk))
+        new.refresh_from_db()
+        assert new.status == IndexStatus.FAILED and words in new.message
+        assert words in Notice.objects.filter(owner=alice).latest("created_at").text
+    assert search([base], "ferry"), "the old one answers"
+
+
+def raising(problem: Exception):
+    def prepare(*_args):
+        raise problem
+
+    return prepare
 
 
 def test_only_one_other_index_at_a_time_and_it_can_be_called_off(base, bring):

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from knowledge import services, sweeping
-from knowledge.models import IndexBlock, KnowledgeIndex
+from knowledge.models import Document, IndexBlock, KnowledgeIndex
 from knowledge.packing import pack_vectors, pack_words, unpack_words
 from knowledge.stores import built_in, kept, memory
 
@@ -99,7 +99,7 @@ def test_a_copy_of_other_pieces_is_not_used(base, document, monkeypatch):
     index = base.active_index
     fill(index, document, 400)
     answers(built_in.BuiltIn(), index)
-    other = services.Document.objects.create(owner=base.owner, knowledge_base=base, name="b", status="ready")
+    other = Document.objects.create(owner=base.owner, knowledge_base=base, name="b", status="ready")
     IndexBlock.objects.filter(count=400).update(document=other)
     assert opened(index, monkeypatch)[1] == 2
 

@@ -5,6 +5,7 @@ from decimal import Decimal
 import pytest
 
 from knowledge import reranking, services
+from knowledge.models import KnowledgeBase
 from knowledge.retrieval import most_of, search
 from ledger.models import Measure, UsageLine
 from ledger.services import set_budget
@@ -142,7 +143,7 @@ def test_page_and_api_set_it_and_show_what_it_did(asked, base, client, alice, se
     url = f"/knowledge/{base.pk}/rerank/"
     assert client.post(url, {"rerank_provider": "custom", "rerank_model": ""}).status_code == 422
     assert client.post(url, {"rerank_provider": ""}).status_code == 302
-    assert services.KnowledgeBase.objects.get().rerank_model == ""
+    assert KnowledgeBase.objects.get().rerank_model == ""
     api = f"/api/v1/knowledge-bases/{base.pk}/"
     for wrong, field in (({"rerank_provider": "openai", "rerank_model": "x"}, "rerank_provider"),
                          ({"rerank_provider": "custom"}, "rerank_model")):  # fmt: skip

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from knowledge import retrieval, services
-from knowledge.embeddings import EMBEDDINGS
+from knowledge.embeddings import EMBEDDINGS, EmbeddingFailed
 from knowledge.embeddings.minilm import encoder, is_installed
 from knowledge.models import IndexBlock, KnowledgeIndex
 from knowledge.packing import pack_vectors, pack_words, unpack_vectors, unpack_words, words_of
@@ -245,7 +245,7 @@ def test_a_model_that_is_not_the_one_is_refused(monkeypatch, tmp_path):
     (tmp_path / "model.safetensors").write_bytes(b"another model")
     monkeypatch.setattr("knowledge.embeddings.minilm.folder", lambda: tmp_path)
     encoder.cache_clear()
-    with pytest.raises(services.EmbeddingFailed, match="is not all-MiniLM-L6-v2"):
+    with pytest.raises(EmbeddingFailed, match="is not all-MiniLM-L6-v2"):
         encoder()
 
 

@@ -31,6 +31,14 @@ class Later(Exception):
     """What should answer cannot just now; asking again later may help."""
 
 
+class Held(Later):
+    """Its budget would be enough but for what others hold of it just now; `refusal` is for who waits no longer."""
+
+    def __init__(self, refusal: Answered):
+        super().__init__(refusal.body["error"]["message"])
+        self.refusal = refusal
+
+
 @dataclass(frozen=True)
 class Answered:
     """What a single call would have got: status and body; `lineage` and `price` where a model was found for it.
@@ -62,7 +70,7 @@ def refused(error: ApiError, lineage: dict[str, str] | None = None) -> Answered:
 async def answer(
     *, user, endpoint: str, body: dict[str, Any], model_names: Sequence[str] = (), token_id=None
 ) -> Answered:
-    """The answer or the refusal. Raises `Later` where nobody could answer yet.
+    """The answer or the refusal. Raises `Later` where nobody could answer yet, `Held` where what runs has to end first.
 
     `model_names`: those that may be asked; none named: all that the user may.
     """
@@ -80,6 +88,8 @@ async def answer(
         said = await answered_by(target, endpoint, body, asked, held)
         return Answered(200, said, lineage, price, held.reservation)
     except BudgetSpent as problem:
+        if problem.is_passing:
+            raise Held(refused(problem, lineage)) from problem
         return refused(problem, lineage)
     except (BackendUnavailable, AnswerBroke) as problem:
         raise Later(problem.message) from problem

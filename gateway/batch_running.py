@@ -23,7 +23,9 @@ from django.conf import settings
 from django.db import connections, transaction
 from django.db.models import F, Q
 from django.utils import timezone
+from django.utils.translation import gettext as _
 
+from accounts.notices import notify
 from apex.common import files
 from gateway import batch_answers, batch_reading, batching, filing
 from gateway.batch_answers import Answered
@@ -43,10 +45,12 @@ SLICE_SECONDS = 20.0  # after which no further question is begun, and others hav
 SILENT_SECONDS = 10.0  # without a heartbeat; then its worker is taken for gone
 BEAT_SECONDS = 2.0
 QUESTION_SECONDS = 600.0
+HELD_SECONDS = 3600.0  # so long it waits for what others hold of its budget; then that refuses its questions
 WHY_UNANSWERED = {
     BatchStatus.EXPIRED: ("batch_expired", "This request could not be answered before the completion window was over."),
     BatchStatus.CANCELLED: ("batch_cancelled", "The batch was cancelled before this request was answered."),
 }  # fmt: skip
+SHUT_OUT = ("batch_cancelled", "The batch was cancelled: the account that sent it was deactivated.")
 
 
 class LostHold(Exception):
@@ -130,12 +134,16 @@ class Slice:
 
     def __init__(self, batch: Batch, token, still_open: Iterator[Question]):
         self.batch, self.token, self.still_open = batch, token, still_open
+        self.put_back: list[Question] = []  # what a budget had no room for beside the others
+        self.hands = settings.BATCH_CONCURRENCY
+        begun = batch.times.get(f"{BatchStatus.IN_PROGRESS}_at", 0)
+        self.may_wait = time.time() < begun + HELD_SECONDS
         self.ends_at = time.monotonic() + SLICE_SECONDS
         self.is_stopped = self.is_stuck = False
 
     async def run(self) -> bool:
         beats = asyncio.create_task(self.beat())
-        hands = [asyncio.create_task(self.hand()) for _ in range(settings.BATCH_CONCURRENCY)]
+        hands = [asyncio.create_task(self.hand()) for _ in range(self.hands)]
         try:
             await asyncio.gather(*hands)
         finally:
@@ -157,18 +165,29 @@ class Slice:
 
     async def hand(self) -> None:
         while not self.is_stopped and time.monotonic() < self.ends_at:
-            question = next(self.still_open, None)
+            question = self.put_back.pop() if self.put_back else next(self.still_open, None)
             if question is None:
-                return
+                break
             begun = time.monotonic()
             try:
                 answered = await self.answered(question)
+            except batch_answers.Held as problem:
+                if self.hands > 1 or self.may_wait:
+                    self.put_back.append(question)
+                    if self.hands == 1:  # none of ours holds it
+                        self.wait(problem)
+                    break
+                answered = problem.refusal
             except batch_answers.Later as problem:
-                logger.info("batch %s waits: %s", self.batch.pk, problem)
-                self.is_stopped = self.is_stuck = True
-                return
+                self.wait(problem)
+                break
             took = time.monotonic() - begun
             await sync_to_async(keep)(self.batch, self.token, question, answered, took)
+        self.hands -= 1
+
+    def wait(self, problem: batch_answers.Later) -> None:
+        logger.info("batch %s waits: %s", self.batch.pk, problem)
+        self.is_stopped = self.is_stuck = True
 
     async def answered(self, question: Question) -> Answered:
         try:
@@ -251,7 +270,8 @@ def end(batch: Batch, token, path: Path) -> bool:
     )
     with tempfile.TemporaryDirectory(dir=settings.FILE_UPLOAD_TEMP_DIR) as folder:
         good, bad = Path(folder) / "output", Path(folder) / "error"
-        unanswered = write_files(batch, path, good, bad, WHY_UNANSWERED.get(last))
+        why = WHY_UNANSWERED.get(last) if batch.owner.is_active else SHUT_OUT
+        unanswered = write_files(batch, path, good, bad, why)
         with transaction.atomic():
             hold(batch.pk, token)
             kept = {
@@ -266,8 +286,21 @@ def end(batch: Batch, token, path: Path) -> bool:
                 if written.stat().st_size
             }
             batching.change(batch, last, failed=F("failed") + unanswered, **kept)
+            tell_refused(batch)
             batch.answers.all().delete()
     return False
+
+
+def tell_refused(batch: Batch) -> None:
+    """The bell, where a budget was too small for some of it."""
+    refused = batch.answers.filter(body__response__body__error__code="insufficient_quota")
+    if count := refused.count():
+        words = _(
+            "%(count)s of %(total)s questions of %(batch)s were refused by a budget. They are in its error file; raise "
+            "the budget and send them again."
+        )
+        values = {"count": count, "total": batch.total, "batch": batch.public_id}
+        notify(owner=batch.owner, text=words % values, url="/usage/", kind="budget")
 
 
 def write_files(batch: Batch, path: Path, good: Path, bad: Path, why: tuple[str, str] | None) -> int:

@@ -1,4 +1,4 @@
-"""The bell at 80 % and at the end of a budget, once each in a period."""
+"""The bell at 80 % and at the end of a budget, and when something was refused, once each in a period."""
 
 from __future__ import annotations
 
@@ -27,10 +27,12 @@ def tell(counters: Sequence[Counter]) -> None:
             say(counter, share)
 
 
-def tell_spent(counter: Counter) -> None:
-    """Something was refused for it."""
-    if counter.told < ALL:
-        say(Counter.objects.select_related("budget", "owner").get(pk=counter.pk), ALL)
+def tell_refused(counter: Counter, why: str) -> None:
+    """Something was refused. Who was told that all is used up knows that."""
+    untold = Counter.objects.filter(pk=counter.pk, told__lt=ALL, is_refusal_told=False)
+    if untold.update(is_refusal_told=True):
+        words = _("A budget was too small for something: %(why)s")
+        notify(owner=counter.owner, text=words % {"why": why}, url=USAGE, kind="budget")
 
 
 def say(counter: Counter, share: int) -> None:

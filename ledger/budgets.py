@@ -85,8 +85,9 @@ def reserve(
 def spent(problem: _NotEnough) -> BudgetSpent:
     """What there is, as it stands now; and the bell, once."""
     problem.counter.refresh_from_db(fields=["spent", "reserved", "limit", "told"])
-    alerts.tell_spent(problem.counter)
-    return BudgetSpent(problem.counter, problem.asked)
+    error = BudgetSpent(problem.counter, problem.asked)
+    alerts.tell_refused(problem.counter, error.message)
+    return error
 
 
 def ensure(

@@ -105,5 +105,7 @@ def turn(counter: Counter, now: datetime | None = None) -> None:
     """Begins a new period where one has begun: nothing is used yet; what is held stays held."""
     began = period_start(counter.budget.period, now)
     if counter.began_at < began:
-        Counter.objects.filter(pk=counter.pk, began_at__lt=began).update(began_at=began, spent=0, told=0)
+        Counter.objects.filter(pk=counter.pk, began_at__lt=began).update(
+            began_at=began, spent=0, told=0, is_refusal_told=False
+        )
         counter.began_at, counter.spent, counter.told = began, 0, 0

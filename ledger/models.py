@@ -259,7 +259,7 @@ class Counter(models.Model):
     """How much of a budget one person has used in the period that began at `began_at`, and what is held for what runs.
 
     Changed by conditional updates alone (`ledger.budgets`), which is why it has the budget's limit at hand. `told` is
-    the percentage of which its owner was told in this period.
+    the percentage of which its owner was told in this period, `is_refusal_told` that something was refused.
     """
 
     budget = models.ForeignKey(Budget, on_delete=models.CASCADE, related_name="counters")
@@ -269,6 +269,7 @@ class Counter(models.Model):
     spent = models.BigIntegerField(_("used"), default=0)
     reserved = models.BigIntegerField(_("held"), default=0)
     told = models.PositiveSmallIntegerField(default=0)
+    is_refusal_told = models.BooleanField(default=False)
 
     objects = OwnedQuerySet.as_manager()
 

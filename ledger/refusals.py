@@ -39,6 +39,11 @@ class BudgetSpent(ApiError):
         )
         self.counter, self.asked = counter, asked
 
+    @property
+    def is_passing(self) -> bool:
+        """There is enough once what runs just now gives back what it holds and does not take."""
+        return (self.counter.limit or 0) - self.counter.spent >= self.asked
+
 
 def arithmetic(counter: Counter, asked: int) -> str:
     """`You have $2.10 of $10.00 left this month; this could cost up to $3.40.` and what to do."""

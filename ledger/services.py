@@ -84,7 +84,7 @@ def change_limit(budget: Budget, limit: int | None, name: str = "") -> Budget:
     with transaction.atomic():
         budget.limit, budget.name = limit, name[:120] or budget.name
         budget.save()
-        Counter.objects.filter(budget=budget).update(limit=limit, told=0)
+        Counter.objects.filter(budget=budget).update(limit=limit, told=0, is_refusal_told=False)
         note(budget)
     return budget
 

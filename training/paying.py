@@ -12,6 +12,7 @@ from django.db import transaction
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
+from accounts.notices import notify
 from apex.common.states import move
 from ledger import budgets
 from ledger.lines import Line
@@ -47,6 +48,12 @@ def hold_for(job: TrainingJob) -> None:
     """Holds what the training is expected to cost, until it has ended. Raises BudgetSpent."""
     what = _("Training: %(name)s") % {"name": job.name}
     budgets.reserve(job.owner, expected(job), what=what, subject=subject_of(job), lease=LEASE)
+
+
+def tell_refused(owner, name: str, spent: BudgetSpent) -> None:
+    """The bell, with the arithmetic. The caller has undone all else by now."""
+    words = _("The training %(name)s was not started. %(why)s")
+    notify(owner=owner, text=words % {"name": name, "why": spent.message}, url="/usage/", kind="budget")
 
 
 def write_down(attempt: Attempt, outcome: str) -> None:
@@ -125,4 +132,7 @@ def pause(job: TrainingJob, spent: BudgetSpent) -> None:
         if move(job, Status.PAUSING, moves=MOVES):
             words = _("Its budget has come to an end, so it pauses and saves where it is. %(why)s")
             JobEvent.objects.create(job=job, kind="training.pausing", message=words % {"why": spent.message})
+            told = _("%(name)s pauses, because its budget has come to an end. %(why)s")
+            values = {"name": job.name, "why": spent.message}
+            notify(owner=job.owner, text=told % values, url=f"/training/{job.pk}/", kind="budget")
             events.job_changed(job)

@@ -1,5 +1,6 @@
 """`/v1/batches`: every question of a file is answered once, whoever is killed on the way."""
 
+import asyncio
 import json
 import uuid
 from datetime import timedelta
@@ -8,7 +9,7 @@ import pytest
 from asgiref.sync import async_to_sync
 from django.utils import timezone
 
-from accounts.models import ApiToken
+from accounts.models import ApiToken, Notice
 from apex.common import files as stored_files
 from gateway import batch_answers, batch_running, batching, sweeping
 from gateway.aliases import create_alias
@@ -110,6 +111,59 @@ def test_a_batch_stops_costing_where_the_budget_ends(
     assert "left this month; this could cost up to $2.00" in bad[0]["response"]["body"]["error"]["message"]
     counter = Counter.objects.get()
     assert (counter.spent, counter.reserved) == (used * 10**9, 0) and not Reservation.objects.exists()
+    told = Notice.objects.filter(text__contains=batch["id"]).get()
+    assert told.owner == alice and told.text.startswith(f"{len(bad)} of 3 questions of batch_")
+
+
+def test_a_question_waits_for_what_others_hold_of_its_budget_and_is_refused_after_an_hour(
+    alices, alice, answers, settings
+):
+    settings.BATCH_CONCURRENCY = 2
+    error = ApiError("All of it is held.", status=429, kind="insufficient_quota", code="insufficient_quota")
+
+    def says(body):
+        raise batch_answers.Held(batch_answers.refused(error))
+
+    batch = create(alices, [question(i) for i in range(3)])
+    good, answers.says = answers.says, says
+    run(batch)
+    assert alices.get(f"batches/{batch['id']}")[1]["status"] == "in_progress" and len(answers.asked) == 2
+    answers.says = good
+    run(batch)
+    done = alices.get(f"batches/{batch['id']}")[1]
+    assert done["request_counts"] == {"total": 3, "completed": 3, "failed": 0}
+
+    late, answers.says = create(alices, [question(i) for i in range(3)]), says
+    run(late)
+    row = Batch.objects.get(pk=key_of(late))
+    row.times["in_progress_at"] -= 3601
+    row.save(update_fields=["times"])
+    run(late)
+    done = alices.get(f"batches/{late['id']}")[1]
+    assert done["status"] == "completed" and done["request_counts"]["failed"] == 3
+    bad = rows_of(alices, done["error_file_id"])
+    assert [row["response"]["body"]["error"]["code"] for row in bad] == ["insufficient_quota"] * 3
+
+
+def test_where_a_budget_has_room_for_one_at_a_time_they_are_answered_one_at_a_time(
+    alices, answers, settings, monkeypatch
+):
+    settings.BATCH_CONCURRENCY = 4
+    batch, held = create(alices, [question(i) for i in range(6)]), []
+    error = ApiError("All of it is held.", status=429, kind="insufficient_quota", code="insufficient_quota")
+
+    async def answer(*, user, endpoint, body, model_names, token_id):
+        if held:
+            raise batch_answers.Held(batch_answers.refused(error))
+        held.append(body)
+        await asyncio.sleep(0.01)
+        held.pop()
+        return answers.says(body)
+
+    monkeypatch.setattr(batch_answers, "answer", answer)
+    run(batch)
+    done = alices.get(f"batches/{batch['id']}")[1]
+    assert done["request_counts"] == {"total": 6, "completed": 6, "failed": 0}
 
 
 def test_a_batch_is_answered_by_the_models_themselves(alices, alice, nudges, embedded, tiny, settings):  # noqa: F811
@@ -473,3 +527,27 @@ def test_a_batch_of_somebody_who_is_shut_out_is_not_answered(alices, alice, answ
     run(batch)
     assert not answers.asked
     assert Batch.objects.get(pk=key_of(batch)).status == "cancelled"
+
+
+def test_who_is_shut_out_while_a_batch_is_answered_finds_in_its_errors_why_the_rest_was_not(
+    alices, alice, answers
+):
+    batch = create(alices, [question(i) for i in range(3)])
+    key = key_of(batch)
+    row = Batch.objects.get(pk=key)
+    token = batch_running.claim(key)
+    batch_running.begin(row, stored_files.local_path(row.input_sha256))
+    first = next(batch_running.batch_reading.questions(stored_files.local_path(row.input_sha256)))
+    batch_running.keep(row, token, first, Answered(200, {}), 0.1)
+    Batch.objects.update(attempt=None, heartbeat_at=None)
+    type(alice).objects.update(is_active=False)
+    run(batch)
+    type(alice).objects.update(is_active=True)  # to read it
+    over = alices.get(f"batches/{batch['id']}")[1]
+    assert over["status"] == "cancelled" and not answers.asked
+    assert over["request_counts"] == {"total": 3, "completed": 1, "failed": 2}
+    errors = rows_of(alices, over["error_file_id"])
+    assert [(row["custom_id"], row["error"]["code"]) for row in errors] == [
+        ("q1", "batch_cancelled"), ("q2", "batch_cancelled"),
+    ]  # fmt: skip
+    assert "the account that sent it was deactivated" in errors[0]["error"]["message"]

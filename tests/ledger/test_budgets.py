@@ -209,10 +209,38 @@ def test_the_bell_rings_at_80_per_cent_and_at_the_end_once_each(alice):
         with pytest.raises(BudgetSpent):
             reserve(alice, Decimal(2), what="a")
     settle(None, [line(alice, 5)])
-    assert Notice.objects.count() == 2 and "is used up" in Notice.objects.first().text
+    texts = [notice.text for notice in Notice.objects.order_by("created_at")]
+    assert len(texts) == 3 and "is used up: $14.00 of $10.00" in texts[2]
+    assert texts[1].startswith(
+        "A budget was too small for something: You have $1.00 of $10.00 left this month; "
+    )
+    with pytest.raises(BudgetSpent):  # who knows that all is used up need not be told of each refusal
+        reserve(alice, Decimal(2), what="a")
     Counter.objects.update(began_at=datetime(2020, 1, 1, tzinfo=UTC))
     settle(None, [line(alice, 8)])
-    assert Notice.objects.count() == 3
+    assert Notice.objects.count() == 4
+
+
+def test_one_that_asks_for_too_much_at_once_is_still_told_at_80_and_at_the_end(alice):
+    services.set_budget(owner=alice, limit=10)
+    with pytest.raises(BudgetSpent):
+        reserve(alice, Decimal(11), what="a")
+    settle(None, [line(alice, 8)])
+    settle(None, [line(alice, 2)])
+    kinds = [notice.text.split(":")[0] for notice in Notice.objects.order_by("created_at")]
+    assert kinds == [
+        "A budget was too small for something", "Your budget is nearly used up", "Your budget is used up",
+    ]  # fmt: skip
+
+
+def test_a_refusal_is_passing_where_only_what_is_held_stands_in_the_way(alice):
+    services.set_budget(owner=alice, limit=10)
+    settle(None, [line(alice, 4)])
+    reserve(alice, Decimal(3), what="runs")
+    for asked, is_passing in ((Decimal(6), True), (Decimal(7), False)):
+        with pytest.raises(BudgetSpent) as refused:
+            reserve(alice, asked, what="b")
+        assert refused.value.is_passing == is_passing
 
 
 def test_sums_of_the_ledger_and_counters_agree_to_the_nano(alice):

@@ -6,6 +6,7 @@ from decimal import Decimal
 import pytest
 from django.utils import timezone
 
+from accounts.models import Notice
 from ledger.models import Counter, Reservation, UsageLine
 from ledger.services import set_budget
 from training import chains, leases, paying, services, sweeping
@@ -93,6 +94,12 @@ def test_one_that_takes_longer_than_expected_holds_more_and_pauses_where_there_i
     job.refresh_from_db()
     assert job.status == Status.PAUSING
     assert "Its budget has come to an end" in JobEvent.objects.filter(job=job).last().message
+    assert (
+        Notice.objects.filter(
+            text__contains="pauses, because its budget has come to an end. You have"
+        ).count()
+        == 1
+    )
 
 
 def test_a_budget_that_is_set_while_it_runs_holds_for_it_too(start, alice, priced):
@@ -134,6 +141,18 @@ def test_by_api_it_is_402(alice, version, base_model, sent, alice_client, monkey
     )
 
 
+def test_who_cannot_pay_for_a_training_is_told_by_the_bell_with_the_arithmetic(start, alice):
+    set_budget(owner=alice, limit=1)
+    for _ in range(2):
+        with pytest.raises(services.NotEnoughLeft):
+            start()
+    texts = list(Notice.objects.values_list("text", flat=True))
+    assert len(texts) == 2 and not TrainingJob.objects.exists()
+    assert (
+        "was not started. You have $1.00 of $1.00 left this month; this could cost up to $3.40." in texts[0]
+    )
+
+
 def test_a_chain_that_cannot_be_paid_is_not_begun(alice, version, base_model, nudged, monkeypatch):
     monkeypatch.setattr("training.telling.estimate_job", lambda *a, **k: ESTIMATE)
     set_budget(owner=alice, limit=1)
@@ -142,6 +161,7 @@ def test_a_chain_that_cannot_be_paid_is_not_begun(alice, version, base_model, nu
             owner=alice, name="x", base_model=base_model, stages=[chains.StageWish("sft", version)]
         )
     assert not TrainingJob.objects.exists()
+    assert "was not started. You have $1.00 of $1.00 left" in Notice.objects.get().text
 
 
 def test_the_expected_cost_of_a_drill_is_nothing(job):

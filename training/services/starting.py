@@ -102,6 +102,8 @@ def start_job(
             events.job_changed(job)
             transaction.on_commit(nudge_workers)
     except BudgetSpent as spent:
+        if stage is None or stage.position == 0:  # a chain that stops in the middle tells of it itself
+            paying.tell_refused(owner, name.strip() or dataset_version.dataset.name, spent)
         raise NotEnoughLeft(spent.message) from spent
     except IntegrityError:
         if plan is None:

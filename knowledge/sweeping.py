@@ -27,6 +27,7 @@ def sweep() -> None:
     for row in leases.lost():
         send(row)
     built_in.STORE.tidy()
+    built_in.STORE.make_a_copy()
     forget_remnants()
     catch_up_removals()
 

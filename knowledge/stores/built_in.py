@@ -9,11 +9,14 @@ from collections import OrderedDict
 
 import numpy as np
 from django.conf import settings
+from django.core.cache import cache
 from django.utils.translation import gettext_lazy as _
 
-from knowledge.models import KnowledgeIndex
-from knowledge.stores import kept
-from knowledge.stores.memory import MemoryIndex, current
+from knowledge.models import IndexStatus, KnowledgeIndex
+from knowledge.stores import kept, memory
+from knowledge.stores.memory import MemoryIndex, current, is_good_for
+
+COPY_SECONDS = 60  # that one may take
 
 
 class BuiltIn:
@@ -53,14 +56,27 @@ class BuiltIn:
         for index_id in ids:
             self.caught_up(there[index_id]) if index_id in there else kept.drop(index_id)
 
+    def make_a_copy(self) -> None:
+        """Of one large index that has none, or an old one: so whoever searches it first does not wait for that."""
+        for index in KnowledgeIndex.objects.filter(
+            status=IndexStatus.ACTIVE, last_number__gte=memory.KEPT_FROM
+        ):
+            head = kept.head_of(index.pk)
+            if head and is_good_for(head, index.last_number, index.removals):
+                continue
+            if cache.add(f"knowledge-copy-{index.pk}", True, COPY_SECONDS):  # nobody else is at it
+                made = MemoryIndex(index.pk, dimension_of(index))
+                made.catch_up(index)
+                made.keep()
+                return
+
     def best_words(self, index: KnowledgeIndex, question: str, most: int) -> list[tuple[int, float]]:
         """Pieces with the question's words; for indexes of every store, as only this one knows words."""
         with self.opened(index) as held:
             return held.postings.best(question, most)
 
     def opened(self, index: KnowledgeIndex) -> "Held":
-        # Of an index whose vectors are searched elsewhere only the words are wanted here.
-        dimension = index.dimension if index.store == "built_in" else 0
+        dimension = dimension_of(index)
         with self.lock:
             memory = self.open.get(index.pk)
             if memory is None or memory.dimension != dimension:
@@ -76,6 +92,11 @@ class BuiltIn:
                 and sum(each.bytes for each in self.open.values()) > settings.KNOWLEDGE_MEMORY_BYTES
             ):
                 self.open.popitem(last=False)
+
+
+def dimension_of(index: KnowledgeIndex) -> int:
+    """Of an index whose vectors are searched elsewhere only the words are wanted here."""
+    return index.dimension if index.store == "built_in" else 0
 
 
 class Held:

@@ -148,7 +148,7 @@ class MemoryIndex:
             return
         self.kept_at = time.monotonic()
         head = kept.head_of(self.index_id)
-        if head and head["removals"] == self.removals and self.seen - head["seen"] <= self.seen / KEPT_SHARE:
+        if head and is_good_for(head, self.seen, self.removals):
             self.kept_seen, self.kept_removals = head["seen"], head["removals"]
             return
         blocks = [each for each in self.blocks_in_rows() if each[0] <= self.seen]
@@ -193,6 +193,11 @@ class MemoryIndex:
         """About what it takes in memory."""
         count = self.vectors.ntotal if self.vectors is not None else 0
         return count * (2 * self.dimension + 8) + self.postings.bytes + 4096
+
+
+def is_good_for(head: dict, last_number: int, removals: int) -> bool:
+    """Whether a copy has all pieces of such an index but for some new ones."""
+    return head["removals"] == removals and last_number - head["seen"] <= last_number / KEPT_SHARE
 
 
 def clustered(vectors: np.ndarray) -> Any:

@@ -5,6 +5,7 @@ import time
 
 import numpy as np
 import pytest
+from django.core.cache import cache
 
 from knowledge import services, sweeping
 from knowledge.models import Document, IndexBlock, KnowledgeIndex
@@ -22,6 +23,7 @@ def small(monkeypatch, settings, tmp_path):
     monkeypatch.setattr(memory, "KEPT_FROM", 100)
     monkeypatch.setattr(memory, "EXACT_MOST", 150)
     monkeypatch.setattr(memory, "KEPT_PAUSE_SECONDS", 0)
+    cache.clear()
 
 
 @pytest.fixture
@@ -130,7 +132,28 @@ def test_what_a_killed_process_left_behind_is_tidied_up(base, document):
     os.utime(half, (time.time() - 4000,) * 2)
     KnowledgeIndex.objects.update(removals=5)  # its process was killed between the commit and this
     sweeping.sweep()
-    assert not place.exists() and not half.exists()
+    assert kept.head_of(index.pk)["removals"] == 5 and not half.exists()
+
+
+def test_the_sweep_makes_the_copy_before_anybody_searches_and_anew_when_pieces_went(
+    base, document, bring, monkeypatch
+):
+    index = base.active_index
+    second = bring("b.txt", "xyzzy")
+    fill(index, document, 400)
+    sweeping.sweep()
+    assert opened(index, monkeypatch)[1] == 0
+    services.delete_document(document=second)
+    assert kept.head_of(index.pk) is None
+    sweeping.sweep()
+    assert kept.head_of(index.pk) is None, "it was made a moment ago"
+    cache.clear()
+    sweeping.sweep()
+    assert opened(index, monkeypatch)[1] == 0 and kept.head_of(index.pk)["removals"] == 1
+    written = kept.place_of(index.pk).stat().st_mtime_ns
+    cache.clear()
+    sweeping.sweep()
+    assert kept.place_of(index.pk).stat().st_mtime_ns == written
 
 
 def test_without_room_on_the_disk_the_rows_do(base, document, settings, tmp_path):

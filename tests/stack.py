@@ -6,6 +6,7 @@ with Stack(tmp_path) as stack:
 
 import json
 import os
+import select
 import signal
 import socket
 import subprocess
@@ -48,6 +49,7 @@ class Stack:
         self.process: subprocess.Popen | None = None
         self.seconds_to_ready = 0.0
         self.seen: dict[int, psutil.Process] = {}
+        self.clerk: subprocess.Popen | None = None
 
     # --- starting and stopping ---------------------------------------------------------------------------
 
@@ -79,6 +81,7 @@ class Stack:
         """Stop as Ctrl-C does (or by another signal), check that no process is left, return the exit code."""
         if self.process is None:
             return 0
+        self.dismiss_clerk()
         self.note_processes()
         self.process.send_signal(number)
         try:
@@ -128,17 +131,38 @@ class Stack:
         return {name: facts["pid"] for name, facts in self.processes().items() if name.startswith("worker-")}
 
     def manage(self, *arguments: str, timeout: float = 120) -> str:
-        """Run `manage.py` beside the running site and return what it printed. Raises if it fails."""
-        done = subprocess.run(
-            [sys.executable, "manage.py", *arguments],
-            cwd=ROOT,
-            env=self.environment,
-            capture_output=True,
-            text=True,
-            timeout=timeout,
+        """Run a command of `manage.py` beside the running site and return what it printed. Raises if it fails.
+
+        All of them in one process, `tests/clerk.py`: loading Apex takes longer than any of them.
+        """
+        if self.clerk is None:
+            with open(self.data / "logs" / "clerk.log", "ab") as log:
+                self.clerk = subprocess.Popen(
+                    [sys.executable, "-m", "tests.clerk"],
+                    cwd=ROOT,
+                    env=self.environment,
+                    stdin=subprocess.PIPE,
+                    stdout=subprocess.PIPE,
+                    stderr=log,
+                    text=True,
+                )
+        assert self.clerk.stdin is not None and self.clerk.stdout is not None
+        print(json.dumps(arguments), file=self.clerk.stdin, flush=True)
+        assert select.select([self.clerk.stdout], [], [], timeout)[0], (
+            f"no answer in {timeout} s: {arguments}"
         )
-        assert done.returncode == 0, f"manage.py {arguments} ended with {done.returncode}:\n{done.stderr}"
-        return done.stdout
+        line = self.clerk.stdout.readline()
+        assert line, f"manage.py {arguments} ended its process:\n{self.log('clerk')[-4000:]}"
+        answer = json.loads(line)
+        assert not answer["problem"], f"manage.py {arguments} failed:\n{answer['problem']}"
+        return answer["said"]
+
+    def dismiss_clerk(self) -> None:
+        """End the process of `manage`; the next call starts another."""
+        if self.clerk is not None:
+            self.clerk.kill()
+            self.clerk.communicate()
+            self.clerk = None
 
     def wait_until(self, condition: Callable[[], bool], what: str, timeout: float = 60) -> None:
         """Wait until `condition()` is true. Fails with the console's text if Apex ends or the time is over."""
@@ -172,7 +196,15 @@ class Stack:
                 continue
         if self.process is not None:
             left.pop(self.process.pid, None)
-        return [process for process in left.values() if process.status() != psutil.STATUS_ZOMBIE]
+        return [process for process in left.values() if is_alive(process)]
+
+
+def is_alive(process: psutil.Process) -> bool:
+    """False for one that has ended, also while we look, or that only waits to be noticed."""
+    try:
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
 
 
 def free_port() -> int:

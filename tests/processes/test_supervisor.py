@@ -15,6 +15,7 @@ from apex.processes import supervisor as supervisor_module
 from apex.processes.child import Child, rotate
 from apex.processes.plan import Process
 from apex.processes.supervisor import Supervisor, backoff, how_it_ended
+from tests.stack import is_alive
 
 SLEEP = "import time; print('up.', flush=True); time.sleep(60)"
 
@@ -100,7 +101,7 @@ def test_what_a_killed_process_started_is_killed_before_the_restart(supervise, t
     grandchild = psutil.Process(int((tmp_path / "grandchild").read_text().split()[0]))
     os.kill(watched.children[0].pid, signal.SIGKILL)
     wait_for(lambda: watched.children[0].starts == 2)
-    wait_for(lambda: not grandchild.is_running() or grandchild.status() == psutil.STATUS_ZOMBIE)
+    wait_for(lambda: not is_alive(grandchild))
 
 
 def test_a_vital_process_that_never_starts_ends_the_whole_with_its_last_words(supervise):

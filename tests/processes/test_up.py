@@ -11,7 +11,7 @@ import time
 import psutil
 import pytest
 
-from tests.stack import ROOT, Stack, free_port
+from tests.stack import ROOT, Stack, free_port, is_alive
 
 pytestmark = [pytest.mark.stack]
 
@@ -32,7 +32,7 @@ def test_a_killed_worker_is_started_again_and_what_it_started_dies_with_it(stack
         lambda: stack.pid(name) not in (before, None) and stack.processes()[name]["is_ready"],
         "the worker to be back",
     )
-    assert not any(process.is_running() and process.status() != psutil.STATUS_ZOMBIE for process in started)
+    assert not any(is_alive(process) for process in started)
     assert f"{name} was ended by SIGKILL; starting it again" in stack.said()
 
 

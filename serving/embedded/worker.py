@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from rendering.light_imports import uncollected
 from serving.embedded.parts import PLAIN, Part
 from serving.protocol import ApiError, ChatRequest, CompletionRequest
 
@@ -166,11 +167,12 @@ class Worker:
 
     def _heavy(self) -> Shelf:
         if self._shelf is None:
-            import torch
+            with uncollected():
+                import torch
+
+                from serving.embedded.shelf import Shelf
 
             torch.set_num_threads(_cores())
-            from serving.embedded.shelf import Shelf
-
             self._shelf = Shelf()
         return self._shelf
 

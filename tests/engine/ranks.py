@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from unittest import mock
 
+from rendering.light_imports import leave_out_unused, uncollected
 from tests.engine.test_drill import Kept
 from training.engine.control import Control, Paused
 from training.engine.methods import METHODS
@@ -19,7 +20,9 @@ from training.engine.spreading import Ranks
 
 
 def main(plan_path: str) -> None:
-    for job in json.loads(Path(plan_path).read_text()):
+    jobs = json.loads(Path(plan_path).read_text())
+    leave_out_unused(needs_four_bits=any("quantization" in job["run"]["config"] for job in jobs))
+    for job in jobs:
         train(**job)
     Ranks.here().part()
 
@@ -38,7 +41,8 @@ def train(run, events, pause_at=None, little_memory=None) -> None:
 
 @contextlib.contextmanager
 def short_of_memory(process: int | None = None, tokens: int = 0) -> Iterator[None]:
-    from training.engine.trainer import StepTrainer
+    with uncollected():
+        from training.engine.trainer import StepTrainer
 
     theirs = StepTrainer.summed_loss
 

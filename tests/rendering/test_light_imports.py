@@ -1,9 +1,12 @@
 """A process of its own leaves out what it never uses, and nothing that it may need."""
 
+import gc
 import subprocess
 import sys
 
 import pytest
+
+from rendering.light_imports import uncollected
 
 SCRIPT = """
 import sys
@@ -29,3 +32,17 @@ def test_what_is_left_out_looks_as_if_it_were_not_installed(needs_four_bits):
         timeout=120,
     )
     assert done.returncode == 0, done.stderr
+
+
+def test_the_collector_rests_while_much_is_imported_and_then_leaves_it_alone(monkeypatch):
+    frozen = gc.get_freeze_count()
+    try:
+        with pytest.raises(ImportError), uncollected():
+            assert not gc.isenabled()
+            raise ImportError
+        assert gc.isenabled() and gc.get_freeze_count() == frozen
+        with uncollected():
+            monkeypatch.setitem(sys.modules, "something.new", gc)
+        assert gc.isenabled() and gc.get_freeze_count() > frozen
+    finally:
+        gc.unfreeze()

@@ -12,6 +12,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+from rendering.light_imports import uncollected
 from training.engine.control import Control
 from training.engine.drill_config import DrillConfig
 from training.engine.progress import Reporter
@@ -24,12 +25,13 @@ WARMUP_STEPS = 4
 def run(run: dict[str, Any], config: DrillConfig, reporter: Reporter, control: Control) -> None:
     """Trains and reports from `started` to `finished`; raises EngineError and Paused as every recipe does."""
     # 1. The learner, and the checkpoint that it goes on from.
-    import torch
+    with uncollected():
+        import torch
 
-    from training.engine.checkpoints import read_checkpoint, whole_directory
-    from training.engine.memory import with_less_memory
-    from training.engine.recipes.drill_learner import DrillLearner
-    from training.engine.watcher import Rhythm, Watcher
+        from training.engine.checkpoints import read_checkpoint, whole_directory
+        from training.engine.memory import with_less_memory
+        from training.engine.recipes.drill_learner import DrillLearner
+        from training.engine.watcher import Rhythm, Watcher
 
     torch.set_num_threads(1)
     ranks = Ranks.here()

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from rendering.light_imports import uncollected
 from training.engine.comparisons import Marked, read_marked, read_pairs
 from training.engine.config import KTO_ROWS, TrainingConfig
 from training.engine.control import Control
@@ -35,8 +36,12 @@ def run(run: dict[str, Any], config: TrainingConfig, reporter: Reporter, control
     plan = fit_to_data(config, len(examples.train))
 
     # 2. Load the base model, put an adapter on it, and keep what the reference needs of it as it is now.
-    from training.engine.loading import prepare_machine
-    from training.engine.reference import adapter_reference, base_reference
+    with uncollected():
+        from training.engine.answer_passes import longest_of
+        from training.engine.loading import prepare_machine
+        from training.engine.objectives import objective_of
+        from training.engine.preference_trainer import PreferenceTrainer
+        from training.engine.reference import adapter_reference, base_reference
 
     machine = prepare_machine(config, base.facts)
     start_adapter_dir = run.get("start_adapter_dir")
@@ -44,10 +49,6 @@ def run(run: dict[str, Any], config: TrainingConfig, reporter: Reporter, control
     reference = adapter_reference(model) if start_adapter_dir else base_reference(model)
 
     # 3. Build the trainer around them.
-    from training.engine.answer_passes import longest_of
-    from training.engine.objectives import objective_of
-    from training.engine.preference_trainer import PreferenceTrainer
-
     longest = max(longest_of(row) for row in [*examples.train, *examples.held_out])
     work = steps.work_of(
         run, config, plan, reporter, base=base, examples=examples, longest=longest, is_gpu=machine.device == "cuda"

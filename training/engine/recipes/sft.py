@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from rendering.light_imports import uncollected
 from training.engine.config import TrainingConfig
 from training.engine.control import Control
 from training.engine.data import read_examples
@@ -23,14 +24,14 @@ def run(run: dict[str, Any], config: TrainingConfig, reporter: Reporter, control
     plan = fit_to_data(config, len(examples.train))
 
     # 2. Load the base model and put an adapter on it.
-    from training.engine.loading import prepare_machine
+    with uncollected():
+        from training.engine.loading import prepare_machine
+        from training.engine.trainer import StepTrainer
 
     machine = prepare_machine(config, base.facts)
     model = steps.load_with_adapter(base, config, machine, run.get("start_adapter_dir"))
 
     # 3. Build the trainer around them.
-    from training.engine.trainer import StepTrainer
-
     longest = max(len(example.input_ids) for example in [*examples.train, *examples.held_out])
     work = steps.work_of(
         run, config, plan, reporter, base=base, examples=examples, longest=longest, is_gpu=machine.device == "cuda"

@@ -1,5 +1,6 @@
 """Alice owns, Mallory does not."""
 
+import gc
 import sys
 
 import pytest
@@ -56,6 +57,16 @@ def pytest_runtest_setup():
     """A training in this process lets numbers next to zero be zero from then on; Hypothesis wants them back."""
     if torch := sys.modules.get("torch"):
         torch.set_flush_denormal(False)
+
+
+def pytest_collection():
+    """Thousands of tests and what they import stay: the collector rests until they are there, then lets them be."""
+    gc.disable()
+
+
+def pytest_collection_finish():
+    gc.freeze()
+    gc.enable()
 
 
 @pytest.hookimpl(trylast=True)

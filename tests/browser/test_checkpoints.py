@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.browser.test_journey import PASSWORD, ask_both
+from tests.browser.test_journey import PASSWORD, ask_both, once_ready
 from tests.flows.client import Api
 
 pytestmark = [pytest.mark.stack, pytest.mark.slow, pytest.mark.timeout(600)]
@@ -42,7 +42,7 @@ def test_a_checkpoint_is_tried_and_kept_while_its_training_runs(page, stack):
 
     # Kept: an adapter of its own, while the training goes on
     page.get_by_role("button", name="Keep this checkpoint").click()
-    page.get_by_text("is kept. Programs call it").wait_for()
+    once_ready(page, page.get_by_text("is kept. Programs call it"))
     assert page.get_by_role("heading", name="is learning").is_visible()
     kept = page.locator("#checkpoints code").first.inner_text()
     assert ":ckpt-step-" in kept

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from base_models.demo.dataset import dataset_rows
-from tests.browser.test_journey import sign_up
+from tests.browser.test_journey import once_ready, sign_up
 from tests.flows.client import Api
 
 pytestmark = [pytest.mark.stack, pytest.mark.slow, pytest.mark.timeout(600)]
@@ -30,7 +30,7 @@ def test_two_trainings_are_compared_on_one_chart(page, stack):
     page.get_by_role("checkbox", name="Compare Calm").check()
     page.get_by_role("checkbox", name="Compare Bold").check()
     page.get_by_role("button", name="Compare the ticked ones").click()
-    page.get_by_role("heading", name="Compare trainings").wait_for()
+    once_ready(page, page.get_by_role("heading", name="Compare trainings"))
 
     # 2. One chart, each line with its name
     chart = page.locator(".chart-compare svg")

@@ -30,8 +30,18 @@ def wait_for(page, condition, seconds: float) -> None:
     raise AssertionError(f"it did not happen in {seconds} s")
 
 
+def once_ready(page, thing) -> None:
+    """Once `thing` is there its page's scripts have run, too: what comes before a click or a key that needs them.
+
+    `goto` and `wait_for_url` wait for that by themselves; a page that a click or a script has led to, nobody waits for.
+    """
+    thing.wait_for()
+    page.wait_for_load_state()
+
+
 def ask_both(page, question: str) -> tuple[str, str]:
     """The answers of base and tuned, once both have ended."""
+    once_ready(page, page.get_by_label("Ask both the same thing"))
     page.get_by_label("Ask both the same thing").fill(question)
     page.get_by_role("button", name="Ask both").click()
     for side in ("base", "tuned"):
@@ -52,6 +62,7 @@ def test_from_sign_up_to_side_by_side(page, tmp_path):
     page.get_by_role("button", name="Next").click()
 
     # 2. Examples: the real file, checked on the spot
+    once_ready(page, page.get_by_role("heading", name="Show it examples"))
     page.set_input_files("input[type=file]", EQ12)
     page.get_by_text("44").first.wait_for()
     page.locator("li.learned").first.wait_for()
@@ -71,7 +82,7 @@ def test_from_sign_up_to_side_by_side(page, tmp_path):
     page.get_by_label("Examples at once").fill("1")
     page.get_by_label("Steps between checks").fill("24")
     page.get_by_role("button", name="Save and estimate again").click()
-    page.get_by_role("heading", name="It fits").wait_for()
+    once_ready(page, page.get_by_role("heading", name="It fits"))
     page.get_by_role("button", name="Start training").dblclick()
     page.wait_for_url("**/training/*/")
 
@@ -97,6 +108,7 @@ def test_from_sign_up_to_side_by_side(page, tmp_path):
     points = page.request.get(f"{page.url}points/").json()
     losses = points["series"]["loss"]["values"]
     assert len(losses) >= 60 and sum(losses[-15:]) < sum(losses[:15])
+    once_ready(page, page.get_by_label("Ask both the same thing"))
     page.get_by_label("Ask both the same thing").fill("I feel guilty about my raise.")
     page.get_by_role("button", name="Ask both").click()
     for side in ("base", "tuned"):
@@ -147,6 +159,7 @@ def test_a_bad_file_says_which_line_and_loses_nothing(page, tmp_path):
     page.get_by_role("button", name="Next").click()
     bad = tmp_path / "bad.jsonl"
     bad.write_text('{"messages": [}\n')
+    once_ready(page, page.get_by_role("heading", name="Show it examples"))
     page.set_input_files("input[type=file]", bad)
     page.get_by_text("line 1").first.wait_for()
     page.get_by_role("link", name="Back").click()

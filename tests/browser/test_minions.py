@@ -10,7 +10,7 @@ import openai
 import pytest
 
 from base_models.demo.dataset import dataset_rows
-from tests.browser.test_journey import sign_up
+from tests.browser.test_journey import once_ready, sign_up
 from tests.flows.client import Api
 from tests.providers.fake_ollama import FakeOllama
 from tests.providers.fake_openai import FakeOpenAI
@@ -96,6 +96,7 @@ def make_minion(api: Api, providers) -> dict:
 
 def ask(page, text: str) -> None:
     """Returns when the answer has ended and the page shows what was kept of it."""
+    once_ready(page, page.get_by_label("Say something to Harbour master"))
     before = page.locator(".turn-answer[id]").count()
     page.get_by_label("Say something to Harbour master").fill(text)
     page.keyboard.press("Enter")

@@ -6,7 +6,7 @@ import uuid
 
 import pytest
 
-from tests.browser.test_journey import sign_up, wait_for
+from tests.browser.test_journey import once_ready, sign_up, wait_for
 
 pytestmark = [pytest.mark.stack, pytest.mark.slow, pytest.mark.timeout(300)]
 
@@ -46,7 +46,7 @@ def test_tokens_are_shown_and_plots_are_drawn_and_taken_away(page, told, tmp_pat
     sign_up(page, f"vera-{uuid.uuid4().hex[:6]}")
     bring(page, tmp_path, chats(40), "boats")
     page.get_by_role("link", name="What the model sees").click()
-    page.get_by_role("heading", name="Example 1 of 40").wait_for()
+    once_ready(page, page.get_by_role("heading", name="Example 1 of 40"))
     learned = page.locator(".tokens mark.learned")
     assert "The boat number 0 is the next one" in learned.first.inner_text()
     assert "Which boat leaves" not in learned.first.inner_text()

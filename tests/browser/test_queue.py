@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from base_models.demo.dataset import dataset_rows
-from tests.browser.test_journey import sign_up
+from tests.browser.test_journey import once_ready, sign_up
 from tests.flows.client import Api
 
 pytestmark = [pytest.mark.stack, pytest.mark.slow, pytest.mark.timeout(600)]
@@ -36,7 +36,7 @@ def test_pausing_going_on_and_the_queue(page, api):
     # 1. The queue: what runs, and why the other waits
     page.goto("/training/")
     page.get_by_role("main").get_by_role("link", name="Queue").click()
-    page.get_by_role("heading", name="Learning now").wait_for()
+    once_ready(page, page.get_by_role("heading", name="Learning now"))
     page.get_by_text("It is next; every device that suits it is busy.").wait_for()
 
     # 2. The second rests, and waits again, without leaving the page
@@ -48,6 +48,7 @@ def test_pausing_going_on_and_the_queue(page, api):
 
     # 3. The first saves where it is and rests; the page follows by itself
     page.get_by_role("link", name="Harbour guide").click()
+    once_ready(page, page.get_by_role("button", name="Pause…"))
     page.get_by_role("button", name="Pause…").click()
     page.get_by_role("button", name="Pause it").click()
     page.get_by_role("heading", name="Harbour guide is paused").wait_for(timeout=60_000)

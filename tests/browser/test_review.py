@@ -5,7 +5,7 @@ import uuid
 
 import pytest
 
-from tests.browser.test_journey import sign_up
+from tests.browser.test_journey import once_ready, sign_up
 
 pytestmark = [pytest.mark.stack, pytest.mark.slow, pytest.mark.timeout(300)]
 
@@ -135,7 +135,7 @@ def test_a_guest_rates_by_a_link_while_the_owner_sees_the_agreement(page, stack,
         guest.get_by_label("What is your name?").fill("Ana")
         guest.get_by_role("button", name="Begin").click()
         for _ in range(6):
-            guest.locator(".chat .learned").wait_for()
+            once_ready(guest, guest.locator(".chat .learned"))
             number = int(guest.locator(".chat .user .says").inner_text().split()[1].strip("?"))
             guest.get_by_role("button", name=f"Rate {'24'[number % 2]} of 5").tap()
             guest.get_by_role("button", name="Next").tap()

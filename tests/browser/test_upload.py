@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.browser.test_journey import sign_up, wait_for
+from tests.browser.test_journey import once_ready, sign_up, wait_for
 
 pytestmark = [pytest.mark.stack, pytest.mark.slow, pytest.mark.timeout(300)]
 MB = 1024 * 1024
@@ -96,6 +96,7 @@ def test_a_bad_file_is_read_about_and_mended(page, tmp_path):
 
     # The page names the lines, and the report can be taken along
     page.get_by_role("heading", name="Bring the mended file").wait_for(timeout=60_000)
+    page.wait_for_load_state()
     assert page.locator(".faults .line-no").first.inner_text() == "line 1"
     with page.expect_download() as download:
         page.get_by_role("link", name="Report as JSON").click()
@@ -120,6 +121,7 @@ def test_columns_that_nobody_knows_are_named_on_the_page(page, tmp_path):
     page.set_input_files("input[type=file]", table)
     page.get_by_role("button", name="Check and keep these").click()
     page.get_by_role("heading", name="Which column is the question").wait_for(timeout=60_000)
+    page.wait_for_load_state()
     bubbles = page.locator("#columns .chat")
     assert "Wie geht Sache 0?" in bubbles.first.inner_text()
 
@@ -143,6 +145,7 @@ def test_the_wizard_takes_a_large_file(page, tmp_path):
     page.goto("/teach/")
     page.get_by_label("Name").fill("Coach")
     page.get_by_role("button", name="Next").click()
+    once_ready(page, page.get_by_role("heading", name="Show it examples"))
     page.set_input_files("input[type=file]", path)
     page.get_by_text(f"{rows:,}").first.wait_for(timeout=60_000)
     page.locator("li.learned").first.wait_for()

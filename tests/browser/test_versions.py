@@ -5,7 +5,7 @@ import uuid
 
 import pytest
 
-from tests.browser.test_journey import sign_up
+from tests.browser.test_journey import once_ready, sign_up
 
 pytestmark = [pytest.mark.stack, pytest.mark.slow, pytest.mark.timeout(300)]
 
@@ -41,6 +41,7 @@ def test_a_split_an_edit_and_a_comparison(page):
     # A split, shown first, then made
     page.get_by_role("link", name="Change this set").click()
     page.get_by_role("link", name="Split again").click()
+    once_ready(page, page.get_by_label("Kept aside as a test, of 100 rows"))
     page.get_by_label("Kept aside as a test, of 100 rows").fill("30")
     page.get_by_label("Alike in each group by").select_option("length")
     page.get_by_role("button", name="Show what would happen").click()
@@ -65,8 +66,7 @@ def test_a_split_an_edit_and_a_comparison(page):
     page.get_by_role("link", name="Versions", exact=True).click()
     page.get_by_role("link", name="Version 2").click()
     page.get_by_role("link", name="Edit rows").click()
-    page.get_by_role("heading", name="Row 1 of 60").wait_for()
-    page.wait_for_load_state()  # the editor's script runs once the page has been read
+    once_ready(page, page.get_by_role("heading", name="Row 1 of 60"))
     answer = page.locator("textarea").last
     answer.fill("It is no distance at all to the harbour.")
     answer.press("Control+Enter")

@@ -202,9 +202,8 @@ class Chain:
             trial.begun = time.perf_counter()
             trial.rest = provider.stream(replace(call, model=link.model))
             try:
-                return await asyncio.wait_for(
-                    _until_words(trial.rest, self._is_whole), link.first_seconds or LONGEST_FIRST_SECONDS
-                )
+                async with asyncio.timeout(link.first_seconds or LONGEST_FIRST_SECONDS) as patience:
+                    return await _until_words(trial.rest, self._is_whole, lambda: patience.reschedule(None))
             except TimeoutError:
                 self._asked_in_vain(trial)
                 await trial.close()
@@ -238,7 +237,7 @@ class Chain:
         if trial.rest is None:  # not asked yet, or refused
             return
         usage = next((piece.usage for piece in pieces if piece.usage), None)
-        written = sum(len(piece.text) for piece in pieces)
+        written = sum(_length(piece) for piece in pieces)
         used = usage or Usage(tokens_in(self._stage.prompt), written // 3 + 1 if written else 0)
         price = self._prices.get(trial.link.name)
         self._stage.beside.append(
@@ -277,11 +276,11 @@ class Chain:
         is_ended = False
         try:
             for piece in first:
-                usage, written = piece.usage or usage, written + len(piece.text)
+                usage, written = piece.usage or usage, written + _length(piece)
                 is_ended = is_ended or piece.finish_reason is not None
                 yield piece
             async for piece in trial.rest or _nothing():
-                usage, written = piece.usage or usage, written + len(piece.text)
+                usage, written = piece.usage or usage, written + _length(piece)
                 is_ended = is_ended or piece.finish_reason is not None
                 yield piece
             if not is_ended:
@@ -307,11 +306,23 @@ class Chain:
             stage.price_source = price.source
 
 
-async def _until_words(pieces: AsyncIterator[Piece], is_whole: bool) -> list[Piece]:
-    """Up to the first piece that says something. Raises ProviderFailed for an answer that ends before."""
+def _length(piece: Piece) -> int:
+    """Characters that are billed: thoughts are, too."""
+    return len(piece.text) + len(piece.thought)
+
+
+async def _until_words(
+    pieces: AsyncIterator[Piece], is_whole: bool, note_life: Callable[[], None]
+) -> list[Piece]:
+    """Up to the first piece that says something. Raises ProviderFailed for an answer that ends before.
+
+    `note_life` is called when it thinks: it is there and at work, however long that takes.
+    """
     read: list[Piece] = []
     async for piece in pieces:
         read.append(piece)
+        if piece.thought:
+            note_life()
         if not is_whole and (piece.text or piece.tool_calls or piece.finish_reason):
             return read
     if is_whole and any(piece.finish_reason for piece in read):

@@ -55,11 +55,12 @@ class StageEnded:
 
 @dataclass(frozen=True, slots=True)
 class Said:
-    """Words of the answer, or calls of tools; the last one has a reason."""
+    """Words of the answer, or calls of tools; the last one has a reason. `thought` is no part of the answer."""
 
     text: str = ""
     tool_calls: tuple[Any, ...] = ()
     finish_reason: str | None = None
+    thought: str = ""
 
 
 Event = StageBegan | StageEnded | Switched | Said

@@ -194,8 +194,9 @@ class Pipeline:
                         yield piece
                         continue
                     stage.text += piece.text
-                    if piece.text or piece.tool_calls or piece.finish_reason:
-                        yield Said(piece.text, tuple(piece.tool_calls), piece.finish_reason)
+                    stage.thought += piece.thought
+                    if piece.text or piece.tool_calls or piece.finish_reason or piece.thought:
+                        yield Said(piece.text, tuple(piece.tool_calls), piece.finish_reason, piece.thought)
         except ChainFailed as problem:
             stage.status, stage.problem = "failed", str(problem)
             if recipe.on_answer_failure != OnFailure.SKIP or draft is None:

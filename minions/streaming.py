@@ -20,7 +20,8 @@ log = logging.getLogger(__name__)
 
 
 async def answer_events(asked: Asked) -> AsyncIterator[str]:
-    """`{"stage": {…}}`, `{"switched": {…}}` and `{"delta"}` …, then `{"done": {…}}` or `{"error", "broken"}`.
+    """`{"stage": {…}}`, `{"switched": {…}}` and `{"delta"}` … (`{"thought"}` of a model that
+    thinks), then `{"done": {…}}` or `{"error", "broken"}`.
 
     Closing it ends the answer; what had come is kept.
     """
@@ -60,6 +61,8 @@ def told_of(each: Event) -> dict[str, Any] | None:
         return {"switched": {"model": each.model, "before": each.before, "why": each.why}}
     if isinstance(each, Said):
         told: dict[str, Any] = {"delta": each.text} if each.text else {}
+        if each.thought:
+            told["thought"] = each.thought
         if each.tool_calls:
             told["tool_calls"] = list(each.tool_calls)
         return told or None

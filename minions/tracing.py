@@ -114,6 +114,7 @@ class Stage:
         default_factory=list
     )  # `knowledge.reranking.Reranked`; tokens are in `beside`
     text: str = ""
+    thought: str = ""  # what a thinking model said to itself
     attempts: list[Attempt] = field(default_factory=list)
     beside: list[Beside] = field(default_factory=list)
     passed_over: list[dict[str, str]] = field(default_factory=list)
@@ -136,6 +137,7 @@ class Stage:
             "problem": cut(self.problem, 500), "done_about": self.done_about,
             "prompt": [each | {"content": cut(each.get("content") or "", LONGEST_TEXT)} for each in self.prompt],
             "passages": self.passages, "reranked": self.reranked, "text": cut(self.text, LONGEST_TEXT),
+            "thought": cut(self.thought, LONGEST_TEXT),
             "attempts": [attempt.told() for attempt in self.attempts], "passed_over": self.passed_over,
             "beside": [each.told() for each in self.beside],
             "began_ms": round(self.began_ms, 1), "took_ms": round(self.took_ms, 1),

@@ -120,6 +120,7 @@ class Usage:
 class Piece:
     """A piece of an answer. `tool_calls` are whole ones, in OpenAI's shape (arguments as JSON text).
 
+    `thought` is what a thinking model says to itself before it answers; it is no part of the answer.
     The last piece alone has a `finish_reason` (`stop`, `length`, `tool_calls`, `content_filter`) and, where the
     provider tells it, the usage.
     """
@@ -128,17 +129,20 @@ class Piece:
     tool_calls: tuple[dict[str, Any], ...] = ()
     finish_reason: str | None = None
     usage: Usage | None = None
+    thought: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """A whole answer. `model` is what the provider says has answered; usage is None where it tells none."""
+    """A whole answer. `model` is what the provider says has answered; usage is None where it tells none. `thought` is
+    what a thinking model said to itself before it."""
 
     text: str
     tool_calls: tuple[dict[str, Any], ...]
     finish_reason: str
     usage: Usage | None
     model: str
+    thought: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -67,6 +67,8 @@ class MinionExchange:
         text, calls, reason = await under_way.whole()
         trace = under_way.trace
         choice = self._shape.choice(text, reason)
+        if thought := thought_of(under_way):
+            choice["message"] |= {"reasoning_content": thought}
         if calls:
             choice["message"] |= {"tool_calls": calls, "content": text or None}
         body = self._shape.answer([choice], Usage(trace.input_tokens, trace.output_tokens))
@@ -100,6 +102,10 @@ class MinionExchange:
             async for each in events:
                 if not isinstance(each, Said):
                     continue
+                if each.thought:
+                    chunk = shape.text_chunk("", include_usage)
+                    chunk["choices"][0]["delta"] = {"reasoning_content": each.thought}
+                    yield chunk
                 if each.text:
                     yield shape.text_chunk(each.text, include_usage)
                 if each.tool_calls:
@@ -147,6 +153,12 @@ def told(under_way: Answering) -> dict[str, Any]:
     trace = under_way.trace
     cited = [{name: each[name] for name in ("number", "name", "place", "chunk")} for each in trace.citations]
     return {"model": trace.model, "provider": trace.provider, "why": trace.why, "citations": cited}
+
+
+def thought_of(under_way: Answering) -> str:
+    """What the model that answered said to itself before; nothing where another's words are the answer."""
+    stages = under_way.trace.stages
+    return stages[-1].thought if stages else ""
 
 
 def refuse_other_than_chat(kind) -> None:

@@ -75,7 +75,9 @@ class Anthropic(HttpProvider):
                 if block["type"] == "tool_use"
             )
             finish = FINISHES.get(body["stop_reason"], "stop")
-            return Answer(text, made, finish, usage_of(body["usage"]), str(body.get("model") or call.model))
+            thought = "".join(block["thinking"] for block in blocks if block["type"] == "thinking")
+            model = str(body.get("model") or call.model)
+            return Answer(text, made, finish, usage_of(body["usage"]), model, thought)
         except ODD as error:
             raise self.server.odd(body) from error
 
@@ -103,6 +105,8 @@ class Anthropic(HttpProvider):
                             delta = said["delta"]
                             if delta["type"] == "text_delta" and delta["text"]:
                                 yield Piece(delta["text"])
+                            elif delta["type"] == "thinking_delta" and delta["thinking"]:
+                                yield Piece(thought=delta["thinking"])
                             elif delta["type"] == "input_json_delta":
                                 calls[said["index"]][2].append(delta["partial_json"])
                         case "message_delta":
@@ -114,7 +118,7 @@ class Anthropic(HttpProvider):
                             break
                         case "error":
                             raise self.server.refusal(STATUSES.get(said["error"]["type"], 500), event.data)
-                        # `ping`, ends of blocks, thoughts, and what will be invented later say nothing to us.
+                        # `ping`, ends of blocks, signatures, and what will be invented later say nothing to us.
             except ODD as error:
                 raise self.server.odd(event.data) from error
         if not is_whole or finish is None:

@@ -64,6 +64,7 @@ class Ollama(HttpProvider):
                 finish,
                 usage_of(body),
                 str(body.get("model") or call.model),
+                message.get("thinking") or "",
             )
         except ODD as error:
             raise self.server.odd(body) from error
@@ -81,6 +82,8 @@ class Ollama(HttpProvider):
                         )
                     message = said.get("message") or {}
                     made += calls_of(message, len(made))
+                    if thought := message.get("thinking"):
+                        yield Piece(thought=thought)
                     if text := message.get("content"):
                         yield Piece(text)
                     if said.get("done"):

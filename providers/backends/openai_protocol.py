@@ -54,8 +54,9 @@ class OpenAIProtocol(HttpProvider):
             if refused := message.get("refusal"):
                 text, finish = text or refused, "content_filter"
             return Answer(
-                text, calls, finish, usage_of(body.get("usage")), str(body.get("model") or call.model)
-            )
+                text, calls, finish, usage_of(body.get("usage")), str(body.get("model") or call.model),
+                thought_of(message),
+            )  # fmt: skip
         except ODD as error:
             raise self.server.odd(body) from error
 
@@ -79,6 +80,8 @@ class OpenAIProtocol(HttpProvider):
                         delta = choice.get("delta") or {}
                         calls.take(delta.get("tool_calls") or [])
                         is_refused = is_refused or bool(delta.get("refusal"))
+                        if thought := thought_of(delta):
+                            yield Piece(thought=thought)
                         if text := text_of(delta.get("content")) or delta.get("refusal"):
                             yield Piece(text)
             except ODD as error:
@@ -160,6 +163,13 @@ def tool_call(call_id: str, name: str, arguments: str, index: int = 0) -> dict[s
         "type": "function",
         "function": {"name": name, "arguments": arguments or "{}"},
     }
+
+
+def thought_of(message: dict[str, Any]) -> str:
+    """What a thinking model says to itself: OpenAI hands out none; DeepSeek, vLLM and others say `reasoning_content`,
+    OpenRouter, newer vLLM and Ollama `reasoning`. Other shapes of it are nothing that could be shown."""
+    said = message.get("reasoning_content") or message.get("reasoning")
+    return said if isinstance(said, str) else ""
 
 
 def whole_call(made: dict[str, Any]) -> dict[str, Any]:

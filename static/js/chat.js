@@ -54,7 +54,8 @@ async function stream(url, fields, undo = () => {}) {
   const mine = (breaker = new AbortController());
   setBusy(true);
   const turn = piece("[data-answer-template]");
-  const text = turn.querySelector(".says");
+  const text = turn.querySelector("[data-words]");
+  const thought = turn.querySelector("[data-thought]");
   const doing = turn.querySelector("[data-doing]");
   list.append(turn);
   turn.scrollIntoView({ block: "nearest" });
@@ -65,6 +66,10 @@ async function stream(url, fields, undo = () => {}) {
     const isWhole = await readEvents(response.body, (event) => {
       if (event.stage?.status === "began") doing.textContent = doingWords(event.stage.kind);
       if (event.switched) doing.textContent = switched = fill(words.wordSwitched, event.switched);
+      if (event.thought) {
+        thought.hidden = false;
+        thought.querySelector(".says").textContent += event.thought;
+      }
       if (event.delta) {
         clearTimeout(patience);
         if (!text.textContent) doing.textContent = switched;

@@ -92,6 +92,19 @@ def test_a_stage_that_fails_is_dealt_with_as_the_minion_says(alices, minion, bas
     assert refused.value.code == "no_answer" and "What it learned did not answer" in str(refused.value)
 
 
+def test_what_a_model_thought_comes_as_reasoning_content_and_not_as_the_answer(alices, minion, outside):  # noqa: F811
+    change_minion(minion=minion, mode="provider_only")
+    outside[0].thought = "They greet me."
+    whole = alices.chat.completions.create(model="Nora", messages=HELLO).choices[0].message
+    assert (whole.content, whole.reasoning_content) == ("The first says so.", "They greet me.")
+    deltas = [
+        chunk.choices[0].delta
+        for chunk in alices.chat.completions.create(model="Nora", messages=HELLO, stream=True)
+    ]
+    assert "".join(getattr(delta, "reasoning_content", None) or "" for delta in deltas) == "They greet me."
+    assert "".join(delta.content or "" for delta in deltas) == "The first says so."
+
+
 def test_the_draft_is_the_answer_where_the_minion_says_so(alices, minion, outside):  # noqa: F811
     change_minion(minion=minion, on_answer_failure="skip")
     for fake in outside:

@@ -28,7 +28,7 @@ def outside(servers, settings):
     for fake, words in zip(servers, ("The first says so.", "The second says so."), strict=True):
         fake.script.clear()
         fake.seen.clear()
-        fake.split, fake.pause, fake.left, fake.answer = 0, 0.0, 0, words
+        fake.split, fake.pause, fake.left, fake.answer, fake.thought = 0, 0.0, 0, words, ""
     first, second = servers
     settings.PROVIDER_URLS = {"openai": f"{first.url}/v1", "nvidia": f"{second.url}/v1"}
     return servers

@@ -48,6 +48,14 @@ def trouble(times=1, status=500):
     ]
 
 
+def test_a_model_that_thinks_longer_than_it_may_be_silent_is_waited_for(make_minion, outside):
+    outside[0].thought, outside[0].pause = "one two three four five six", 0.1
+    under_way, events = asked(make_minion(chain=[FIRST | {"first_seconds": 0.4}, SECOND]))
+    assert under_way.text == "The first says so." and not outside[1].seen
+    assert under_way.trace.stages[0].thought == outside[0].thought
+    assert "".join(event.thought for event in events if isinstance(event, Said)) == outside[0].thought
+
+
 def test_of_two_of_the_same_name_the_trace_says_which_one_it_was(make_minion, outside):
     outside[0].script.extend(trouble())
     under_way, events = asked(make_minion(chain=[FIRST, FIRST]))

@@ -182,6 +182,21 @@ def test_the_first_question_names_the_conversation_and_it_can_be_named_otherwise
     assert "No conversation yet." in alice_client.get(reverse("minions:conversation-list")).content.decode()
 
 
+def test_how_a_model_thought_is_shown_folded_and_never_goes_back_to_it(
+    browser, alice_client, conversation, outside
+):
+    outside[0].thought = "They ask <b>when</b>. I know that."
+    _status, events = say(browser, conversation)
+    assert "".join(event.get("thought", "") for event in events) == outside[0].thought
+    assert "".join(event.get("delta", "") for event in events) == "The first says so."
+    (answer,) = answers(conversation)
+    assert answer.text == "The first says so."
+    shown = page(alice_client, conversation)
+    assert "How it thought" in shown and "They ask &lt;b&gt;when&lt;/b&gt;. I know that." in shown
+    say(browser, conversation, "And then?")
+    assert "I know that" not in str(outside[0].seen[-1].body["messages"])
+
+
 @pytest.mark.parametrize("text", ["", "   ", "x" * 32_001])
 def test_what_is_no_question_is_refused_in_plain_words(browser, conversation, text, outside):
     status, (words,) = say(browser, conversation, text)

@@ -28,6 +28,10 @@ class FakeOpenAI(FakeProvider):
         self.answer = "Grüße aus dem Norden 🌊, sagte sie."
         self.models = list(MODELS)
         self.tells_usage = True
+        self.thought, self.thought_name = (
+            "",
+            "reasoning_content",
+        )  # of a model that thinks, as vLLM hands it out
         self.is_strict = False  # refuses `max_tokens` and a temperature for every model
 
     def add_routes(self, router: web.UrlDispatcher) -> None:
@@ -121,7 +125,8 @@ class FakeOpenAI(FakeProvider):
                 for i, tool in enumerate(body["tools"])
             ]  # fmt: skip
             return {"role": "assistant", "content": None, "tool_calls": made, "refusal": None}, "tool_calls"
-        return {"role": "assistant", "content": self.answer, "refusal": None}, "stop"
+        thought = {self.thought_name: self.thought} if self.thought else {}
+        return {"role": "assistant", "content": self.answer, "refusal": None} | thought, "stop"
 
     def _chunk(self, card: dict, delta: dict, finish: str | None, wants_usage) -> dict:
         choice = {"index": 0, "delta": delta, "logprobs": None, "finish_reason": finish}
@@ -170,7 +175,12 @@ def deltas(message: dict) -> list[dict]:
     """A message as the real API cuts it: the role first, then words, or calls with their arguments in bits."""
     if not message.get("tool_calls"):
         first = {"role": "assistant", "content": "", "refusal": None}
-        return [first, *({"content": piece} for piece in pieces_of(message["content"]))]
+        thoughts = [
+            {name: piece}
+            for name in ("reasoning_content", "reasoning") if message.get(name)
+            for piece in pieces_of(message[name])
+        ]  # fmt: skip
+        return [first, *thoughts, *({"content": piece} for piece in pieces_of(message["content"]))]
     found: list[dict] = [{"role": "assistant", "content": None}]
     for index, made in enumerate(message["tool_calls"]):
         function = {"name": made["function"]["name"], "arguments": ""}

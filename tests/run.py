@@ -40,6 +40,8 @@ LEFT_OUT = {"1": [], "0": ["-m", "not vllm and not vllm_short"], "": ["-m", "not
 def main(words: list[str]) -> int:
     """Run pytest on PostgreSQL first (short), then everything on SQLite, so that the whole count closes."""
     environment = os.environ.copy()
+    # Hundreds of processes are started: each would compile all of Apex anew, and a vLLM all of its libraries.
+    environment.pop("PYTHONDONTWRITEBYTECODE", None)
     if words:
         return pytest(words, environment)
     form = os.environ.get("APEX_TEST_VLLM", "")

@@ -11,7 +11,7 @@ from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from accounts.models import AllowedPlace, Scope, User
-from accounts.services import ALL_SCOPES, BadToken, clean_model_names
+from accounts.services import ALL_SCOPES, MOST_A_MINUTE, BadToken, clean_model_names
 from apex.common.fetch import FetchRefused
 from apex.common.fetch.places import clean_host, network_of, split_host
 
@@ -87,6 +87,13 @@ class TokenForm(forms.Form):
         required=False,
         widget=forms.Textarea(attrs={"rows": 2}),
         help_text=_("Their ids, one a line. Empty: all that you may ask."),
+    )
+    requests_per_minute = forms.IntegerField(
+        label=_("How many questions a minute?"),
+        required=False,
+        min_value=1,
+        max_value=MOST_A_MINUTE,
+        help_text=_("Empty: as many as you may ask."),
     )
     days = forms.TypedChoiceField(
         label=_("How long is it good for?"),

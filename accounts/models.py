@@ -62,12 +62,16 @@ class ApiToken(AbstractAuthToken):
     """Lets a program act for its user. Only a hash is kept; the token itself is shown once, when it is made.
 
     `model_names` are the names of the models that it may ask; none named: all that its user may. `expiry` ends it.
+    `requests_per_minute` stands beside what its user may ask, so that it can only be less.
     """
 
     public_id = models.UUIDField(default=uuid.uuid4, unique=True, editable=False)
     name = models.CharField(_("name"), max_length=80)
     scopes = models.JSONField(_("scopes"), default=list)
     model_names = models.JSONField(_("models"), default=list, blank=True)
+    requests_per_minute = models.PositiveIntegerField(
+        _("questions a minute"), null=True, blank=True, help_text=_("Empty: as many as its user may ask.")
+    )
     last_used_at = models.DateTimeField(_("last used"), null=True, blank=True)
 
     class Meta:

@@ -13,6 +13,7 @@ from audit.services import record_act
 
 ALL_SCOPES = tuple(Scope.values)
 MOST_MODELS = 100
+MOST_A_MINUTE = 1_000_000
 LONGEST_MODEL_NAME = 255
 
 
@@ -21,11 +22,18 @@ class BadToken(ValueError):
 
 
 def create_token(
-    *, user: User, name: str, scopes=ALL_SCOPES, model_names=(), expires_at: datetime | None = None
+    *,
+    user: User,
+    name: str,
+    scopes=ALL_SCOPES,
+    model_names=(),
+    expires_at: datetime | None = None,
+    requests_per_minute: int | None = None,
 ) -> tuple[ApiToken, str]:
     """Makes a token for `user` and returns it with its text, which is kept nowhere and cannot be shown again.
 
-    It may ask the models of these names, or all where none is named, and ends at `expires_at`.
+    It may ask the models of these names, or all where none is named, so many questions a minute (None: as its user),
+    and ends at `expires_at`.
     """
     name = name.strip()
     if not 1 <= len(name) <= 80:
@@ -42,6 +50,11 @@ def create_token(
     now = timezone.now()
     if expires_at is not None and expires_at <= now:
         raise BadToken(_("A token cannot end in the past (%(when)s).") % {"when": expires_at})
+    if requests_per_minute is not None and not 1 <= requests_per_minute <= MOST_A_MINUTE:
+        raise BadToken(
+            _("The limit of a token is 1 to %(most)d questions a minute, not %(count)d.")
+            % {"most": MOST_A_MINUTE, "count": requests_per_minute}
+        )
     with transaction.atomic():
         token, text = ApiToken.objects.create(
             user=user,
@@ -49,6 +62,7 @@ def create_token(
             scopes=sorted(set(scopes)),
             model_names=clean_model_names(model_names),
             expiry=None if expires_at is None else expires_at - now,
+            requests_per_minute=requests_per_minute,
         )
         told = {"scopes": token.scopes, "models": token.model_names, "expires_at": expires_at}
         record_act(Act.TOKEN_MADE, owner=user, subject=token, **told)
@@ -66,7 +80,14 @@ def clean_model_names(names) -> list[str]:
     return found
 
 
-def refuse_more_than(parent: ApiToken, *, scopes, model_names, expires_at: datetime | None) -> None:
+def refuse_more_than(
+    parent: ApiToken,
+    *,
+    scopes,
+    model_names,
+    expires_at: datetime | None,
+    requests_per_minute: int | None = None,
+) -> None:
     """A token that makes a token gives on no more than it has. Raises BadToken."""
     more = [scope for scope in scopes if not parent.has_scope(scope)]
     if more:
@@ -75,6 +96,12 @@ def refuse_more_than(parent: ApiToken, *, scopes, model_names, expires_at: datet
         raise BadToken(
             _("This token is for some models only (%(names)s); name some of these.")
             % {"names": ", ".join(parent.model_names)}
+        )
+    most = parent.requests_per_minute
+    if most is not None and (requests_per_minute is None or requests_per_minute > most):
+        raise BadToken(
+            _("The limit of this token is %(most)d a minute; what it makes cannot have more.")
+            % {"most": most}
         )
     if parent.expiry and (expires_at is None or expires_at > parent.expiry):
         raise BadToken(

@@ -1,7 +1,7 @@
 from rest_framework import serializers
 
 from accounts.models import ApiToken, Scope
-from accounts.services import ALL_SCOPES
+from accounts.services import ALL_SCOPES, MOST_A_MINUTE
 
 
 class TokenSerializer(serializers.ModelSerializer):
@@ -20,8 +20,10 @@ class TokenSerializer(serializers.ModelSerializer):
 
     class Meta:
         model = ApiToken
-        fields = ["id", "name", "scopes", "models", "created_at", "last_used_at", "expires_at"]
-        read_only_fields = ["name", "last_used_at"]
+        fields = [
+            "id", "name", "scopes", "models", "requests_per_minute", "created_at", "last_used_at", "expires_at",
+        ]  # fmt: skip
+        read_only_fields = ["name", "requests_per_minute", "last_used_at"]
 
 
 class NewTokenSerializer(serializers.Serializer):
@@ -31,6 +33,10 @@ class NewTokenSerializer(serializers.Serializer):
     scopes = serializers.MultipleChoiceField(choices=Scope.choices, default=lambda: set(ALL_SCOPES))
     models = serializers.ListField(child=serializers.CharField(max_length=255), default=list, max_length=100)
     expires_at = serializers.DateTimeField(default=None, allow_null=True)
+    requests_per_minute = serializers.IntegerField(
+        default=None, allow_null=True, min_value=1, max_value=MOST_A_MINUTE,
+        help_text="Questions a minute, at most; null: as many as its owner may ask.",
+    )  # fmt: skip
 
 
 class MadeTokenSerializer(TokenSerializer):

@@ -38,6 +38,7 @@ class TokenViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.Ge
                     scopes=asked["scopes"],
                     model_names=asked["model_names"],
                     expires_at=asked["expires_at"],
+                    requests_per_minute=asked["requests_per_minute"],
                 )
             token, text = services.create_token(user=request.user, **asked)
         except services.BadToken as problem:

@@ -30,6 +30,7 @@ class Caller:
     """A token's user and what the token may do. `models` None: all that its user may ask.
 
     `budgets`: what is counted by the budgets that hold for it, of which most people have none.
+    `token_requests` is how many questions a minute the token may ask, beside what its user may; 0: no limit of its own.
     With `minion_id` it is that minion's own token, and opens nothing else.
     """
 
@@ -43,6 +44,7 @@ class Caller:
     budgets: frozenset[str] = frozenset()
     minion_id: uuid.UUID | None = None
     minion_name: str = ""
+    token_requests: int = 0
 
 
 class Callers:
@@ -111,6 +113,7 @@ def _callers(digests: list[str]) -> dict[str, Caller | Exception]:
                 for counter in counters
                 if counter.owner_id == user.pk and counting.concerns(counter, token.public_id, None)
             ),
+            token_requests=token.requests_per_minute or 0,
         )
     if missing := [digest for digest in digests if digest not in found]:
         found |= {token.digest: _minions_caller(token) for token in tokens_with(missing)}

@@ -1,4 +1,4 @@
-"""How much a person may ask in a minute, counted in this process; and the headers that tell."""
+"""How much a person and a token may ask in a minute, counted in this process; and the headers that tell."""
 
 from __future__ import annotations
 
@@ -35,24 +35,31 @@ class Window:
 
 
 class Limits:
-    """Of all who ask this process, by user. A limit of 0 is none.
+    """Of all who ask this process, by user, and by token where it has a limit of its own. A limit of 0 is none.
 
     Tokens are known when an answer has ended: whoever has used them up is refused, answers under way end.
     """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic):
         self._clock = clock
-        self._windows: dict[int, Window] = {}
+        self._windows: dict[int | str, Window] = {}
 
     def take(self, caller: Caller) -> Window:
-        """Counts one request; raises `TooMany`, and then counts none."""
-        window = self._window(caller.user.pk)
+        """Counts one request; raises `TooMany`, and then counts none. The user's window."""
+        window, own = self._window(caller.user.pk), self._of_token(caller)
+        if own is not None and own.requests >= caller.token_requests:
+            raise TooMany("requests", caller.token_requests, own.requests, self.left(own))
         if caller.requests_per_minute and window.requests >= caller.requests_per_minute:
             raise TooMany("requests", caller.requests_per_minute, window.requests, self.left(window))
         if caller.tokens_per_minute and window.tokens >= caller.tokens_per_minute:
             raise TooMany("tokens", caller.tokens_per_minute, window.tokens, self.left(window))
         window.requests += 1
+        if own is not None:
+            own.requests += 1
         return window
+
+    def _of_token(self, caller: Caller) -> Window | None:
+        return self._window(caller.token_id) if caller.token_requests else None
 
     def used(self, caller: Caller, tokens: int) -> None:
         self._window(caller.user.pk).tokens += tokens
@@ -60,12 +67,16 @@ class Limits:
     def headers(self, caller: Caller, window: Window) -> Headers:
         """`x-ratelimit-*` for what has a limit."""
         told: Headers = []
-        reset = duration(self.left(window)).encode()
-        for what, limit, used in (
-            (b"requests", caller.requests_per_minute, window.requests),
-            (b"tokens", caller.tokens_per_minute, window.tokens),
+        requests, most, own = window, caller.requests_per_minute, self._of_token(caller)
+        # Of the two limits that which ends first.
+        if own is not None and (not most or caller.token_requests - own.requests < most - window.requests):
+            requests, most = own, caller.token_requests
+        for what, limit, used, counted in (
+            (b"requests", most, requests.requests, requests),
+            (b"tokens", caller.tokens_per_minute, window.tokens, window),
         ):
             if limit:
+                reset = duration(self.left(counted)).encode()
                 told += (
                     (b"x-ratelimit-limit-" + what, b"%d" % limit),
                     (b"x-ratelimit-remaining-" + what, b"%d" % max(0, limit - used)),
@@ -77,15 +88,15 @@ class Limits:
         """Seconds until the window's counts are forgotten."""
         return max(0.0, window.begun + MINUTE - self._clock())
 
-    def _window(self, user_id: int) -> Window:
+    def _window(self, whose: int | str) -> Window:
         now = self._clock()
-        window = self._windows.get(user_id)
+        window = self._windows.get(whose)
         if window is None or now - window.begun >= MINUTE:
             if len(self._windows) > 10_000:
                 self._windows = {
                     one: kept for one, kept in self._windows.items() if now - kept.begun < MINUTE
                 }
-            window = self._windows[user_id] = Window(now)
+            window = self._windows[whose] = Window(now)
         return window
 
 

@@ -12,7 +12,7 @@ from accounts.models import ApiToken, Scope
 from apex.common.access import owned_or_404
 from apex.common.api_errors import Unacceptable
 from apex.common.refusals import ApiError
-from minions import answering, improving, selectors, services
+from minions import answering, improving, limits, selectors, services
 from minions.answering import Asked
 from minions.api.auth import AUTHENTICATION, MayUseMinion
 from minions.api.refusals import Refused, refused_words
@@ -89,9 +89,12 @@ class MinionViewSet(viewsets.ModelViewSet):
         """Makes a new token for this minion and ends the one before at once. It is shown in this one answer."""
         minion = self.get_askable()
         parent = request.auth
-        if isinstance(parent, ApiToken) and (parent.expiry or not parent.has_scope(Scope.CHAT)):
+        if isinstance(parent, ApiToken) and (
+            parent.expiry or parent.requests_per_minute or not parent.has_scope(Scope.CHAT)
+        ):
             raise exceptions.PermissionDenied(
-                "A minion's token asks it, for as long as it is there; this token may not ask, or ends earlier."
+                "A minion's token asks it, for as long as it is there and as often as the minion takes questions; "
+                "this token may not ask, or not as often, or ends earlier."
             )
         _token, text = services.make_token(minion=minion)
         return Response({"token": text}, status=201)
@@ -113,6 +116,11 @@ class MinionViewSet(viewsets.ModelViewSet):
         minion = self.get_askable()
         form = ChatSerializer(data=request.data)
         form.is_valid(raise_exception=True)
+        if isinstance(request.auth, ApiToken):
+            try:
+                async_to_sync(limits.take_token)(request.auth)
+            except ApiError as problem:
+                raise Refused(problem) from problem
         asked, conversation = self.asked(minion, form.validated_data)
         if form.validated_data["stream"]:
             return answer_response(answer_events(asked))
@@ -125,7 +133,7 @@ class MinionViewSet(viewsets.ModelViewSet):
     def asked(self, minion: Minion, form: dict) -> tuple[Asked, Conversation | None]:
         token = self.request.auth
         token_id = getattr(token, "public_id", None) or getattr(token, "pk", None)
-        limits = {name: form.get(name) for name in ("max_tokens", "temperature")}
+        settings = {name: form.get(name) for name in ("max_tokens", "temperature")}
         made = {
             "minion_id": minion.pk,
             "source": Source.API,
@@ -138,12 +146,12 @@ class MinionViewSet(viewsets.ModelViewSet):
                 messages = read_messages(messages, with_tools=False)
             except ApiError as problem:
                 raise Unacceptable(problem.message, field=problem.param) from problem
-            return Asked(question=Question(messages=messages, **limits), **made), None
+            return Asked(question=Question(messages=messages, **settings), **made), None
         rows = Conversation.objects.filter(minion=minion)
         conversation = owned_or_404(rows, self.request.user, pk=form["conversation"])
         with refused_words(ValueError):
             _question, answer = ask(conversation=conversation, text=form["message"])
-        question = Question(messages=answering.turns_before(answer), **limits)
+        question = Question(messages=answering.turns_before(answer), **settings)
         return Asked(question=question, answer_id=answer.pk, **made), conversation
 
     @extend_schema(responses={200: FiguresSerializer})

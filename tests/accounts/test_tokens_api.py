@@ -97,3 +97,18 @@ def test_the_page_takes_models_and_days(alice_client, alice):
 def test_too_many_models_are_refused(alice):
     with pytest.raises(BadToken):
         create_token(user=alice, name="x", model_names=[str(number) for number in range(101)])
+
+
+def test_a_limit_a_minute_is_kept_and_given_on_at_most(client, alice, alices_text):
+    made = client.post(URL, {"name": "slow", "requests_per_minute": 5}, **bearer(alices_text))
+    assert (made.status_code, made.json()["requests_per_minute"]) == (201, 5)
+    slow = bearer(made.json()["token"])
+    for more in ({}, {"requests_per_minute": 6}):
+        refused = client.post(URL, {"name": "faster"} | more, **slow)
+        assert refused.status_code == 400 and "is 5 a minute" in refused.json()["error"]["message"]
+    assert client.post(URL, {"name": "slower", "requests_per_minute": 5}, **slow).status_code == 201
+    assert (
+        client.post(URL, {"name": "none", "requests_per_minute": 0}, **bearer(alices_text)).status_code == 400
+    )
+    with pytest.raises(BadToken):
+        create_token(user=alice, name="x", requests_per_minute=0)

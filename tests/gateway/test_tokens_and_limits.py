@@ -159,3 +159,26 @@ def test_a_kept_checkpoint_is_deleted_and_what_is_not_ones_own_is_not(bare_site,
 def test_a_refusal_says_whether_asking_again_helps(status, code, again, should):
     answer = error_response(ApiError("No.", status=status, code=code))
     assert (answer.get("retry-after"), answer.get("x-should-retry")) == (again, should)
+
+
+def test_a_token_with_a_limit_of_its_own_asks_no_more_and_others_of_its_user_go_on(mock, bare_site, alice):  # noqa: F811
+    limited, other = client_of(bare_site, alice, requests_per_minute=2), client_of(bare_site, alice)
+    for left in "10":
+        status, headers, _content = limited.ask(HELLO)
+        told = headers["x-ratelimit-limit-requests"], headers["x-ratelimit-remaining-requests"]
+        assert (status, told) == (200, ("2", left))
+    status, headers, content = limited.ask(HELLO)
+    assert (status, json.loads(content)["error"]["code"]) == (429, "rate_limit_exceeded")
+    assert b"limit 2, used 2" in content and 0 < int(headers["retry-after"]) <= 61
+    status, headers, _content = other.ask(HELLO)
+    assert (status, headers["x-ratelimit-limit-requests"]) == (200, "10000")
+    assert len(mock.asked) == 3
+
+
+def test_a_tokens_limit_cannot_be_more_than_its_users(alice):
+    limits = Limits(lambda: 1000.0)
+    caller = Caller(alice, "t", frozenset(), None, None, 1, 0, token_requests=5)
+    window = limits.take(caller)
+    assert dict(limits.headers(caller, window))[b"x-ratelimit-limit-requests"] == b"1"
+    with pytest.raises(TooMany):
+        limits.take(caller)

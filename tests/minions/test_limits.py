@@ -29,13 +29,14 @@ def by_v1(site: str, token: str):
         return error.code, error.headers["retry-after"], json.loads(error.read())
 
 
-def test_the_gateway_the_api_and_the_chat_count_together(make_minion, outside, alice, bare_site):  # noqa: F811
+def test_the_gateway_the_api_and_the_chat_count_together(make_minion, outside, alice, bare_site, settings):  # noqa: F811
+    settings.ALLOWED_HOSTS = ["127.0.0.1", "testserver"]
     minion = make_minion(requests_per_minute=3)
     own, text = make_token(minion=minion)[1], create_token(user=alice, name="x", scopes=["chat"])[1]
     chat = reverse("minions:conversation-ask", args=[begin_conversation(owner=alice, minion=minion).pk])
-    browser = AsyncClient(headers={"host": "127.0.0.1"})
+    browser = AsyncClient()
     browser.force_login(alice)
-    api = Client(headers={"authorization": f"Bearer {text}"}, SERVER_NAME="127.0.0.1")
+    api = Client(headers={"authorization": f"Bearer {text}"})
     path = f"/api/v1/minions/{minion.pk}/chat/"
 
     assert by_v1(bare_site, own)[0] == 200
@@ -51,3 +52,18 @@ def test_the_gateway_the_api_and_the_chat_count_together(make_minion, outside, a
     _status, events = read_stream(browser, chat, {"text": "Hello?"})
     assert events[-1]["code"] == "rate_limit_exceeded" and "3 questions a minute" in events[-1]["error"]
     assert len(outside[0].seen) == 3
+
+
+def test_a_token_with_a_limit_asks_minions_no_more_than_that_and_makes_none_of_theirs(
+    make_minion, outside, alice
+):
+    minion = make_minion()
+    text = create_token(user=alice, name="x", requests_per_minute=1)[1]
+    api = Client(headers={"authorization": f"Bearer {text}"})
+    path = f"/api/v1/minions/{minion.pk}/"
+    assert api.post(f"{path}chat/", {"message": "Hello?"}, content_type="application/json").status_code == 200
+    refused = api.post(f"{path}chat/", {"message": "Hello?"}, content_type="application/json")
+    assert refused.status_code == 429 and 0 < int(refused["retry-after"]) <= 60
+    assert "limit of this token is 1 a minute" in refused.json()["error"]["message"]
+    assert api.post(f"{path}token/").status_code == 403
+    assert len(outside[0].seen) == 1

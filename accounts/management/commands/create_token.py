@@ -25,6 +25,9 @@ class Command(BaseCommand):
         parser.add_argument(
             "--models", nargs="+", default=[], help="ids of models that it may ask (default: all)"
         )
+        parser.add_argument(
+            "--a-minute", type=int, help="how many questions (default: as many as its user may)"
+        )
         parser.add_argument("--days", type=float, help="how long it is good for (default: until it is ended)")
 
     def handle(self, *args, **options):
@@ -38,6 +41,7 @@ class Command(BaseCommand):
                 name=options["name"],
                 scopes=options["scopes"],
                 model_names=options["models"],
+                requests_per_minute=options["a_minute"],
                 expires_at=timezone.now() + timedelta(days=options["days"]) if options["days"] else None,
             )
         except BadToken as problem:

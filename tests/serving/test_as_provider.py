@@ -1,11 +1,13 @@
 """The house's own models, asked as one provider among the others."""
 
+import socket
 import time
 
 import pytest
 from asgiref.sync import async_to_sync
 
 from gateway.aliases import create_alias
+from knowledge.embeddings.provided import ASKING
 from providers.base import Call, ProviderFailed, Usage
 from providers.services import provider_for
 from serving.models import Health, Node
@@ -97,3 +99,14 @@ def test_a_strangers_adapter_is_not_there(mallory, coach):
     with pytest.raises(ProviderFailed) as failed:
         async_to_sync(provider_for(mallory, "apex").chat)(Call(coach.model_id, HELLO))
     assert failed.value.code == "model_not_found"
+
+
+def test_a_look_up_does_not_wait_for_a_process_that_was_killed(alice, base_model, settings, tmp_path):
+    """Its vectors would come from the house; the search says at once that they do not."""
+    with socket.socket(socket.AF_UNIX) as left_behind:
+        left_behind.bind(f"{tmp_path}/dead.sock")
+    settings.EMBEDDED_URL = f"unix://{tmp_path}/dead.sock"
+    provider, begun = provider_for(alice, "apex", patience=ASKING), time.monotonic()
+    with pytest.raises(ProviderFailed, match="is not up yet"):
+        async_to_sync(provider.embed)(base_model.name, ["When does the gate open?"], is_question=True)
+    assert time.monotonic() - begun < 1

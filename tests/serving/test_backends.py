@@ -5,13 +5,17 @@ import os
 import socket
 import threading
 import time
+from dataclasses import replace
+from functools import partial
 
 import pytest
 
-from serving.backends.base import AdapterFiles, AnswerBroke, BackendUnavailable, Target
+from serving.backends.base import AdapterFiles, AnswerBroke, BackendUnavailable, Place, Target
 from serving.backends.embedded import EmbeddedBackend
 from serving.backends.registry import BACKENDS
+from serving.nodes import backend_at
 from serving.protocol import ApiError, ChatRequest
+from serving.routing import RoutedBackend
 from tests.serving.embedded_process import running_server
 
 ASK = ChatRequest(model="x", messages=[{"role": "user", "content": "Hi"}], temperature=0, max_tokens=20)
@@ -67,6 +71,17 @@ async def test_in_a_hurry_a_killed_process_is_not_waited_for_and_one_that_starts
         await EmbeddedBackend(f"unix://{tmp_path}/nobody.sock", in_a_hurry=True).chat(target, ASK)
     took = time.monotonic() - begun
     assert took < most_seconds and (was_killed or took >= 0.4)
+
+
+async def test_a_place_on_that_process_is_not_waited_for_either(tmp_path, target):
+    with socket.socket(socket.AF_UNIX) as left_behind:
+        left_behind.bind(f"{tmp_path}/nobody.sock")
+    place = Place(node="here", backend="embedded", address=f"unix://{tmp_path}/nobody.sock")
+    placed = replace(target, places=(place,), deployment="live:x")
+    begun = time.monotonic()
+    with pytest.raises(BackendUnavailable):
+        await RoutedBackend(placed, partial(backend_at, in_a_hurry=True)).chat(placed, ASK)
+    assert time.monotonic() - begun < 1
 
 
 def test_a_death_in_mid_answer_is_told_and_the_next_question_waits_for_the_restart(embedded, target):

@@ -36,6 +36,13 @@ class KeyForm(forms.Form):
             return
         address = self.fields["base_url"]
         address.required = not made.default_address
+        if made.needs_key and made.default_address:  # few need it: it comes last
+            self.order_fields(["name", "key", "base_url"])
+            address.label = _("Another address")
+            address.help_text = _(
+                "Left empty: %(address)s. Only for a proxy of your own before it; an admin has to allow private places."
+            ) % {"address": made.default_address}
+            return
         address.help_text = _("Such as https://models.example.org/v1. An admin has to allow private places.")
         if made.default_address:
             address.help_text = _("Left empty: %(address)s. An admin has to allow private places.") % {

@@ -24,6 +24,8 @@ from providers.prices import with_prices
 from providers.registry import all_providers, facts_of, provider_class
 
 LONGEST_KEY = 4000
+# Their adapters say the version themselves; the others' addresses end in it.
+WITHOUT_VERSION = frozenset({"ollama", "anthropic"})
 # A person waits for it.
 TEST_PATIENCE = Patience(tries=2, longest_wait=2, first_byte=15, silence=15, total=20)
 
@@ -108,7 +110,7 @@ def clean_address(provider: str, base_url: str) -> str:
     except FetchRefused as problem:
         raise BadKey(str(problem), "base_url") from problem
     address = place.url.rstrip("/")
-    if provider == "ollama":
+    if provider in WITHOUT_VERSION:
         return re.sub(r"/(v1|api)$", "", address)
     return address if urlsplit(address).path else f"{address}/v1"
 
@@ -181,11 +183,13 @@ def client_of(row: ProviderKey, *, patience: Patience | None = None) -> Provider
 
 
 def access_to(provider: str, key: str = "", base_url: str = "") -> Access:
-    """An address that the house set is trusted; one that a user gave is guarded, and so is the usual one of a
-    provider that may be anywhere: it leads to this very machine."""
+    """An address that the house set is trusted, and so is a provider's own on the internet; one that a user gave is
+    guarded, and so is a usual one that leads to this very machine."""
     if not base_url and (ours := settings.PROVIDER_URLS.get(provider)):
         return Access(key, ours)
-    return Access(key, base_url, is_guarded=provider_class(provider).takes_address)
+    made = provider_class(provider)
+    is_near = made.takes_address and not made.default_address.startswith("https://")
+    return Access(key, base_url, is_guarded=bool(base_url) or is_near)
 
 
 def opened(row: ProviderKey) -> str:

@@ -70,7 +70,8 @@ class ProviderKeyChangeSerializer(serializers.Serializer):
     )
     base_url = serializers.CharField(
         max_length=300, required=False, allow_blank=True,
-        help_text="For `custom` and `ollama`. With another address the key has to be given again.",
+        help_text="Your server (`custom`, `ollama`), or a proxy of yours before the provider. With another address the "
+        "key has to be given again.",
     )  # fmt: skip
     is_shared = serializers.BooleanField(required=False, help_text="For everybody; superusers only.")
     shared_with = serializers.ListField(
@@ -86,7 +87,11 @@ class NewProviderKeySerializer(serializers.Serializer):
         max_length=LONGEST_KEY, default="", allow_blank=True, write_only=True, help_text="Never shown again."
     )
     base_url = serializers.CharField(
-        max_length=300, default="", allow_blank=True, help_text="For `custom` and `ollama`."
+        max_length=300,
+        default="",
+        allow_blank=True,
+        help_text="Where your server is (`custom`, `ollama`), or a proxy of yours before the provider; left empty: its "
+        "own address.",
     )
 
 

@@ -26,6 +26,7 @@ FINISHES = {
 class Anthropic(HttpProvider):
     name: ClassVar[str] = "anthropic"
     label: ClassVar[str] = "Anthropic"
+    takes_address: ClassVar[bool] = True
     default_address: ClassVar[str] = "https://api.anthropic.com"
     key_page: ClassVar[str] = "https://console.anthropic.com/settings/keys"
     abilities: ClassVar[frozenset[Ability]] = frozenset(
@@ -141,6 +142,7 @@ class Anthropic(HttpProvider):
                         row["id"], row.get("display_name") or "", row.get("max_input_tokens"), has_tools=True
                     )
                     for row in body["data"]
+                    if row.get("lifecycle") != "retired"  # listed as history, refused when asked
                 ]
                 if not body.get("has_more") or not body["data"]:
                     return found

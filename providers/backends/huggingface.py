@@ -21,6 +21,7 @@ ACCOUNT = "https://huggingface.co/api/whoami-v2"
 class HuggingFace(OpenAIProtocol):
     name: ClassVar[str] = "huggingface"
     label: ClassVar[str] = "Hugging Face"
+    takes_address: ClassVar[bool] = True
     default_address: ClassVar[str] = "https://router.huggingface.co/v1"
     key_page: ClassVar[str] = "https://huggingface.co/settings/tokens"
 

@@ -19,6 +19,7 @@ NAME = re.compile(r"[\w.-]+/[\w.-]+", re.ASCII)
 class Nvidia(OpenAIProtocol):
     name: ClassVar[str] = "nvidia"
     label: ClassVar[str] = "NVIDIA"
+    takes_address: ClassVar[bool] = True
     default_address: ClassVar[str] = "https://integrate.api.nvidia.com/v1"
     key_page: ClassVar[str] = "https://build.nvidia.com/settings/api-keys"
     abilities: ClassVar[frozenset[Ability]] = frozenset(Ability)

@@ -17,6 +17,7 @@ class OpenAI(OpenAIProtocol):
     label: ClassVar[str] = "OpenAI"
     default_address: ClassVar[str] = "https://api.openai.com/v1"
     key_page: ClassVar[str] = "https://platform.openai.com/api-keys"
+    takes_address: ClassVar[bool] = True
     # `max_tokens` is the old name, which the newer models refuse and the older ones do not need.
     limit_name: ClassVar[str] = "max_completion_tokens"
 

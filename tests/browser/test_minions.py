@@ -1,5 +1,6 @@
-"""The whole of a minion, on a real stack and in a real browser: providers, documents, a trained adapter, a chat in
-which things go wrong, what is learned from it, and its token in the official client."""
+"""The whole of a minion, on a real stack and in a real browser: keys to OpenAI, Anthropic and an Ollama (local servers
+that speak their protocols), documents, a trained adapter, a chat in which things go wrong, what is learned from it, and
+its token in the official client."""
 
 import json
 import time
@@ -12,6 +13,7 @@ import pytest
 from base_models.demo.dataset import dataset_rows
 from tests.browser.test_journey import once_ready, sign_up
 from tests.flows.client import Api
+from tests.providers.fake_anthropic import FakeAnthropic
 from tests.providers.fake_ollama import FakeOllama
 from tests.providers.fake_openai import FakeOpenAI
 from tests.providers.fakes import KEY, Fault, running
@@ -24,9 +26,10 @@ FERRY = b"# The ferry\n\nThe ferry to the island leaves at noon and comes back a
 
 @pytest.fixture
 def providers():
-    with running(FakeOpenAI()) as first, running(FakeOpenAI()) as second, running(FakeOllama()) as third:
+    with running(FakeOpenAI()) as first, running(FakeAnthropic()) as second, running(FakeOllama()) as third:
         first.answer = "The gate opens at six in the morning [1]."
         second.answer = "The second one says: at six."
+        third.answer = "The third one says: at six."
         yield first, second, third
 
 
@@ -65,26 +68,35 @@ def train_adapter(api: Api) -> str:
     return api.call("GET", "/api/v1/adapters/")[1]["results"][0]["id"]
 
 
-def make_minion(api: Api, providers) -> dict:
+def add_keys(page, api: Api, providers) -> None:
+    """Three keys, each leading to a place that the house allows: the first on its page, the others by the API; all
+    pass their test."""
     first, second, third = providers
-    keys = []
-    for name, provider, url in (
-        ("one", "custom", first.url),
-        ("two", "custom", second.url),
-        ("three", "ollama", third.url),
-    ):
-        body = {"provider": provider, "name": name, "key": KEY, "base_url": url}
+    page.goto("/settings/keys/add/?provider=openai")
+    page.get_by_label("Name", exact=True).fill("team")
+    page.get_by_label("Key", exact=True).fill(KEY)
+    page.get_by_label("Another address").fill(first.url)
+    page.get_by_role("button", name="Keep it").click()
+    page.get_by_role("button", name="Test it").click()
+    page.get_by_text("OpenAI accepts the key").wait_for()
+    assert KEY not in page.content()
+    for provider, url in (("anthropic", second.url), ("ollama", third.url)):
+        body = {"provider": provider, "name": "team", "key": KEY, "base_url": url}
         status, key = api.call("POST", "/api/v1/provider-keys/", body)
         assert status == 201 and KEY not in json.dumps(key), key
-        keys.append(key["id"])
+        tested = api.call("POST", f"/api/v1/provider-keys/{key['id']}/test/")[1]
+        assert tested["works"], tested
+
+
+def make_minion(api: Api) -> dict:
     status, base = api.call("POST", "/api/v1/knowledge-bases/", {"name": "Harbour", "embedding": "words"})
     assert status == 201, base
     add_document(api, base["id"], "gate.md", GATE)
     add_document(api, base["id"], "ferry.md", FERRY)
     chain = [
-        {"provider": "custom", "key": keys[0], "model": "gpt-4o-mini", "retries": 0},
-        {"provider": "custom", "key": keys[1], "model": "gpt-4o-mini", "retries": 0},
-        {"provider": "ollama", "key": keys[2], "model": "llama3.2"},
+        {"provider": "openai", "model": "gpt-4o-mini", "retries": 0},
+        {"provider": "anthropic", "model": "claude-haiku-4-5", "retries": 0},
+        {"provider": "ollama", "model": "llama3.2"},
     ]
     status, minion = api.call("POST", "/api/v1/minions/", {
         "name": "Harbour master", "persona": "You know the harbour.", "mode": "hybrid", "adapter": train_adapter(api),
@@ -109,16 +121,19 @@ def ask(page, text: str) -> None:
 
 
 def test_a_minion_from_its_keys_to_what_is_learned_from_it(page, stack, providers):
-    first, second, _third = providers
+    first, second, third = providers
     name = f"mina-{uuid.uuid4().hex[:6]}"
     sign_up(page, name)
     may_go_to(stack, providers)
     api = Api(stack, name)
-    minion = make_minion(api, providers)
+    add_keys(page, api, providers)
+    minion = make_minion(api)
 
-    # 1. Three stages, with what each was told
+    # 1. Three stages, each done, with what each was told
     page.goto("/minions/")
     page.get_by_role("button", name="Chat", exact=True).click()
+    page.wait_for_url("**/chat/*/")
+    page.wait_for_load_state("load")  # its script has run: Enter sends
     ask(page, "When does the harbour gate open?")
     answer = page.locator(".turn-answer").last
     assert answer.locator("[data-text]").inner_text() == first.answer
@@ -129,10 +144,16 @@ def test_a_minion_from_its_keys_to_what_is_learned_from_it(page, stack, provider
     )
     assert page.title().startswith("When does the harbour gate open?")
     assert answer.locator(".chip").inner_text() == "gpt-4o-mini"
+    assert answer.locator(".why").inner_text() == "first in the chain"
     answer.get_by_role("button", name="How was this answered?").click()
-    answer.locator(".stage").nth(2).wait_for()
-    assert answer.locator(".stage").count() == 3
-    assert "gate.md" in answer.locator(".trace").inner_text()
+    stages = answer.locator(".stage")
+    stages.nth(2).wait_for()
+    told = stages.all_inner_texts()
+    assert len(told) == 3 and all("done" in each for each in told), told
+    for words in ("What it learned", "gate.md", "first in the chain"):
+        assert any(words in each for each in told), (words, told)
+    body = first.seen[-1].body["messages"][0]["content"]
+    assert "You know the harbour." in body and "closes at ten in the evening" in body and "<draft-" in body
     answer.locator("a.cite").click()
     assert answer.locator(".passages").get_attribute("open") is not None
 
@@ -141,7 +162,10 @@ def test_a_minion_from_its_keys_to_what_is_learned_from_it(page, stack, provider
     ask(page, "And when does it close?")
     answer = page.locator(".turn-answer").last
     assert answer.locator("[data-text]").inner_text() == second.answer
-    assert "was asked in place of" in answer.inner_text()
+    assert answer.locator(".chip").inner_text() == "claude-haiku-4-5"
+    assert answer.locator(".why").inner_text() == "openai/gpt-4o-mini failed (network)"
+    assert "anthropic/claude-haiku-4-5 was asked in place of openai/gpt-4o-mini" in answer.inner_text()
+    assert not third.seen[1:]  # the test of its key alone
 
     # 3. It dies in the middle: the answer is marked, and one click asks again
     first.script.append(Fault(after=5, how="cut"))
@@ -151,8 +175,11 @@ def test_a_minion_from_its_keys_to_what_is_learned_from_it(page, stack, provider
     assert "The gate opens" in answer.inner_text()
     answer.get_by_role("button", name="Try again").click()
     page.locator(".turn-answer").last.get_by_text("2 of 2").wait_for(timeout=60_000)
+    answer = page.locator(".turn-answer").last
+    assert answer.locator("[data-text]").inner_text() == first.answer
+    assert answer.get_by_text("This answer broke off.").count() == 0
 
-    # 4. Opinions become a dataset, and the wizard opens with it
+    # 4. Opinions become a dataset version, and the wizard opens with it
     answer = page.locator(".turn-answer").last
     answer.get_by_role("button", name="Good", exact=True).click()
     page.locator(".turn-answer").last.locator('[data-kind="good"][aria-pressed="true"]').wait_for()
@@ -164,6 +191,12 @@ def test_a_minion_from_its_keys_to_what_is_learned_from_it(page, stack, provider
     page.goto(f"/minions/{minion['id']}/")
     page.get_by_role("button", name="Learn from 2 good answers").click()
     page.wait_for_url("**/teach/?dataset=*")
+    sets = api.call("GET", "/api/v1/datasets/")[1]["results"]
+    version = next(each["latest"] for each in sets if each["name"] == "Harbour master: good answers")
+    assert (version["number"], version["verdict"], version["row_count"]) == (1, "accept", 2)
+    dataset = next(each["id"] for each in sets if each["latest"] == version)
+    rows = api.call("GET", f"/api/v1/datasets/{dataset}/rows/")[1]["results"]
+    assert {row["messages"][-1]["content"] for row in rows} == {first.answer, "At six."}
 
     # 5. Its own token, in the official client
     page.goto(f"/minions/{minion['id']}/")
@@ -174,6 +207,8 @@ def test_a_minion_from_its_keys_to_what_is_learned_from_it(page, stack, provider
         model="Harbour master", messages=[{"role": "user", "content": "When does the gate open?"}]
     )
     assert said.choices[0].message.content == first.answer
+    assert (said.apex["provider"], said.apex["model"]) == ("openai", "gpt-4o-mini") and said.apex["why"]
+    assert [each["name"] for each in said.apex["citations"]][0] == "gate.md"
     with pytest.raises(openai.PermissionDeniedError):
         client.chat.completions.create(model="apex-demo", messages=[{"role": "user", "content": "Hi"}])
 

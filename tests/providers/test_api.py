@@ -32,6 +32,9 @@ def test_providers_say_what_they_can_and_whether_one_has_a_key(alice_client, ali
     assert "embeddings" in rows["openai"]["abilities"] and "embeddings" not in rows["anthropic"]["abilities"]
     assert rows["apex"]["has_key"] and not rows["apex"]["needs_key"]
     assert rows["ollama"]["takes_address"] and not rows["ollama"]["needs_key"]
+    assert (
+        rows["openai"]["takes_address"] and rows["openai"]["default_address"] == "https://api.openai.com/v1"
+    )
     assert alice_client.get("/api/v1/providers/openai/").json() == rows["openai"]
     assert alice_client.get("/api/v1/providers/nobody/").status_code == 404
 

@@ -10,13 +10,16 @@ from django.core.management import CommandError, call_command
 from django.db import connection
 from django.utils import timezone
 
+from accounts.models import AllowedPlace
 from apex.common.secrets import Context, Tampered, open_secret
 from providers import services
 from providers.base import Call, ProviderFailed
 from providers.models import ProviderKey
 from providers.services import BadKey, change_key, create_key, delete_key, provider_for, share_key, try_key
 from tests.providers.conftest import MASTER
-from tests.providers.fakes import KEY
+from tests.providers.fake_anthropic import FakeAnthropic
+from tests.providers.fake_openai import FakeOpenAI
+from tests.providers.fakes import KEY, running
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("master")]
 CALL = Call("gpt-4o-mini", [{"role": "user", "content": "Hello"}])
@@ -53,7 +56,8 @@ def test_a_key_is_sealed_and_asks_for_its_owner(alice, at_openai):
         ({"provider": "openai", "key": ""}, "key"),
         ({"provider": "openai", "key": "sk-a\r\nx-evil: 1"}, "key"),
         ({"provider": "openai", "key": "ключ-который-не-ключ"}, "key"),
-        ({"provider": "openai", "key": KEY, "base_url": "https://evil.example.org/v1"}, "base_url"),
+        ({"provider": "openai", "key": KEY, "base_url": "http://proxy.example.org/v1"}, "base_url"),
+        ({"provider": "anthropic", "key": KEY, "base_url": "https://10.0.0.1"}, "base_url"),
         ({"provider": "custom", "key": KEY}, "base_url"),
         ({"provider": "custom", "key": KEY, "base_url": "http://models.example.org/v1"}, "base_url"),
         ({"provider": "custom", "key": KEY, "base_url": "https://169.254.169.254/v1"}, "base_url"),
@@ -75,6 +79,16 @@ def test_an_address_has_one_spelling(alice):
     assert made.base_url == "https://models.example.org/v1"
     made = create_key(owner=alice, provider="ollama", base_url="https://ollama.example.org/api/")
     assert made.base_url == "https://ollama.example.org"
+    for provider, given, kept in (
+        ("openai", "https://proxy.example.org", "https://proxy.example.org/v1"),
+        ("openai", "https://proxy.example.org/openai/", "https://proxy.example.org/openai"),
+        ("anthropic", "https://proxy.example.org/claude/v1", "https://proxy.example.org/claude"),
+        ("anthropic", "https://proxy.example.org", "https://proxy.example.org"),
+        ("huggingface", "https://proxy.example.org", "https://proxy.example.org/v1"),
+    ):
+        assert (
+            create_key(owner=alice, provider=provider, name=given, key=KEY, base_url=given).base_url == kept
+        )
 
 
 def test_two_keys_of_one_provider_have_two_names(alice, mallory):
@@ -204,6 +218,46 @@ def test_a_deleted_key_opens_nothing(alice):
 
 
 # --- addresses of users ------------------------------------------------------------------------------------------
+MOVED = {
+    "openai": (FakeOpenAI, "gpt-4o-mini"),
+    "nvidia": (lambda: FakeOpenAI("nvidia"), "meta/llama-3.1-8b-instruct"),
+    "huggingface": (lambda: FakeOpenAI("huggingface"), "owner/model:groq"),
+    "anthropic": (FakeAnthropic, "claude-haiku-4-5"),
+}
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("provider", list(MOVED))
+def test_a_key_leads_to_a_proxy_in_front_of_its_provider_while_the_house_allows_the_place(
+    alice, settings, provider
+):
+    make, model = MOVED[provider]
+    with running(make()) as proxy:
+        with pytest.raises(BadKey, match="ask an admin"):
+            create_key(owner=alice, provider=provider, key=KEY, base_url=proxy.url)
+        AllowedPlace.objects.create(what="host", place=proxy.url.removeprefix("http://"))
+        row = create_key(owner=alice, provider=provider, key=KEY, base_url=proxy.url)
+        assert "accepts the key" in try_key(row=row)
+        call = Call(model, CALL.messages)
+        assert async_to_sync(provider_for(alice, provider).chat)(call).text == proxy.answer
+        count = len(proxy.seen)
+        AllowedPlace.objects.all().delete()
+        with pytest.raises(ProviderFailed) as refused:
+            async_to_sync(provider_for(alice, provider).chat)(call)
+        assert refused.value.code == "address_refused" and len(proxy.seen) == count
+
+
+def test_a_providers_own_address_and_the_houses_proxy_are_trusted_and_no_other(settings):
+    assert not services.access_to("openai", KEY).is_guarded
+    assert services.access_to("openai", KEY, "https://proxy.example.org/v1").is_guarded
+    assert services.access_to("ollama").is_guarded  # it leads to this machine
+    settings.PROVIDER_URLS = {"openai": "http://10.0.0.1/v1"}
+    assert not services.access_to("openai", KEY).is_guarded
+    assert services.access_to("openai", KEY, "https://proxy.example.org/v1").base_url.startswith(
+        "https://proxy."
+    )
+
+
 @pytest.fixture
 def hers(alice, openai, here_is_allowed):
     """A custom provider on this machine, which the house allows."""

@@ -32,7 +32,7 @@ def test_without_a_key_the_page_says_what_to_do(alice_client):
 
 def test_a_key_is_added_tested_replaced_and_deleted(alice_client, at_openai):
     add = alice_client.get(url("key-add"), {"provider": "openai"}).content.decode()
-    assert "platform.openai.com/api-keys" in add and "base_url" not in add
+    assert "platform.openai.com/api-keys" in add and "Left empty: https://api.openai.com/v1" in add
     made = alice_client.post(url("key-add"), {"provider": "openai", "name": "team", "key": KEY}, follow=True)
     page = made.content.decode()
     row = ProviderKey.objects.get()

@@ -24,11 +24,13 @@ NAMED: dict[str, Failure] = {
     "billing_hard_limit_reached": Failure.QUOTA,
     "billing_not_active": Failure.QUOTA,
     "enforced_spend_limit_reached": Failure.QUOTA,
+    "budget_exceeded": Failure.QUOTA,
     "context_length_exceeded": Failure.CONTEXT,
     "string_above_max_length": Failure.CONTEXT,
     "request_too_large": Failure.CONTEXT,
     "content_filter": Failure.CONTENT,
     "content_policy_violation": Failure.CONTENT,
+    "invalid_prompt": Failure.CONTENT,
     "moderation_blocked": Failure.CONTENT,
     "invalid_api_key": Failure.AUTH,
     "authentication_error": Failure.AUTH,
@@ -42,10 +44,13 @@ NAMED: dict[str, Failure] = {
     "internal_server_error": Failure.OVERLOAD,
 }
 SPENT = re.compile(r"exceeded your current quota|credit balance is too low|credits? limit|monthly included credits"
-                   r"|usage limits?, ?you|spend(ing)? limit|payment required|purchase .*credits", re.I)  # fmt: skip
+                   r"|usage limits?, ?you|spend(ing)? limit|payment required|purchase .*credits"
+                   r"|credits? (has |have )?expired|reached your \w+ usage limit", re.I)  # fmt: skip
 TOO_LONG = re.compile(r"context (length|window|size)|maximum context|prompt is too long|input (length|is too long)"
                       r"|too many (input )?tokens|exceeds? the (model'?s )?max(imum)? (number of )?(input )?tokens"
-                      r"|exceeds the available context", re.I)  # fmt: skip
+                      r"|exceeds the available context|`inputs` .*must (be <=|have less than)", re.I)  # fmt: skip
+FORBIDDEN = re.compile(r"content (filtering|management) policy|content policy|flagged as potentially violating"
+                       r"|safety system", re.I)  # fmt: skip
 BY_STATUS: dict[int, Failure] = {
     401: Failure.AUTH, 402: Failure.QUOTA, 403: Failure.AUTH, 407: Failure.AUTH, 408: Failure.OVERLOAD,
     409: Failure.OVERLOAD, 413: Failure.CONTEXT, 425: Failure.OVERLOAD, 429: Failure.RATE,
@@ -104,6 +109,8 @@ def failure_of(status: int, said: Said) -> Failure:
         return Failure.QUOTA
     if status in (400, 413, 422, 500) and TOO_LONG.search(said.message):
         return Failure.CONTEXT
+    if status in (400, 403, 422) and FORBIDDEN.search(said.message):
+        return Failure.CONTENT
     if status in BY_STATUS:
         return BY_STATUS[status]
     return Failure.OVERLOAD if status >= 500 else Failure.BAD_REQUEST

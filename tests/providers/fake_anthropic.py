@@ -7,6 +7,7 @@ from aiohttp import web
 from tests.providers.fakes import BODY, FakeProvider, pieces_of, sse
 
 MODELS = ["claude-haiku-4-5", "claude-sonnet-4-5", "claude-opus-4-8"]
+RETIRED = "claude-2.1"  # still listed
 NO_SAMPLING = ("claude-opus-4-8",)
 VERSIONS = ["2023-06-01", "2026-10-21"]
 SAMPLING = {"temperature", "top_p", "top_k"}
@@ -114,10 +115,12 @@ class FakeAnthropic(FakeProvider):
     async def _models(self, request: web.Request) -> web.Response:
         """Two a page, however many are asked for, so that the way to the next is taken."""
         after = request.query.get("after_id")
-        rest = MODELS[MODELS.index(after) + 1 :] if after else MODELS
+        known = [*MODELS, RETIRED]
+        rest = known[known.index(after) + 1 :] if after else known
         rows = [
             {"type": "model", "id": name, "display_name": name.title(), "created_at": "2025-10-01T00:00:00Z",
-             "max_input_tokens": 200000}
+             "max_input_tokens": 200000, "max_tokens": 64000, "lifecycle": "retired" if name == RETIRED else "active",
+             "deprecated_at": None, "retires_at": None, "line": None, "capabilities": None}
             for name in rest[:2]
         ]  # fmt: skip
         page = {"data": rows, "has_more": len(rest) > 2, "first_id": rows[0]["id"], "last_id": rows[-1]["id"]}

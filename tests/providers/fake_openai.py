@@ -104,8 +104,11 @@ class FakeOpenAI(FakeProvider):
             )
             return web.json_response(whole)
         wants_usage = (body.get("stream_options") or {}).get("include_usage") and self.tells_usage
-        chunks = [self._chunk(card, delta, None, wants_usage) for delta in deltas(message)]
-        chunks.append(self._chunk(card, {}, finish, wants_usage))
+        pieces = [*deltas(message), {}]
+        if self.flavour == "huggingface":
+            pieces = [said_in_full(delta, message) for delta in pieces]
+        chunks = [self._chunk(card, delta, None, wants_usage) for delta in pieces[:-1]]
+        chunks.append(self._chunk(card, pieces[-1], finish, wants_usage))
         if wants_usage:
             chunks.append(card | {"object": "chat.completion.chunk", "choices": [], "usage": usage})
         # Comments keep proxies awake.
@@ -168,7 +171,18 @@ class FakeOpenAI(FakeProvider):
         return web.json_response({"type": "user", "name": "alice-hf", "auth": {"type": "access_token"}})
 
     async def _features(self, request: web.Request) -> web.Response:
-        return web.json_response([vector_of(text) for text in request[BODY]["inputs"]])
+        asked = request[BODY]["inputs"]
+        found = vector_of(asked) if isinstance(asked, str) else [vector_of(text) for text in asked]
+        return web.json_response(found)
+
+
+def said_in_full(delta: dict, message: dict) -> dict:
+    """As Hugging Face's description has it: the role stands in every piece, id and type in every piece of a call."""
+    calls = [
+        piece | {"id": message["tool_calls"][piece["index"]]["id"], "type": "function"}
+        for piece in delta.get("tool_calls", [])
+    ]
+    return {"role": "assistant", **delta} | ({"tool_calls": calls} if calls else {})
 
 
 def deltas(message: dict) -> list[dict]:

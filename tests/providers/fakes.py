@@ -8,6 +8,7 @@ import asyncio
 import hashlib
 import json
 from collections import deque
+from collections.abc import Callable
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
@@ -41,7 +42,8 @@ class Seen:
 
 
 class FakeProvider:
-    """`split` is the number of bytes of each write (0: an event in one), `pause` the seconds between two events."""
+    """`split` is the number of bytes of each write (0: an event in one), `pause` the seconds between two events.
+    `dress` makes of the events of a stream others that the protocol allows."""
 
     def __init__(self) -> None:
         self.key = KEY
@@ -49,6 +51,7 @@ class FakeProvider:
         self.seen: list[Seen] = []
         self.split = 0
         self.pause = 0.0
+        self.dress: Callable[[list[bytes]], list[bytes]] = list
         self.left = 0  # streams whose reader went away before the end
         self.url = ""
 
@@ -89,6 +92,7 @@ class FakeProvider:
         fault = self.script.popleft() if self.script else None
         response = web.StreamResponse(headers={"Content-Type": content_type})
         await response.prepare(request)
+        events = self.dress(events)
         try:
             for number, event in enumerate(events):
                 if fault and number == fault.after % len(events):

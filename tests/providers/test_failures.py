@@ -7,7 +7,7 @@ from email.utils import formatdate
 from urllib.parse import quote
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from providers.base import ProviderFailed
@@ -81,6 +81,7 @@ def test_refusals_as_providers_word_them(status, body, kind):
     assert "<" not in said.message
 
 
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])  # on a busy machine
 @given(st.integers(400, 599), st.recursive(
     st.none() | st.booleans() | st.integers() | st.text(max_size=8),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(

@@ -59,12 +59,6 @@ async def test_a_stream_without_usage_ends_all_the_same(openai):
     assert pieces[-1].finish_reason == "stop" and pieces[-1].usage is None
 
 
-async def test_a_stream_that_only_forgets_its_last_word_is_whole(openai):
-    openai.script.append(Fault(how="end", after=-1))
-    pieces = [piece async for piece in at(OpenAI, openai).stream(Call("gpt-4o-mini", HELLO))]
-    assert "".join(piece.text for piece in pieces) == openai.answer and pieces[-1].finish_reason == "stop"
-
-
 async def test_an_error_in_mid_stream_keeps_its_kind(openai):
     openai.script.append(
         Fault(how="error", after=4, body={"error": {"message": "filtered", "code": "content_filter"}})

@@ -2,6 +2,8 @@
 
 Everything outside answers at once, in this process, so that what is left is ours: the router with the breaker's shared
 state (a real broker), each mode's pipeline, and what one stage more adds. Peer: calling the same answerer directly.
+`minions_house` has the rest, with rows: switching, a whole question, looking up, the ledger. Stores of 100,000 pieces
+and their peer are in `knowledge`, budgets and PostgreSQL in `ledger`.
 """
 
 import asyncio
@@ -40,6 +42,9 @@ def measure() -> Iterator[dict]:
 
             django.setup()
             yield from asyncio.run(figures())
+            from bench import minions_house
+
+            yield from minions_house.figures()
         finally:
             server.terminate()
             server.wait()
@@ -79,7 +84,7 @@ async def router() -> dict:
 async def pipelines() -> list[dict]:
     """Own time to the first words, p50 and p99, by which stages there are."""
     found = []
-    direct = await timed(answer_directly)
+    direct, before = await timed(answer_directly), None
     ways = {
         "outside model": {"mode": "provider_only"},
         "knowledge, outside model": {"mode": "rag_only"},
@@ -93,7 +98,21 @@ async def pipelines() -> list[dict]:
             name = f"pipeline, own time to the first words: {words}, p{per_cent}"
             value, peer = percentile(times, per_cent), percentile(direct, per_cent)
             found.append(figure(name, value, "ms", "asking it directly", peer))
+        found += one_stage_more(words, times, before)
+        before = times
     return found
+
+
+def one_stage_more(words: str, times: list[float], before: list[float] | None) -> list[dict]:
+    """What the stage costs that these have and those before them had not; only the first three ways grow by one."""
+    stage = {"knowledge, outside model": "the look-up", "adapter, knowledge, outside model": "the draft"}.get(
+        words
+    )
+    if stage is None or before is None:
+        return []
+    value, without = percentile(times, 50), percentile(before, 50)
+    name = f"pipeline, own time of one stage more: {stage}, p50"
+    return [figure(name, value - without, "ms", "all before it", without)]
 
 
 async def timed(act) -> list[float]:

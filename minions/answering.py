@@ -152,7 +152,6 @@ class Answering:
         last = trace.stages[-1] if trace.stages else None
         if last is not None and self.text and not trace.model:
             # Stopped in the middle: the words are somebody's all the same.
-            last.status = "stopped"
             trace.answered_by(last)
         with transaction.atomic():
             settle(self._prepared.reservation, booking.lines_of(self))

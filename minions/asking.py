@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import random
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import aclosing, suppress
-from dataclasses import dataclass, replace
-from typing import Any
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import aclosing
+from dataclasses import dataclass
 
 from django.utils.translation import gettext as _
 
@@ -18,13 +16,11 @@ from minions.models import Choosing, OnFailure
 from minions.prompts import tokens_in, tokens_of
 from minions.recipes import Link, told_apart
 from minions.tracing import Attempt, Beside, Clock, Stage
-from providers.base import Call, Failure, Piece, Price, Provider, ProviderFailed, Usage
+from minions.trials import OpenProvider, Trial
+from providers.base import Call, Piece, Price, ProviderFailed, Usage
 
 # With `hedged` the next one is asked too when the first words have not come by then.
 HEDGE_SECONDS = 2.0
-FIRST_PAUSE, LONGEST_PAUSE = 0.25, 4.0  # seconds between tries
-LONGEST_FIRST_SECONDS = 120.0
-AGAIN = frozenset({"rate", "overload", "network"})
 
 
 class ChainFailed(Exception):
@@ -48,24 +44,6 @@ class Switched:
     why: str
 
 
-@dataclass(slots=True)
-class Trial:
-    """One link under way: `first` are the pieces up to the first words, `rest` what comes after them."""
-
-    index: int
-    link: Link
-    decision: Decision
-    asked: float
-    begun: float = 0.0
-    rest: AsyncIterator[Piece] | None = None
-
-    async def close(self) -> None:
-        if self.rest is not None:
-            rest, self.rest = self.rest, None
-            with suppress(ProviderFailed):  # it is not asked for anything any more
-                await rest.aclose()  # type: ignore[attr-defined]
-
-
 class Chain:
     """Asks `links` with `call`, whose model each link replaces. What happens goes into `stage`.
 
@@ -78,7 +56,7 @@ class Chain:
         self,
         links: Sequence[Link],
         *,
-        open_provider: Callable[[Link], Awaitable[Provider]],
+        open_provider: OpenProvider,
         prices: dict[str, Price],
         choosing: str,
         on_failure: str,
@@ -93,6 +71,7 @@ class Chain:
         self._is_whole, self._owner = is_whole, owner
         self._failed: dict[int, str] = {}
         self._is_hedged = False
+        self._noting: list[asyncio.Task[None]] = []
 
     async def stream(self, call: Call) -> AsyncGenerator[Piece | Switched, None]:
         """Pieces of the first that answers. Raises ChainFailed while nothing has come, BrokeOff after that."""
@@ -113,7 +92,7 @@ class Chain:
                     try:
                         pieces = task.result()
                     except ProviderFailed as problem:
-                        await self._note(trial, problem, is_last=not running)
+                        self._note(trial, problem, is_last=not running)
                         continue
                     if winner is None:
                         winner, first = trial, pieces
@@ -132,6 +111,7 @@ class Chain:
             await self._call_off(running)
             if winner is not None:
                 await winner.close()
+            await asyncio.gather(*self._noting, return_exceptions=True)
 
     async def _start(self, call: Call, running: dict[asyncio.Task[list[Piece]], Trial]) -> Trial:
         """Begins the next link. Raises ChainFailed where there is none."""
@@ -166,7 +146,10 @@ class Chain:
     def _begin_trial(self, decision: Decision, call: Call, running: dict) -> Trial:
         assert decision.index is not None
         trial = Trial(decision.index, self._links[decision.index], decision, time.perf_counter())
-        running[asyncio.create_task(self._begin(trial, call))] = trial
+        begun = trial.begin(
+            call, self._open_provider, tried=self._tried, in_vain=self._asked_in_vain, is_whole=self._is_whole
+        )
+        running[asyncio.create_task(begun)] = trial
         return trial
 
     def _situation(self, call: Call, failed: dict[int, str]) -> Situation:
@@ -194,36 +177,12 @@ class Chain:
             done, _pending = await asyncio.wait(running, timeout=timeout, return_when=asyncio.FIRST_COMPLETED)
         return done
 
-    async def _begin(self, trial: Trial, call: Call) -> list[Piece]:
-        """The pieces up to the first words (with `is_whole`: all), after as many tries as the link allows."""
-        link = trial.link
-        provider = await self._open_provider(link)
-        for attempt in range(link.retries + 1):
-            trial.begun = time.perf_counter()
-            trial.rest = provider.stream(replace(call, model=link.model))
-            try:
-                async with asyncio.timeout(link.first_seconds or LONGEST_FIRST_SECONDS) as patience:
-                    return await _until_words(trial.rest, self._is_whole, lambda: patience.reschedule(None))
-            except TimeoutError:
-                self._asked_in_vain(trial)
-                await trial.close()
-                limit = link.first_seconds or LONGEST_FIRST_SECONDS
-                raise ProviderFailed(
-                    _("no word came within %(seconds).1f s") % {"seconds": limit}, kind=Failure.NETWORK
-                ) from None
-            except ProviderFailed as problem:
-                await trial.close()
-                if problem.kind not in AGAIN or attempt == link.retries:
-                    raise
-                self._tried(trial, problem)
-                await asyncio.sleep(_pause(attempt, problem.retry_after))
-        raise AssertionError("unreachable: the last try returns or raises")
-
-    async def _note(self, trial: Trial, problem: ProviderFailed, *, is_last: bool) -> None:
+    def _note(self, trial: Trial, problem: ProviderFailed, *, is_last: bool) -> None:
         """It failed for good. Raises ChainFailed where the question may not go on and nobody else is at it."""
         self._tried(trial, problem)
         self._failed[trial.index] = problem.kind
-        await health.note_failure(self._owner, trial.link, problem.kind)
+        # Beside the way on: the next one need not wait for it.
+        self._noting.append(asyncio.create_task(health.note_failure(self._owner, trial.link, problem.kind)))
         may_go_on = self._on_failure != OnFailure.FAIL and problem.kind in trial.link.falls_back_on
         if is_last and not may_go_on:
             raise ChainFailed(f"{self._name(trial)}: {problem}", problem.kind) from problem
@@ -279,10 +238,11 @@ class Chain:
                 usage, written = piece.usage or usage, written + _length(piece)
                 is_ended = is_ended or piece.finish_reason is not None
                 yield piece
-            async for piece in trial.rest or _nothing():
-                usage, written = piece.usage or usage, written + _length(piece)
-                is_ended = is_ended or piece.finish_reason is not None
-                yield piece
+            if trial.rest is not None:
+                async for piece in trial.rest:
+                    usage, written = piece.usage or usage, written + _length(piece)
+                    is_ended = is_ended or piece.finish_reason is not None
+                    yield piece
             if not is_ended:
                 raise BrokeOff(_("%(model)s ended without saying why.") % {"model": self._name(trial)})
         except ProviderFailed as problem:
@@ -309,34 +269,3 @@ class Chain:
 def _length(piece: Piece) -> int:
     """Characters that are billed: thoughts are, too."""
     return len(piece.text) + len(piece.thought)
-
-
-async def _until_words(
-    pieces: AsyncIterator[Piece], is_whole: bool, note_life: Callable[[], None]
-) -> list[Piece]:
-    """Up to the first piece that says something. Raises ProviderFailed for an answer that ends before.
-
-    `note_life` is called when it thinks: it is there and at work, however long that takes.
-    """
-    read: list[Piece] = []
-    async for piece in pieces:
-        read.append(piece)
-        if piece.thought:
-            note_life()
-        if not is_whole and (piece.text or piece.tool_calls or piece.finish_reason):
-            return read
-    if is_whole and any(piece.finish_reason for piece in read):
-        return read
-    raise ProviderFailed(_("the answer ended without saying why"), kind=Failure.NETWORK)
-
-
-def _pause(attempt: int, asked: float | None) -> float:
-    """Seconds before the next try: what the provider asks for, else twice as long each time, never two alike."""
-    if asked is not None and asked <= LONGEST_PAUSE:
-        return asked
-    return random.uniform(0.5, 1.0) * min(LONGEST_PAUSE, FIRST_PAUSE * 2**attempt)
-
-
-async def _nothing() -> AsyncGenerator[Any, None]:
-    return
-    yield

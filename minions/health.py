@@ -42,21 +42,36 @@ async def healths(
     owner: str, links: Sequence[Link], clock: Callable[[], float] = time.time
 ) -> dict[str, Health]:
     """By `Link.health_key`; one round trip for all. A cache that is away leaves all of them well."""
-    wanted = {key_of(owner, link.health_key): link.health_key for link in links}
-    try:
-        found = await asyncio.to_thread(cache.get_many, list(wanted))
-    except (RedisError, OSError) as problem:
-        logger.warning("the health of outside models cannot be read: %s", problem)
-        return {}
     seen: dict[str, Health] = {}
-    for key, stored in found.items():
+    for health_key, stored in (await asyncio.to_thread(_stored, owner, links)).items():
         open_for = max(0.0, stored["open_until"] - clock())
         is_trial = False
         if stored["failures"] >= TRIES and not open_for:
-            is_trial = await _may_try(key)
+            is_trial = await _may_try(key_of(owner, health_key))
             open_for = 0.0 if is_trial else 1.0
-        seen[wanted[key]] = Health(open_for, is_trial, stored["first_seconds"])
+        seen[health_key] = Health(open_for, is_trial, stored["first_seconds"])
     return seen
+
+
+def look(owner: str, links: Sequence[Link], clock: Callable[[], float] = time.time) -> list[Health]:
+    """How each link is, for a page. Unlike a question's look it is nobody's trial."""
+    found = _stored(owner, links)
+    return [
+        Health(max(0.0, stored["open_until"] - clock()), False, stored["first_seconds"])
+        if (stored := found.get(link.health_key))
+        else WELL
+        for link in links
+    ]
+
+
+def _stored(owner: str, links: Sequence[Link]) -> dict[str, dict[str, Any]]:
+    """By `Link.health_key`, in one round trip; nothing where the cache is away."""
+    wanted = {key_of(owner, link.health_key): link.health_key for link in links}
+    try:
+        return {wanted[key]: stored for key, stored in cache.get_many(list(wanted)).items()}
+    except (RedisError, OSError) as problem:
+        logger.warning("the health of outside models cannot be read: %s", problem)
+        return {}
 
 
 async def _may_try(key: str) -> bool:
@@ -101,4 +116,4 @@ def _write(key: str, change: Callable[[dict[str, Any]], dict[str, Any]]) -> None
     cache.delete(f"{key}:trial")
 
 
-__all__ = ["WELL", "healths", "note_answer", "note_failure"]
+__all__ = ["WELL", "healths", "look", "note_answer", "note_failure"]

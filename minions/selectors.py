@@ -17,7 +17,9 @@ from django.utils.translation import gettext as _
 
 from knowledge.models import KnowledgeBase
 from minions.experience import Experience
+from minions.health import look
 from minions.models import AnswerStatus, AnswerTrace, Conversation, FeedbackKind, Message, Minion, Role
+from minions.recipes import recipe_of
 from providers.registry import all_providers
 from providers.selectors import usable_keys
 from training.models import Status, TrainingJob
@@ -40,11 +42,21 @@ def keys_for(owner) -> dict[str, str]:
 
 
 def chain_for_page(minion: Minion) -> list[dict[str, Any]]:
-    """The links, each with the name of its key; one whose key is gone says so."""
+    """The links as `chain_of` has them, each with the name of its key; one whose key is gone says so."""
     keys = {str(key.pk): key.name for key in usable_keys(minion.owner)}
     return [
         link | {"key_name": keys.get(link["key"], _("gone")) if link.get("key") else ""}
-        for link in minion.chain
+        for link in chain_of(minion)
+    ]
+
+
+def chain_of(minion: Minion) -> list[dict[str, Any]]:
+    """Its outside models in order, as they are kept, and how each is: `rests_for` seconds it is left alone (0: it is
+    asked), `seen_seconds` its first words took of late (None: nobody knows)."""
+    links = recipe_of(minion, ()).chain
+    return [
+        stored | {"rests_for": round(health.open_for), "seen_seconds": health.first_seconds}
+        for stored, health in zip(minion.chain, look(str(minion.owner_id), links), strict=True)
     ]
 
 

@@ -98,14 +98,15 @@ class Beside:
 
 @dataclass
 class Stage:
-    """`kind` is style, knowledge, answer or rewrite. `status`: done, skipped, failed, stopped or broken; `done_about`
-    says what was done about a failure. `cost` in US dollars with where the price is from; None where nobody knows."""
+    """`kind` is style, knowledge, answer or rewrite. `status`: done, skipped, failed, stopped or broken; until it has
+    ended a stage counts as stopped. `done_about` says what was done about a failure. `cost` in US dollars with where
+    the price is from; None where nobody knows."""
 
     kind: str
     model: str = ""
     provider: str = ""
     why: str = ""
-    status: str = "done"
+    status: str = "stopped"
     problem: str = ""
     done_about: str = ""
     prompt: list[dict[str, Any]] = field(default_factory=list)
@@ -165,8 +166,18 @@ class Trace:
         self.stages.append(stage)
         return stage
 
-    def end(self, stage: Stage) -> None:
+    def end(self, stage: Stage) -> Stage:
+        """It is done, unless something else was said of it."""
         stage.took_ms = self.clock.now() - stage.began_ms
+        if stage.status == "stopped":
+            stage.status = "done"
+        return stage
+
+    def close(self) -> None:
+        """Nothing goes on after this: what has not ended was stopped here."""
+        for stage in self.stages:
+            if stage.status == "stopped":
+                stage.took_ms = self.clock.now() - stage.began_ms
 
     def answered_by(self, stage: Stage) -> None:
         """Whose words the answer is."""

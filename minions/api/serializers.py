@@ -187,6 +187,19 @@ class ImprovedSerializer(serializers.Serializer):
     rows = serializers.IntegerField()
 
 
+class LinkHealthSerializer(serializers.Serializer):
+    """An outside model of the chain, and how it is."""
+
+    provider = serializers.CharField()
+    model = serializers.CharField()
+    rests_for = serializers.IntegerField(
+        help_text="Seconds for which it is left alone after failing; 0: it is asked."
+    )
+    seen_seconds = serializers.FloatField(
+        allow_null=True, help_text="How long its first words took of late; null: nobody knows."
+    )
+
+
 class FiguresSerializer(serializers.Serializer):
     """What a minion answered in the last days."""
 
@@ -204,3 +217,4 @@ class FiguresSerializer(serializers.Serializer):
     models = serializers.ListField(child=serializers.DictField())
     by_day = serializers.ListField(child=serializers.DictField())
     experience = serializers.DictField()
+    chain = LinkHealthSerializer(many=True)

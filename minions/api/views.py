@@ -157,9 +157,14 @@ class MinionViewSet(viewsets.ModelViewSet):
     @extend_schema(responses={200: FiguresSerializer})
     @action(detail=True)
     def stats(self, request, pk=None):
-        """What it answered in 30 days: counts, tokens, cost, times, by model and by day; and its experience."""
+        """What it answered in 30 days: counts, tokens, cost, times, by model and by day; its experience; its outside
+        models and how they are."""
         minion = self.get_object()
-        figures = selectors.figures_of(minion) | {"experience": selectors.experience_of_minion(minion).told()}
+        more = {
+            "experience": selectors.experience_of_minion(minion).told(),
+            "chain": selectors.chain_of(minion),
+        }
+        figures = selectors.figures_of(minion) | more
         return Response(FiguresSerializer(figures).data)
 
     @extend_schema(responses={200: MinionVersionSerializer(many=True)})

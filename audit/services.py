@@ -12,16 +12,19 @@ from audit.models import AuditEvent
 LONGEST_DETAIL = 500  # characters of each text
 
 
-def record_act(act: str, *, owner=None, subject: Any = None, name: str = "", **detail: Any) -> AuditEvent:
+def record_act(
+    act: str, *, owner=None, behalf_of=None, subject: Any = None, name: str = "", **detail: Any
+) -> AuditEvent:
     """Writes down that `owner` did something, in the transaction of what was done.
 
-    Without one: whoever makes the request; outside of requests, the owner of `subject`.
+    Without one: whoever makes the request; outside of requests, whoever it is done for (`behalf_of`), else the owner of
+    `subject`. So where a superuser acts for somebody, it is the superuser who did it.
 
     `subject` is the row that it was done to, or its kind as a text; `name` its name, else what the row says of itself.
     `detail`: a few plain values, never a secret.
     """
     now = acting()
-    who = owner if owner is not None else now.user or getattr(subject, "owner", None)
+    who = owner if owner is not None else now.user or behalf_of or getattr(subject, "owner", None)
     if who is not None and not getattr(who, "is_authenticated", False):
         who = None
     stand_in = str(detail.pop("owner_name", ""))  # where it is no account's

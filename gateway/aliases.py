@@ -5,6 +5,8 @@ import re
 from django.db import IntegrityError, transaction
 from django.utils.translation import gettext as _
 
+from audit.models import Act
+from audit.services import record_act
 from base_models.models import BaseModel
 from gateway.models import ModelAlias
 
@@ -70,7 +72,9 @@ def change_alias(*, alias: ModelAlias, base_model: BaseModel) -> ModelAlias:
 
 
 def delete_alias(*, alias: ModelAlias) -> None:
-    alias.delete()
+    with transaction.atomic():
+        record_act(Act.DELETED, subject=alias)
+        alias.delete()
 
 
 def refuse_name(name: str) -> None:

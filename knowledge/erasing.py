@@ -9,6 +9,8 @@ from django.db.models import F
 from django.utils import timezone
 
 from apex.common import files
+from audit.models import Act
+from audit.services import record_act
 from knowledge import events, leases
 from knowledge.holding import is_held as is_used
 from knowledge.indexing import remove_pieces
@@ -69,6 +71,7 @@ def erase_pieces(document: Document) -> set:
 def erase_base(base: KnowledgeBase) -> None:
     with thorough(), transaction.atomic():
         events.base_changed(base.pk, base.owner_id)
+        record_act(Act.DELETED, subject=base)
         base.delete()
 
 

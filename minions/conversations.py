@@ -10,6 +10,8 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from apex.common.states import move
+from audit.models import Act
+from audit.services import record_act
 from minions.models import MOVES, AnswerTrace, Conversation, Message, Minion, Role, Writing
 
 LONGEST_QUESTION = 32_000  # characters
@@ -107,7 +109,10 @@ def rename_conversation(*, conversation: Conversation, title: str) -> Conversati
 
 def delete_conversation(*, conversation: Conversation) -> None:
     """With its messages and opinions; how they were answered stays with the minion, without the words of the answer."""
-    conversation.delete()
+    with transaction.atomic():
+        # Its title is made of what was asked, which goes with it.
+        record_act(Act.DELETED, subject=conversation, name=conversation.minion.name)
+        conversation.delete()
 
 
 def path_to(message: Message) -> list[Message]:

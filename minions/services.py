@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+from datetime import timedelta
 from typing import Any
 
 from django.db import IntegrityError, transaction
@@ -166,5 +167,7 @@ def token_of(text: str) -> MinionToken | None:
 def note_use(token: MinionToken) -> None:
     now = timezone.now()
     if token.last_used_at is None or (now - token.last_used_at).total_seconds() > 60:
+        if token.last_used_at is None or now - token.last_used_at > timedelta(hours=1):
+            record_act(Act.TOKEN_USED, owner=token.minion.owner, subject=token.minion)
         MinionToken.objects.filter(pk=token.pk).update(last_used_at=now)
         token.last_used_at = now

@@ -65,12 +65,13 @@ class ProviderKey(OwnedModel):
         made = all_providers().get(self.provider)
         return made.label if made else self.provider
 
-    def note_use(self) -> None:
-        """Keeps when it was last used, at most once a minute; the audit log is told when its use begins."""
+    def note_use(self, by=None) -> None:
+        """Keeps when it was last used, at most once a minute; the audit log is told when its use begins, and by whom:
+        who lends a key does not use it."""
         now = timezone.now()
         if self.last_used_at is None or now - self.last_used_at > NOTED_EVERY:
             if self.last_used_at is None or now - self.last_used_at > timedelta(hours=1):
-                record_act(Act.KEY_USED, subject=self, provider=self.provider)
+                record_act(Act.KEY_USED, behalf_of=by, subject=self, provider=self.provider)
             type(self).objects.filter(pk=self.pk).update(last_used_at=now)
             self.last_used_at = now
 

@@ -52,7 +52,7 @@ def create_key(*, owner, provider: str, name: str = "", key: str = "", base_url:
     row.base_url = clean_address(provider, base_url)
     put_key(row, key)
     kept = keep(row, name or "default")
-    record_act(Act.KEY_ADDED, owner=owner, subject=kept, provider=provider)
+    record_act(Act.KEY_ADDED, subject=kept, provider=provider)
     return kept
 
 
@@ -167,18 +167,18 @@ def provider_for(
     made = provider_class(provider)
     row = selectors.key_for(user, provider, key)
     if row is not None:
-        return client_of(row, patience=patience)
+        return client_of(row, by=user, patience=patience)
     is_open = not made.takes_address or settings.PROVIDER_URLS.get(provider)
     if key is None and not made.needs_key and is_open:
         return made(dataclasses.replace(access_to(provider), user=user), patience or Patience())
     raise no_key(made, key)
 
 
-def client_of(row: ProviderKey, *, patience: Patience | None = None) -> Provider:
+def client_of(row: ProviderKey, *, by=None, patience: Patience | None = None) -> Provider:
     """The client that this key opens; whoever calls has checked that it may be used."""
     made = provider_class(row.provider)
     access = access_to(row.provider, opened(row), row.base_url)
-    row.note_use()
+    row.note_use(by)
     return made(access, patience or Patience())
 
 

@@ -403,7 +403,11 @@ REST_FRAMEWORK = {
 }
 SPECTACULAR_SETTINGS = {
     "TITLE": "Apex",
-    "DESCRIPTION": "Bring examples, train an adapter, use it. Every call is scoped to the caller.",
+    "DESCRIPTION": (
+        "Bring examples, train an adapter, use it. Every call is scoped to the caller. What begins with minions/, "
+        "conversations/, providers/, provider-keys/, knowledge-bases/, training/jobs/, datasets/ or adapters/ is also "
+        "below users/me/ and users/{id}/: one's own id, for superusers anybody's, else 404."
+    ),
     "VERSION": "1",
     "SERVE_INCLUDE_SCHEMA": False,
     "SERVE_PERMISSIONS": ["rest_framework.permissions.AllowAny"],

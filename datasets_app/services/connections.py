@@ -43,7 +43,7 @@ def create_connection(
     connection = Connection(owner=owner, kind=kind)
     put_credentials(connection, credentials)
     kept = keep(connection, name, endpoint_url, region)
-    record_act(Act.KEY_ADDED, owner=owner, subject=kept, kind=kind)
+    record_act(Act.KEY_ADDED, subject=kept, kind=kind)
     return kept
 
 

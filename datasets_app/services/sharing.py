@@ -62,7 +62,7 @@ def make_share_link(
         token_hash=hash_of(token),
         expires_at=timezone.now() + timedelta(days=days),
     )
-    record_act(Act.SHARED, owner=version.owner, subject=version, label=label, days=days)
+    record_act(Act.SHARED, subject=version, label=label, days=days)
     return link, token
 
 

@@ -6,6 +6,7 @@ import asyncio
 import logging
 import time
 
+from apex.common.acting import Acting, acting_as
 from apex.common.async_database import in_database
 from gateway.hot.callers import Callers
 from gateway.hot.exchange import ClientLeft, Exchange, Receive, Send
@@ -82,8 +83,10 @@ class Gateway:
         """Whatever happens, the client gets an answer that it understands, unless it left."""
         question = Question(self, kind, exchange)
         self._open.add(exchange)
+        address = (exchange.scope.get("client") or [""])[0]
         try:
-            await question.answer()
+            with acting_as(Acting(via="api", address=address)):
+                await question.answer()
         except ApiError as error:
             await exchange.refuse(error)
         except ClientLeft:

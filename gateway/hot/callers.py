@@ -11,6 +11,7 @@ from django.utils import timezone
 from knox.crypto import hash_token
 
 from accounts.models import ApiToken, Scope, User
+from apex.common.acting import Acting, acting_as
 from apex.common.async_database import in_database
 from gateway.auth import incorrect_key, missing_key, missing_scope
 from gateway.hot.fresh import Fresh
@@ -91,6 +92,12 @@ async def _load(digests: list[str]) -> dict[str, Caller | Exception]:
 
 
 def _callers(digests: list[str]) -> dict[str, Caller | Exception]:
+    # They may be of several requests: whose address would it be?
+    with acting_as(Acting(via="api")):
+        return _callers_with(digests)
+
+
+def _callers_with(digests: list[str]) -> dict[str, Caller | Exception]:
     tokens = ApiToken.objects.filter(digest__in=digests, user__is_active=True).select_related("user")
     found: dict[str, Caller | Exception] = {}
     tokens = list(tokens)

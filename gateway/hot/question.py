@@ -8,6 +8,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from accounts.models import Scope
+from apex.common.acting import note_token
 from apex.common.async_database import in_database
 from gateway.hot.answers import Answer, Away, BrokeOff, PassedOn
 from gateway.hot.callers import Caller
@@ -53,6 +54,7 @@ class Question:
         caller = await gateway.callers.of(exchange.header(b"authorization"), Scope.CHAT)
         window = gateway.limits.take(caller)
         self._caller = caller
+        note_token(caller.user, caller.token_id)
         exchange.headers += gateway.limits.headers(caller, window)
         # 2. What is asked, of which model?
         body = Body(await exchange.body())

@@ -11,6 +11,8 @@ from django.utils.translation import gettext as _
 
 from apex.common import fetch, files
 from apex.common.states import move
+from audit.models import Act
+from audit.services import record_act
 from knowledge import events
 from knowledge.erasing import erase_documents
 from knowledge.models import DOCUMENT_MOVES, Document, DocumentStatus, KnowledgeBase
@@ -135,3 +137,4 @@ def read_again(*, document: Document) -> Document:
 def delete_document(*, document: Document) -> None:
     """Takes it out of every index, with its file and its text; so goes what waits to replace it."""
     erase_documents([document, *document.replaced_by.all()])
+    record_act(Act.DELETED, subject=document, of=document.knowledge_base.name)

@@ -57,7 +57,7 @@ def start_export(
         if kind == ExportKind.HUB:
             export.sealed_secret = secrets.seal(token.strip(), export.secret_context)
         export.save(force_insert=True)
-        record_act(Act.EXPORTED, owner=adapter.owner, subject=adapter, name=adapter.name, kind=kind)
+        record_act(Act.EXPORTED, subject=adapter, name=adapter.name, kind=kind)
         transaction.on_commit(lambda: send_export(export.pk), robust=True)
     return export
 

@@ -100,6 +100,7 @@ def page_of(conversation: Conversation) -> dict[str, Any]:
         "minion": minion,
         "attachments": attachments,
         "is_at_work": any(each.document and each.document.status in AT_WORK for each in attachments),
+        "is_open": any(each.document and each.document.status != DocumentStatus.READY for each in attachments),
         "looks_up": looks_up(minion),
         "bases": selectors.bases_of(minion),
         "limit_mb": limit_mb(),

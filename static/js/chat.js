@@ -73,7 +73,7 @@ async function stream(url, fields, undo = () => {}) {
       if (event.delta) {
         clearTimeout(patience);
         if (!text.textContent) doing.textContent = switched;
-        const atEnd = isAtEnd();
+        const atEnd = isInView(turn);
         text.textContent += event.delta;
         if (atEnd) turn.scrollIntoView({ block: "end" });
       }
@@ -99,7 +99,8 @@ const doingWords = (kind) => ({
   style: words.wordStyle, knowledge: words.wordKnowledge, answer: words.wordAnswer, rewrite: words.wordRewrite,
 })[kind] ?? "";
 
-const isAtEnd = () => innerHeight + scrollY > document.documentElement.scrollHeight - 160;
+/** Whether the end of the turn is in view, or nearly: whoever has scrolled away reads on where they are. */
+const isInView = (turn) => turn.getBoundingClientRect().bottom < innerHeight + 100;
 
 function setBusy(isBusy) {
   stop.hidden = !isBusy;

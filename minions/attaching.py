@@ -92,6 +92,14 @@ def attached_to(conversation: Conversation) -> list[Attachment]:
     return list(rows[:SHOWN])[::-1]
 
 
+def _is_open(conversation: Conversation, attachments: list[Attachment]) -> bool:
+    """Whether the list is shown unfolded: one is not ready, or nothing was asked since the newest came."""
+    if any(each.document and each.document.status != DocumentStatus.READY for each in attachments):
+        return True
+    newest = attachments[-1].created_at if attachments else None
+    return newest is not None and not conversation.messages.filter(created_at__gt=newest).exists()
+
+
 def page_of(conversation: Conversation) -> dict[str, Any]:
     """What the page shows of the files of a conversation, and where more would go."""
     minion, attachments = conversation.minion, attached_to(conversation)
@@ -100,7 +108,7 @@ def page_of(conversation: Conversation) -> dict[str, Any]:
         "minion": minion,
         "attachments": attachments,
         "is_at_work": any(each.document and each.document.status in AT_WORK for each in attachments),
-        "is_open": any(each.document and each.document.status != DocumentStatus.READY for each in attachments),
+        "is_open": _is_open(conversation, attachments),
         "looks_up": looks_up(minion),
         "bases": selectors.bases_of(minion),
         "limit_mb": limit_mb(),

@@ -217,3 +217,60 @@ def test_a_minion_from_its_keys_to_what_is_learned_from_it(page, stack, provider
     for url in (f"/minions/{minion['id']}/", f"/minions/{minion['id']}/edit/", "/chat/"):
         page.goto(url)
         assert not page.evaluate("document.documentElement.scrollWidth > innerWidth"), url
+
+
+def test_rows_are_moved_by_keyboard_and_a_dropped_file_is_used_after_a_switch(page, stack, providers):
+    first, _second, _third = providers
+    first.answer, first.thought = (
+        "## Hours\n\n- at **six** [1]\n\n```\nring twice\n```",
+        "They ask for the gate.",
+    )
+    name = f"mina-{uuid.uuid4().hex[:6]}"
+    sign_up(page, name)
+    may_go_to(stack, providers)
+    api = Api(stack, name)
+    key = {"provider": "custom", "name": "work", "key": KEY, "base_url": f"{first.url}/v1"}
+    assert api.call("POST", "/api/v1/provider-keys/", key)[0] == 201
+
+    # 1. Rows are added, moved and taken away without a save in between
+    page.goto("/minions/new/")
+    page.locator("#id_name").fill("Harbour master")
+    rows = page.locator("[data-link]")
+    for place, model in enumerate(("second", "gpt-4o-mini", "nobody")):
+        if place:
+            page.get_by_role("button", name="Add another outside model").press("Enter")
+        rows.nth(place).locator("select").first.select_option(label="OpenAI-compatible server: work")
+        rows.nth(place).get_by_label("Model").fill(model)
+    rows.nth(1).get_by_role("button", name="Up").press("Enter")
+    rows.nth(2).get_by_role("button", name="Remove").press("Enter")
+    page.get_by_role("button", name="Make it").click()
+    page.wait_for_url(lambda url: "/new/" not in url)
+    (minion,) = api.call("GET", "/api/v1/minions/")[1]["results"]
+    assert [link["model"] for link in minion["chain"]] == ["gpt-4o-mini", "second"]
+
+    # 2. A dropped file becomes something to look up, once the minion may
+    page.get_by_role("button", name="Chat", exact=True).click()
+    page.wait_for_url("**/chat/*/")
+    page.evaluate(
+        """text => {
+          const data = new DataTransfer();
+          data.items.add(new File([text], "gate.md", { type: "text/markdown" }));
+          const how = { dataTransfer: data, bubbles: true, cancelable: true };
+          document.querySelector("[data-talk]").dispatchEvent(new DragEvent("drop", how));
+        }""",
+        GATE.decode(),
+    )
+    page.get_by_text("ready: 1 piece to look up").wait_for(timeout=60_000)
+    page.get_by_role("button", name="Let it look things up").click()
+    page.get_by_text("looks things up first").wait_for()
+
+    # 3. The answer stands as it is meant, with how it was thought beside it
+    ask(page, "When does the gate open?")
+    answer = page.locator(".turn-answer").last
+    assert answer.locator("h4").inner_text() == "Hours" and answer.locator("a.cite").count() == 1
+    assert answer.locator(".code pre").inner_text().strip() == "ring twice"
+    assert "They ask for the gate." not in answer.locator("[data-text]").inner_text()
+    answer.get_by_text("How it thought").click()
+    answer.get_by_text("They ask for the gate.").wait_for()
+    page.set_viewport_size({"width": 390, "height": 800})
+    assert not page.evaluate("document.documentElement.scrollWidth > innerWidth")

@@ -8,7 +8,7 @@ from knowledge import execution
 from knowledge.models import Document, KnowledgeBase
 from knowledge.services import create_base
 from minions import conversations
-from minions.models import Attachment
+from minions.models import Attachment, Message
 from tests.knowledge.conftest import own_storage, sent  # noqa: F401 - fixtures
 from tests.minions.test_chat import browser, page, say  # noqa: F401 - a fixture among them
 
@@ -49,12 +49,18 @@ def test_a_minion_without_knowledge_gets_a_base_and_says_that_it_does_not_look_t
     assert "answers without looking anything up" in page(alice_client, conversation)
 
 
-def test_how_far_its_reading_is_stands_in_the_chat(alice_client, conversation, settings):
+def test_how_far_its_reading_is_stands_in_the_chat(alice, alice_client, conversation, settings):
     attach(alice_client, conversation)
     assert "every 3s" in alice_client.get(url_of("attached", conversation)).content.decode()
     read_all()
     shown = alice_client.get(url_of("attached", conversation)).content.decode()
     assert "ready: 1 piece to look up" in shown and "every 3s" not in shown
+    # It folds once something was asked since.
+    assert '<details id="attached-files" open>' in shown
+    Message.objects.create(owner=alice, conversation=conversation, role="user", text="And now?")
+    assert (
+        '<details id="attached-files">' in alice_client.get(url_of("attached", conversation)).content.decode()
+    )
     attach(alice_client, conversation, "broken.pdf", b"%PDF-1.4 no more than this")
     read_all()
     shown = alice_client.get(url_of("attached", conversation)).content.decode()

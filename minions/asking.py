@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from django.utils.translation import gettext as _
 
+from ledger.models import Outcome
 from minions import health
 from minions.choosing import Decision, Situation, choose
 from minions.models import Choosing, OnFailure
@@ -17,7 +18,7 @@ from minions.prompts import tokens_in, tokens_of
 from minions.recipes import Link, told_apart
 from minions.tracing import Attempt, Beside, Clock, Stage
 from minions.trials import OpenProvider, Trial
-from providers.base import Call, Piece, Price, ProviderFailed, Usage
+from providers.base import Call, Failure, Piece, Price, ProviderFailed, Usage
 
 # With `hedged` the next one is asked too when the first words have not come by then.
 HEDGE_SECONDS = 2.0
@@ -147,7 +148,7 @@ class Chain:
         assert decision.index is not None
         trial = Trial(decision.index, self._links[decision.index], decision, time.perf_counter())
         begun = trial.begin(
-            call, self._open_provider, tried=self._tried, in_vain=self._asked_in_vain, is_whole=self._is_whole
+            call, self._open_provider, tried=self._tried, in_vain=self._was_too_slow, is_whole=self._is_whole
         )
         running[asyncio.create_task(begun)] = trial
         return trial
@@ -189,9 +190,16 @@ class Chain:
 
     def _tried(self, trial: Trial, problem: ProviderFailed) -> None:
         took = (time.perf_counter() - trial.begun) * 1000
-        self._stage.attempts.append(Attempt(self._name(trial), problem.kind, str(problem), took))
+        self._stage.attempts.append(
+            Attempt(self._name(trial), problem.kind, str(problem), took, trial.is_billed)
+        )
 
-    def _asked_in_vain(self, trial: Trial, pieces: Sequence[Piece] = ()) -> None:
+    def _was_too_slow(self, trial: Trial) -> None:
+        self._asked_in_vain(trial, outcome=Outcome.FAILED, error=Failure.NETWORK)
+
+    def _asked_in_vain(
+        self, trial: Trial, pieces: Sequence[Piece] = (), *, outcome: str = Outcome.LEFT, error: str = ""
+    ) -> None:
         """We hang up on it before its answer counts: its provider has read the question and bills it."""
         if trial.rest is None:  # not asked yet, or refused
             return
@@ -203,9 +211,10 @@ class Chain:
             Beside(
                 trial.link.provider, trial.link.model, used.input_tokens, used.output_tokens, used.cached_tokens,
                 is_estimated=usage is None, cost=price.cost(used) if price else None,
-                price_source=price.source if price else "",
+                price_source=price.source if price else "", outcome=outcome, error=error,
             )
         )  # fmt: skip
+        trial.is_billed = True
 
     def _name(self, trial: Trial) -> str:
         return self._names[trial.index]

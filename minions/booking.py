@@ -65,7 +65,8 @@ def lines_of(answering: Answering) -> list[Line]:
     stages = answering.trace.stages
     lines = [_line(answering, stage) for stage in stages if stage.input_tokens or stage.output_tokens]
     lines += [_line_beside(answering, stage, each) for stage in stages for each in stage.beside]
-    return lines + [_failed(answering, stage, attempt) for stage in stages for attempt in stage.attempts]
+    tries = [(stage, each) for stage in stages for each in stage.attempts if not each.is_billed]
+    return lines + [_failed(answering, stage, each) for stage, each in tries]
 
 
 def _failed(answering: Answering, stage: Stage, attempt: Attempt) -> Line:
@@ -98,6 +99,7 @@ def _line_beside(answering: Answering, stage: Stage, each: Beside) -> Line:
         token_id=answering.asked.token_id,
         minion_id=answering.minion.pk,
         outcome=each.outcome,
+        error=each.error,
         is_estimated=each.is_estimated,
     )
 

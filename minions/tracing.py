@@ -61,6 +61,7 @@ class Attempt:
     kind: str
     message: str
     took_ms: float
+    is_billed: bool = False  # then it is among what its stage took beside
 
     def told(self) -> dict[str, Any]:
         return {
@@ -74,7 +75,8 @@ class Attempt:
 @dataclass
 class Beside:
     """What else a stage took: vectors of its question, or a model that was asked in vain and that we hung up on, whose
-    provider bills the question all the same. `price` where it is known already; `outcome` as the ledger names it."""
+    provider bills the question all the same. `price` where it is known already; `outcome` and `error` as the ledger
+    names them."""
 
     provider: str
     model: str
@@ -86,6 +88,7 @@ class Beside:
     price_source: str = ""
     price: TokenPrice | None = None
     outcome: str = "left"
+    error: str = ""
 
     def told(self) -> dict[str, Any]:
         return {

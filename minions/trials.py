@@ -30,6 +30,7 @@ class Trial:
     decision: Decision
     asked: float
     begun: float = 0.0
+    is_billed: bool = False  # although nothing of it was used
     rest: AsyncIterator[Piece] | None = None
 
     async def begin(

@@ -72,7 +72,7 @@ class Gateway:
         self.upstream, self.recorder = Upstream(), Recorder()
         self._open: set[Exchange] = set()
         self._renewing: asyncio.Task | None = None
-        self._timer = loop.call_later(STUCK_SECONDS / 4, self._sweep)
+        self._timer = loop.call_later(_until_sweep(), self._sweep)
 
     async def close(self) -> None:
         self._timer.cancel()
@@ -119,4 +119,9 @@ class Gateway:
                 exchange.leave()
         if long := [one.request_id for one in self._open if now - one.begun > RENEW_SECONDS]:
             self._renewing = self.loop.create_task(in_database(budgets.renew, long))
-        self._timer = self.loop.call_later(STUCK_SECONDS / 4, self._sweep)
+        self._timer = self.loop.call_later(_until_sweep(), self._sweep)
+
+
+def _until_sweep() -> float:
+    """Seconds; often enough for a short lease too."""
+    return min(STUCK_SECONDS / 4, RENEW_SECONDS / 2 or STUCK_SECONDS)

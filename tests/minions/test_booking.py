@@ -60,7 +60,8 @@ def test_of_two_that_were_asked_at_once_the_one_that_nobody_needed_is_billed_for
 def test_one_that_was_too_slow_and_was_left_is_billed_and_one_that_refused_is_not(make_minion, outside):
     outside[0].script.append(Fault(after=0, how="silent"))
     asked(make_minion(chain=[FIRST | {"first_seconds": 0.1}, SECOND]))
-    assert line_of("openai").outcome == "left"
+    line = UsageLine.objects.get(provider="openai")
+    assert (line.outcome, line.error, line.input_tokens) == ("failed", "network", 16)
     UsageLine.objects.all()._raw_delete("default")
     outside[0].script.append(Fault(status=500, body={"error": {"message": "Busy."}}))
     asked(make_minion(name="Other"))

@@ -51,6 +51,7 @@ def mallory_client(mallory):
 
 
 STACKS = ["flows", "browser"]
+ANSWERING, VLLM = "answering", "vllm"
 
 
 def pytest_runtest_setup():
@@ -71,17 +72,31 @@ def pytest_collection_finish():
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items):
-    """Whole stacks come first: they take longest, and mostly wait. Groups with a test that empties the database at its
-    end come last, since with it goes what migrations have filled in; before them the real vLLM, installed by then."""
+    """In the order in which the processes take them, so that none of them has much to do when the others are through.
+
+    Whole stacks first: they take longest, and mostly wait. A test that empties the database at its end takes away what
+    migrations have filled in: groups with one come after all others that look there. Of those the largest comes early,
+    before what needs no database at all; the real vLLM is late, installed by then.
+    """
     emptying = {group_of(item.nodeid) for item in items if empties_database(item)}
+    looking = {group_of(item.nodeid) for item in items if uses_database(item)}
 
     def place(item) -> int:
         group = group_of(item.nodeid)
         if group in STACKS:
             return STACKS.index(group)
-        return len(STACKS) + (1 if group == "vllm" else 2 * (group in emptying))
+        if group == ANSWERING:
+            return 3
+        if group == VLLM:
+            return 5
+        return 6 if group in emptying else 2 if group in looking else 4
 
     items.sort(key=place)
+
+
+def uses_database(item) -> bool:
+    fixtures = {"db", "transactional_db", "django_db_setup"}
+    return bool(item.get_closest_marker("django_db") or fixtures & set(getattr(item, "fixturenames", ())))
 
 
 def empties_database(item) -> bool:
@@ -98,8 +113,8 @@ def group_of(nodeid: str) -> str:
     if file.startswith("tests/browser/"):
         return "browser"
     if file.endswith("/test_vllm_short.py"):
-        return "vllm"
-    return "answering" if file.startswith(("tests/serving/", "tests/gateway/", "tests/minions/")) else file
+        return VLLM
+    return ANSWERING if file.startswith(("tests/serving/", "tests/gateway/", "tests/minions/")) else file
 
 
 def pytest_terminal_summary(terminalreporter):

@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import os
 import time
 import tracemalloc
 
@@ -120,16 +121,27 @@ def test_a_mutated_real_file_gives_a_report(tmp_path, data):
     report_on(bytes(content), tmp_path, path.name)
 
 
-@slow_is_fine
-@given(data=st.data())
-@pytest.mark.parametrize("pack", [gzip.compress, lambda content: parquet([chat(), chat("b?")])])
-def test_mutated_packed_files_give_a_report(tmp_path, pack, data):
-    content = bytearray(pack(EQ_12_JSONL.read_bytes()[:50_000]))
+def broken(content: bytes, data) -> bytes:
+    """A few bytes are others, and perhaps the end is missing."""
+    content = bytearray(content)
     for _ in range(data.draw(st.integers(1, 3))):
         content[data.draw(st.integers(0, len(content) - 1))] = data.draw(st.integers(0, 255))
     if data.draw(st.booleans()):
         del content[data.draw(st.integers(0, len(content))) :]
-    report_on(bytes(content), tmp_path)
+    return bytes(content)
+
+
+@slow_is_fine
+@given(data=st.data())
+def test_mutated_gzip_files_give_a_report(tmp_path, data):
+    report_on(broken(gzip.compress(EQ_12_JSONL.read_bytes()[:50_000]), data), tmp_path)
+
+
+@settings(slow_is_fine, max_examples=60 if os.environ.get("APEX_TEST_LONG") == "1" else 15)
+@given(data=st.data())
+def test_mutated_parquet_files_give_a_report(tmp_path, data):
+    """Each is read by a process of its own, so that a run draws fifteen; with APEX_TEST_LONG=1 sixty."""
+    report_on(broken(parquet([chat(), chat("b?")]), data), tmp_path)
 
 
 @pytest.mark.parametrize(

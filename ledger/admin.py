@@ -7,7 +7,8 @@ from unfold.admin import ModelAdmin
 
 from apex.common.admin import SeenAdmin
 from ledger import services
-from ledger.models import Budget, Counter, Measure, ServingPrice, UsageLine, public
+from ledger.models import Budget, Counter, Measure, ServingPrice, UsageDay, UsageLine, public
+from ledger.money import dollars_of
 
 OF_WHAT = ("owner", "scope", "token_id", "minion_id", "measure", "period")
 
@@ -103,6 +104,25 @@ class UsageLineAdmin(SeenAdmin):
     list_filter = ["kind", "activity", "outcome", "at"]
     search_fields = ["model", "reference"]
     show_full_result_count = False
+
+
+@admin.register(UsageDay)
+class UsageDayAdmin(SeenAdmin):
+    """Who has used what on which day; the page Usage sums it up."""
+
+    list_display = ["day", "owner", "activity", "provider", "model", "outcome", "error", "count", "dollars"]
+    list_filter = ["day", "kind", "outcome"]
+    search_fields = ["model", "error"]
+    list_select_related = ["owner"]
+    fields = [
+        "day", "owner", "kind", "activity", "provider", "model", "minion_id", "token_id", "outcome", "error", "count",
+        "dollars", "input_tokens", "output_tokens", "gpu_ms", "slowest_ms",
+    ]  # fmt: skip
+    show_full_result_count = False
+
+    @admin.display(description=_("US dollars"), ordering="nanos")
+    def dollars(self, day) -> str:
+        return f"{dollars_of(day.nanos):f}"
 
 
 @admin.register(ServingPrice)

@@ -93,7 +93,7 @@ def test_roles_and_parts_that_templates_do_not_know_are_put_into_words(mock, ali
 
 def test_tools_choices_formats_and_the_rest_go_on_as_they_came(mock, alices, monkeypatch):
     """To a server that can; what is called comes back byte by byte."""
-    monkeypatch.setattr("serving.services.BACKENDS", {"embedded": VllmBackend})
+    monkeypatch.setattr("serving.services.BACKENDS", {"embedded": lambda url, **_: VllmBackend(url)})
     function = {"name": "capital", "parameters": {"type": "object", "properties": {"of": {"type": "string"}}}}
     call = {"id": "c1", "type": "function", "function": {"name": "capital", "arguments": '{"of": "Türkiye"}'}}
     asked = {
@@ -280,7 +280,7 @@ def test_a_backend_that_looks_at_every_address_itself_is_asked_by_its_own_way(mo
         def wire(self):
             return None
 
-    monkeypatch.setattr("serving.services.BACKENDS", {"embedded": Guarded})
+    monkeypatch.setattr("serving.services.BACKENDS", {"embedded": lambda url, **_: Guarded(url)})
     assert alices.ask(HELLO)[2] == whole("tiny").pieces[0]
     mock.answer = lambda asked: Script(pieces=cut(STREAM + usage_chunk("tiny", 7, 40) + DONE, 1))
     assert alices.ask(HELLO | {"stream": True})[2] == STREAM + DONE

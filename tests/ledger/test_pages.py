@@ -10,7 +10,7 @@ from accounts.services import create_token
 from audit.models import AuditEvent
 from ledger import selectors
 from ledger.budgets import reserve, settle
-from ledger.models import Budget, Counter, Outcome
+from ledger.models import Budget, Counter, Outcome, UsageDay
 from ledger.selectors import Wish
 from ledger.services import set_budget
 from minions.models import Minion
@@ -169,6 +169,25 @@ def test_superusers_set_budgets_of_the_house_by_api(root, alice, mallory):
     assert root.get("/api/v1/budgets/all/").json()["count"] == 2
     foreign, _text = create_token(user=alice, name="hers")
     assert post(script(mallory), "/api/v1/budgets/", limit=1, token=str(foreign.public_id)).status_code == 400
+
+
+def test_a_superuser_finds_defaults_overrides_and_what_everybody_has_used(root, alice, mallory):
+    set_budget(owner=None, limit=5)
+    set_budget(owner=alice, limit=20)
+    settle(None, [answer(alice, "gpt-x"), answer(mallory, "gpt-y", outcome=Outcome.FAILED, error="network")])
+    budgets = root.get("/admin/ledger/budget/").content.decode()
+    assert "everybody" in budgets and "alice" in budgets and "20" in budgets
+    counters = root.get("/admin/ledger/counter/").content.decode()
+    assert "alice" in counters and "mallory" in counters and "0.002" in counters
+    for page in ("usageday", "usageline"):
+        listed = root.get(f"/admin/ledger/{page}/").content.decode()
+        assert "gpt-x" in listed and "gpt-y" in listed
+    day = UsageDay.objects.get(owner=mallory)
+    assert "network" in root.get(f"/admin/ledger/usageday/{day.pk}/change/").content.decode()
+    person = root.get(f"/admin/accounts/user/{alice.pk}/change/").content.decode()
+    assert 'name="requests_per_minute"' in person and 'name="tokens_per_minute"' in person
+    everybodys = root.get(f"{URL}?everybody=on").content.decode()
+    assert "By person" in everybodys and "mallory" in everybodys
 
 
 def test_the_admin_sets_a_budget_in_dollars_and_changes_only_its_limit(root, alice):

@@ -190,8 +190,9 @@ class Chain:
 
     def _tried(self, trial: Trial, problem: ProviderFailed) -> None:
         took = (time.perf_counter() - trial.begun) * 1000
+        asked = (trial.link.provider, trial.link.model)
         self._stage.attempts.append(
-            Attempt(self._name(trial), problem.kind, str(problem), took, trial.is_billed)
+            Attempt(self._name(trial), asked, problem.kind, str(problem), took, trial.is_billed)
         )
 
     def _was_too_slow(self, trial: Trial) -> None:

@@ -70,7 +70,7 @@ def lines_of(answering: Answering) -> list[Line]:
 
 
 def _failed(answering: Answering, stage: Stage, attempt: Attempt) -> Line:
-    provider, _, model = attempt.model.partition("/")
+    provider, model = attempt.asked
     return Line(
         owner_id=answering.minion.owner_id,
         kind=Kind.OWN_TOKENS if provider == "apex" else Kind.PROVIDER_TOKENS,

@@ -55,9 +55,11 @@ class Clock:
 
 @dataclass
 class Attempt:
-    """One try at one outside model that gave nothing that was used."""
+    """One try at one outside model that gave nothing that was used. `model` is what the page calls it, with its place
+    where a chain names it twice; `asked` its provider and its own name there, as the ledger has them."""
 
     model: str
+    asked: tuple[str, str]
     kind: str
     message: str
     took_ms: float

@@ -6,6 +6,7 @@ import pytest
 from asgiref.sync import async_to_sync
 from django.urls import reverse
 
+from ledger.models import UsageLine
 from minions import health
 from minions.flow import NoAnswer, Question
 from minions.models import AnswerTrace
@@ -113,6 +114,15 @@ def test_one_that_failed_three_times_is_left_alone_and_then_tried_by_one_questio
     assert (under_way.trace.provider, len(first.seen)) == ("openai", 4)
     under_way, _events = asked(minion)  # well again
     assert under_way.trace.why == "first in the chain"
+
+
+def test_of_a_model_that_stands_twice_the_ledger_has_its_own_name(make_minion, outside):
+    outside[0].script.append(REFUSED["overload"])
+    under_way, _events = asked(make_minion(chain=[FIRST, FIRST | {"retries": 1}]))
+    assert under_way.trace.stages[0].attempts[0].model == "openai/gpt-4o-mini, number 1"
+    assert [(line.provider, line.model) for line in UsageLine.objects.all()] == [
+        ("openai", "gpt-4o-mini")
+    ] * 2
 
 
 def test_when_all_are_left_alone_the_refusal_says_for_how_long(make_minion, outside):

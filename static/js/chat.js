@@ -111,6 +111,8 @@ function setBusy(isBusy) {
 /** Puts a fragment of ours in place of what `node` holds; scripts in it would not run. */
 function put(node, fragment) {
   node.replaceChildren(...new DOMParser().parseFromString(fragment, "text/html").body.childNodes);
+  // Times become relative, as in every part of a page that is read again.
+  node.dispatchEvent(new CustomEvent("htmx:load", { bubbles: true, detail: { elt: node } }));
 }
 
 /** The list beside the conversation; a first question has given this one its name, which the heading takes too. */

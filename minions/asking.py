@@ -12,7 +12,7 @@ from django.utils.translation import gettext as _
 
 from ledger.models import Outcome
 from minions import health
-from minions.choosing import Decision, Situation, choose
+from minions.choosing import Decision, Health, Situation, choose
 from minions.models import Choosing, OnFailure
 from minions.prompts import tokens_in, tokens_of
 from minions.recipes import Link, told_apart
@@ -72,6 +72,7 @@ class Chain:
         self._is_whole, self._owner = is_whole, owner
         self._failed: dict[int, str] = {}
         self._is_hedged = False
+        self._seen: dict[str, Health] | None = None
         self._noting: list[asyncio.Task[None]] = []
 
     async def stream(self, call: Call) -> AsyncGenerator[Piece | Switched, None]:
@@ -135,7 +136,7 @@ class Chain:
             self._situation(call, failed),
             choosing=self._choosing,
             prices=self._prices,
-            health=await health.healths(self._owner, self._links),
+            health=await self._healths(),
         )
         self._stage.choosing_ms += (time.perf_counter() - begun) * 1000
         for passed in decision.passed_over:
@@ -143,6 +144,13 @@ class Chain:
             if told not in self._stage.passed_over:
                 self._stage.passed_over.append(told)
         return decision
+
+    async def _healths(self) -> dict[str, Health]:
+        """Read once a question: what it sees fail, it knows by itself; and who tries whether a link is well again must
+        not be told at the second look that somebody else does."""
+        if self._seen is None:
+            self._seen = await health.healths(self._owner, self._links)
+        return self._seen
 
     def _begin_trial(self, decision: Decision, call: Call, running: dict) -> Trial:
         assert decision.index is not None

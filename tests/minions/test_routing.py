@@ -116,6 +116,17 @@ def test_one_that_failed_three_times_is_left_alone_and_then_tried_by_one_questio
     assert under_way.trace.why == "first in the chain"
 
 
+def test_a_question_that_may_try_an_ill_link_does_so_also_as_its_second(make_minion, outside, alice):
+    second = Link("nvidia", SECOND["model"])
+    for _ in range(3):
+        async_to_sync(health.note_failure)(
+            str(alice.pk), second, "overload", lambda: 1_000.0
+        )  # long ago: it has rested
+    outside[0].script.append(REFUSED["overload"])
+    under_way, _events = asked(make_minion())
+    assert under_way.trace.provider == "nvidia"
+
+
 def test_of_a_model_that_stands_twice_the_ledger_has_its_own_name(make_minion, outside):
     outside[0].script.append(REFUSED["overload"])
     under_way, _events = asked(make_minion(chain=[FIRST, FIRST | {"retries": 1}]))

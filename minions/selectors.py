@@ -16,6 +16,7 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from knowledge.models import KnowledgeBase
+from ledger.models import UsageLine
 from minions.experience import Experience
 from minions.health import look
 from minions.models import AnswerStatus, AnswerTrace, Conversation, FeedbackKind, Message, Minion, Role
@@ -141,7 +142,10 @@ def _turn(message: Message, among: list[Message]) -> Turn:
 
 
 def figures_of(minion: Minion) -> dict[str, Any]:
-    """What it answered in 30 days: counts, tokens, dollars, times in ms, by model and by day."""
+    """What it answered in 30 days: counts, tokens, dollars, times in ms, by model and by day.
+
+    Not `is_priced`: some of it came from a model whose price nobody has said, and is not in `cost`.
+    """
     since = timezone.now() - timedelta(days=DAYS)
     answers = AnswerTrace.objects.filter(minion=minion, created_at__gte=since)
     sums = answers.aggregate(
@@ -158,8 +162,12 @@ def figures_of(minion: Minion) -> dict[str, Any]:
     by_day = answers.annotate(day=TruncDate("created_at")).values("day").annotate(
         answers=Count("pk"), cost=Sum("cost")
     )  # fmt: skip
+    unpriced = UsageLine.objects.filter(
+        minion_id=minion.pk, at__gte=since, price_source="", output_tokens__gt=0
+    )
     return {
         "days": DAYS,
+        "is_priced": not unpriced.exists(),
         **{name: value or 0 for name, value in sums.items()},
         "first_ms": round(median(first for first, _own in times), 1) if times else None,
         "own_ms": round(median(own for _first, own in times), 2) if times else None,

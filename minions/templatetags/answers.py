@@ -42,13 +42,15 @@ def dollars(amount) -> str:
 def cost_of(trace) -> str:
     """What all stages cost; where the price of one is not known, that is said beside the rest."""
     unknown = [stage for stage in trace.stages if stage["output_tokens"] and stage["cost"] is None]
-    if not unknown:
-        return dollars(trace.cost)
-    return (
-        _("%(known)s, and what has no price") % {"known": dollars(trace.cost)}
-        if trace.cost
-        else dollars(None)
-    )
+    return known_cost(trace.cost, is_priced=not unknown)
+
+
+@register.simple_tag
+def known_cost(cost, *, is_priced: bool) -> str:
+    """What it cost as far as that is known."""
+    if is_priced:
+        return dollars(cost)
+    return _("%(known)s, and what has no price") % {"known": dollars(cost)} if cost else dollars(None)
 
 
 @register.filter

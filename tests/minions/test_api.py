@@ -35,7 +35,7 @@ def post(client, url, body=None):
     return client.post(url, json.dumps(body or {}), content_type="application/json")
 
 
-def test_a_minion_is_made_changed_asked_and_deleted(alices, keys, outside):
+def test_a_minion_is_made_changed_asked_and_deleted(alices, alice_client, keys, outside):
     made = post(
         alices,
         MINIONS,
@@ -59,6 +59,9 @@ def test_a_minion_is_made_changed_asked_and_deleted(alices, keys, outside):
 
     stats = alices.get(f"{url}stats/").json()
     assert (stats["answers"], stats["done"], stats["models"][0]["provider"]) == (1, 1, "nvidia")
+    # What nobody knows the price of is not said to be free.
+    assert (float(stats["cost"]), stats["is_priced"]) == (0, False)
+    assert "price not known" in alice_client.get(f"/minions/{minion['id']}/").content.decode()
     assert [each["number"] for each in alices.get(f"{url}versions/").json()] == [2, 1]
     assert alices.get(f"{url}answers/").json()["count"] == 1
     assert alices.delete(url).status_code == 204

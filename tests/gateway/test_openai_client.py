@@ -212,7 +212,7 @@ def test_a_client_that_leaves_ends_the_answer_in_the_model_process(alices, adapt
 
 
 def test_without_the_answering_process_the_error_says_so(alices, base_model, settings, monkeypatch, tmp_path):
-    monkeypatch.setattr("serving.services.BACKENDS", {"embedded": lambda url: gone(tmp_path)})
+    monkeypatch.setattr("serving.services.BACKENDS", {"embedded": lambda url, **_: gone(tmp_path)})
     with pytest.raises(openai.InternalServerError) as caught:
         alices.chat.completions.create(model="tiny", **SHORT)
     assert caught.value.code == "backend_unavailable"

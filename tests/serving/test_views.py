@@ -83,7 +83,7 @@ def test_a_question_beyond_the_context_is_told_in_plain_words(alice, adapter, an
 def test_a_missing_process_is_told_in_plain_words(alice, adapter, settings, tmp_path, monkeypatch):
     monkeypatch.setattr("serving.backends.embedded.RETRY_SECONDS", 0.01)
     nobody = EmbeddedBackend(f"unix://{tmp_path}/nobody.sock", wait_seconds=0.05)
-    monkeypatch.setattr("serving.services.BACKENDS", {"embedded": lambda url: nobody})
+    monkeypatch.setattr("serving.services.BACKENDS", {"embedded": lambda url, **_: nobody})
     _, events = ask(alice, "answer-base", adapter, "Hi")
     assert "not up yet" in events[-1]["error"]
 

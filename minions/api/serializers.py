@@ -212,7 +212,9 @@ class FiguresSerializer(serializers.Serializer):
     input_tokens = serializers.IntegerField()
     output_tokens = serializers.IntegerField()
     cost = serializers.DecimalField(max_digits=14, decimal_places=8)
-    is_priced = serializers.BooleanField(help_text="False: of some of it nobody knows the price; `cost` is the rest.")
+    is_priced = serializers.BooleanField(
+        help_text="False: of some of it nobody knows the price; `cost` is the rest."
+    )
     first_ms = serializers.FloatField(allow_null=True)
     own_ms = serializers.FloatField(allow_null=True)
     models = serializers.ListField(child=serializers.DictField())

@@ -30,9 +30,13 @@ function colours() {
   return found;
 }
 
+// Counts are whole; money and hours are not, and may be small.
+const areWhole = (values) => values.every(Number.isInteger);
+const written = (value) => value.toLocaleString(undefined, Number.isInteger(value) ? {} : { maximumSignificantDigits: 4 });
+
 function trace(draw, colour) {
   const common = { type: "bar", marker: { color: colour.bar, opacity: 0.85 }, hovertemplate: "%{customdata}: %{value:,}<extra></extra>", customdata: draw.labels };
-  if (draw.kind === "bars") return { ...common, orientation: "h", y: draw.labels, x: draw.y, text: draw.y.map((count) => count.toLocaleString()), textposition: "outside", cliponaxis: false, hovertemplate: "%{y}: %{x:,}<extra></extra>" };
+  if (draw.kind === "bars") return { ...common, orientation: "h", y: draw.labels, x: draw.y, text: draw.y.map(written), textposition: "outside", cliponaxis: false, hovertemplate: "%{y}: %{x:,}<extra></extra>" };
   if (draw.kind === "columns") return { ...common, x: draw.labels, y: draw.y };
   return { ...common, x: draw.x, y: draw.y, width: draw.width * 0.94 };
 }
@@ -45,10 +49,10 @@ function layout(draw, colour) {
     font, paper_bgcolor: colour.paper, plot_bgcolor: colour.paper, bargap: 0.25, showlegend: false, dragmode: false,
     margin: { l: 8, r: 24, t: 22, b: 8 }, hoverlabel: { font },
     xaxis: { ...axis, title: title(draw.x_title), showgrid: false },
-    yaxis: { ...axis, title: title(draw.y_title), rangemode: "tozero", tickformat: ",d" },
+    yaxis: { ...axis, title: title(draw.y_title), rangemode: "tozero", tickformat: areWhole(draw.y) ? ",d" : ",.3~r" },
   };
   if (draw.kind === "bars") {
-    found.xaxis = { ...axis, rangemode: "tozero", showticklabels: false, showgrid: false, zeroline: false, range: [0, Math.max(1, ...draw.y) * 1.18] };
+    found.xaxis = { ...axis, rangemode: "tozero", showticklabels: false, showgrid: false, zeroline: false, range: [0, (Math.max(...draw.y) || 1) * 1.18] };
     found.yaxis = { ...axis, autorange: "reversed", type: "category", ticks: "", showgrid: false, tickfont: { ...font, color: colour.ink } };
   }
   if (draw.kind === "columns") found.xaxis.type = "category";

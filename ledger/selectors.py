@@ -134,6 +134,11 @@ def share_of(part: int, whole: int) -> float:
     return round(100 * part / whole, 2) if whole else 0.0
 
 
+def no_more_than(slowest: float | None, ms: float | None) -> float | None:
+    """A step of times reaches beyond the slowest that is counted in it."""
+    return ms if ms is None or not slowest else min(ms, slowest)
+
+
 def summed(row: dict[str, Any]) -> dict[str, Any]:
     """The sums of a row as people read them: dollars, seconds, means in milliseconds, shares in per cent."""
     sums = {name.removeprefix("sum_"): value for name, value in row.items() if name.startswith("sum_")}
@@ -142,7 +147,7 @@ def summed(row: dict[str, Any]) -> dict[str, Any]:
     slowest = sums["slowest_ms"]
     first, whole = ([sums.pop(column) for column in SPREAD[time]] for time in ("first", "whole"))
     percentiles = {
-        f"{time}_{name}_ms": days.percentile(steps, share)
+        f"{time}_{name}_ms": no_more_than(slowest, days.percentile(steps, share))
         for time, steps in (("first_byte", first), ("latency", whole))
         for name, share in SHARES.items()
     }

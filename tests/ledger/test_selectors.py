@@ -122,6 +122,13 @@ def test_percentiles_of_a_thousand_times_are_close_to_the_exact_ones(alice):
     assert found["slowest_ms"] == pytest.approx(exact[-1], abs=0.1)
 
 
+def test_a_percentile_is_never_beyond_the_slowest(alice):
+    settle(None, [answer(alice, latency_ms=4073.0, first_byte_ms=4000.0, is_stream=True)])
+    found = selectors.total(selectors.sums_for(alice, wish()))
+    assert found["slowest_ms"] == 4073.0
+    assert max(found["latency_p95_ms"], found["first_byte_p95_ms"], found["latency_p50_ms"]) <= 4073.0
+
+
 def test_each_group_has_its_own_percentiles(alice):
     minion = Minion.objects.create(owner=alice, name="Fin-coach")
     settle(None, [timed(alice, 100.0, minion_id=minion.pk) for _ in range(9)] + [timed(alice, 5000.0)])

@@ -6,10 +6,9 @@ import json
 
 import pytest
 
-from providers.backends.common import NOT_TAKEN
 from providers.base import Ability, Access, Patience, ProviderFailed
-from tests.providers.fakes import Fault, running, vector_of
-from tests.providers.test_adapters import HELLO, KINDS, TOOLS, Made, streamed
+from tests.providers.adapters import HELLO, KINDS, TOOLS, streamed
+from tests.providers.fakes import Fault, vector_of
 
 ONCE = Patience(tries=1, first_byte=10, silence=10, total=20)
 HASTY = Patience(tries=1, first_byte=0.4, silence=0.4, total=20)
@@ -190,22 +189,6 @@ DRESSES = {
 }  # fmt: skip
 # After so many events words have come, and more are to come.
 IN_THE_MIDDLE = {"anthropic": 9}
-
-
-@pytest.fixture(scope="module", params=list(KINDS))
-def server(request):
-    with running(KINDS[request.param][0]()) as fake:
-        yield Made(request.param, fake)
-
-
-@pytest.fixture
-def made(server):
-    fake = server.fake
-    fake.script.clear()
-    fake.seen.clear()
-    fake.split, fake.pause, fake.left, fake.dress = 0, 0.0, 0, list
-    NOT_TAKEN.clear()
-    return server
 
 
 def test_no_provider_and_no_failure_is_left_out():

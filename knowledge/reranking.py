@@ -18,7 +18,7 @@ from knowledge.models import KnowledgeBase
 from ledger import budgets
 from ledger.lines import Line
 from ledger.models import Kind
-from ledger.money import Amount, TokenPrice, dollars_of
+from ledger.money import Amount, dollars_of
 from ledger.refusals import BudgetSpent
 from providers.base import Patience, ProviderFailed, Ranking
 
@@ -104,12 +104,9 @@ def most_of_rerank(base: KnowledgeBase, question: str) -> Amount:
 
 
 def line_of(base: KnowledgeBase, tokens: int) -> Line:
-    from providers.prices import price_of
+    from providers.prices import ledger_price_of
 
-    found = price_of(base.rerank_provider, base.rerank_model)
-    price = None
-    if found:
-        price = TokenPrice.per_million(found.input, found.output, found.cached, source=found.source)
+    price = ledger_price_of(base.rerank_provider, base.rerank_model)
     return Line(
         base.owner_id, Kind.PROVIDER_TOKENS, "knowledge rerank", provider=base.rerank_provider,
         model=base.rerank_model, price=price, input_tokens=tokens, is_estimated=True, token_id=acting().token_id,

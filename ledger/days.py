@@ -10,6 +10,7 @@ import math
 import uuid
 from collections.abc import Sequence
 from datetime import UTC
+from functools import cache
 from hashlib import blake2b
 from typing import Any
 
@@ -107,7 +108,7 @@ def add(lines: Sequence[Line]) -> None:
         day.add(line)
     rows = sorted(((id_of(key), key, day) for key, day in days.items()), key=lambda row: row[0])
     with connection.cursor() as cursor:
-        cursor.executemany(statement(), [_row(*row) for row in rows])
+        cursor.executemany(statement(connection.vendor), [_row(*row) for row in rows])
 
 
 def key_of(line: Line) -> tuple:
@@ -126,13 +127,14 @@ def id_of(key: tuple) -> uuid.UUID:
     return uuid.UUID(bytes=blake2b("\x1f".join(map(str, key)).encode(), digest_size=16).digest())
 
 
-def statement() -> str:
-    """Makes the row of a key, or adds to it."""
+@cache
+def statement(vendor: str) -> str:
+    """Makes the row of a key, or adds to it, in this kind of database."""
     name = connection.ops.quote_name
     names = [name(column) for column in ("id", *KEY, *GROWN, MOST)]
     grown = [f"{name(one)} = {TABLE}.{name(one)} + excluded.{name(one)}" for one in GROWN]
     old, new = f"{TABLE}.{name(MOST)}", f"excluded.{name(MOST)}"
-    greater = "MAX" if connection.vendor == "sqlite" else "GREATEST"
+    greater = "MAX" if vendor == "sqlite" else "GREATEST"
     grown.append(f"{name(MOST)} = {greater}(COALESCE({old}, {new}), COALESCE({new}, {old}))")
     insert = f"INSERT INTO {TABLE} ({', '.join(names)}) VALUES ({', '.join(['%s'] * len(names))})"
     return f"{insert} ON CONFLICT (id) DO UPDATE SET {', '.join(grown)}"

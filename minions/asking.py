@@ -213,8 +213,7 @@ class Chain:
         if trial.rest is None:  # not asked yet, or refused
             return
         usage = next((piece.usage for piece in pieces if piece.usage), None)
-        written = sum(_length(piece) for piece in pieces)
-        used = usage or Usage(tokens_in(self._stage.prompt), written // 3 + 1 if written else 0)
+        used = self._used(usage, sum(_length(piece) for piece in pieces))
         price = self._prices.get(trial.link.name)
         self._stage.beside.append(
             Beside(
@@ -271,17 +270,16 @@ class Chain:
             await asyncio.gather(answered, return_exceptions=True)
 
     def _count(self, stage: Stage, link: Link, usage: Usage | None, written: int) -> None:
-        """What it took: as the provider says, or estimated where it did not come to say it."""
+        used = self._used(usage, written)
         stage.is_estimated = usage is None
-        if usage is None:
-            stage.input_tokens = tokens_in(stage.prompt)
-            stage.output_tokens = written // 3 + 1 if written else 0
-        else:
-            stage.input_tokens, stage.output_tokens = usage.input_tokens, usage.output_tokens
-            stage.cached_tokens = usage.cached_tokens
+        stage.input_tokens, stage.output_tokens = used.input_tokens, used.output_tokens
+        stage.cached_tokens = used.cached_tokens
         if price := self._prices.get(link.name):
-            stage.cost = price.cost(Usage(stage.input_tokens, stage.output_tokens, stage.cached_tokens))
-            stage.price_source = price.source
+            stage.cost, stage.price_source = price.cost(used), price.source
+
+    def _used(self, usage: Usage | None, written: int) -> Usage:
+        """As the provider says, or estimated by what was `written`, in characters, where it did not come to say it."""
+        return usage or Usage(tokens_in(self._stage.prompt), written // 3 + 1 if written else 0)
 
 
 def _length(piece: Piece) -> int:

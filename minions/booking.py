@@ -13,6 +13,7 @@ from minions.prompts import tokens_in, tokens_of
 from minions.recipes import Recipe
 from minions.tracing import Attempt, Beside, Stage
 from providers.base import Price, Usage
+from providers.prices import as_in_ledger
 
 if TYPE_CHECKING:
     from minions.answering import Answering
@@ -70,75 +71,49 @@ def lines_of(answering: Answering) -> list[Line]:
 
 
 def _failed(answering: Answering, stage: Stage, attempt: Attempt) -> Line:
-    provider, model = attempt.asked
-    return Line(
-        owner_id=answering.minion.owner_id,
-        kind=Kind.OWN_TOKENS if provider == "apex" else Kind.PROVIDER_TOKENS,
-        activity=f"minion {stage.kind}",
-        provider=provider,
-        model=model,
-        token_id=answering.asked.token_id,
-        minion_id=answering.minion.pk,
-        outcome=Outcome.FAILED,
-        error=attempt.kind,
+    return _of(
+        answering, stage, *attempt.asked, outcome=Outcome.FAILED, error=attempt.kind,
         latency_ms=round(attempt.took_ms, 3),
-    )
+    )  # fmt: skip
 
 
 def _line_beside(answering: Answering, stage: Stage, each: Beside) -> Line:
-    return Line(
-        owner_id=answering.minion.owner_id,
-        kind=Kind.OWN_TOKENS if each.provider == "apex" else Kind.PROVIDER_TOKENS,
-        activity=f"minion {stage.kind}",
-        provider=each.provider,
-        model=each.model,
-        price=each.price or _price(answering, each),
-        input_tokens=each.input_tokens,
-        output_tokens=each.output_tokens,
-        cached_tokens=each.cached_tokens or None,
-        token_id=answering.asked.token_id,
-        minion_id=answering.minion.pk,
-        outcome=each.outcome,
-        error=each.error,
-        is_estimated=each.is_estimated,
-    )
+    return _of(
+        answering, stage, each.provider, each.model, price=each.price or _price(answering, each), outcome=each.outcome,
+        error=each.error, **_tokens(each),
+    )  # fmt: skip
 
 
 def _line(answering: Answering, stage: Stage) -> Line:
-    is_own = stage.provider == "apex"
-    minion, is_last = answering.minion, stage.model == answering.trace.model
-    return Line(
-        owner_id=minion.owner_id,
-        kind=Kind.OWN_TOKENS if is_own else Kind.PROVIDER_TOKENS,
-        activity=f"minion {stage.kind}",
-        provider=stage.provider,
-        model=stage.model,
-        price=_price(answering, stage),
-        input_tokens=stage.input_tokens,
-        output_tokens=stage.output_tokens,
-        cached_tokens=stage.cached_tokens or None,
-        token_id=answering.asked.token_id,
-        minion_id=minion.pk,
-        adapter_id=minion.adapter_id if is_own else None,
+    is_last = stage.model == answering.trace.model
+    return _of(
+        answering, stage, stage.provider, stage.model, price=_price(answering, stage),
+        adapter_id=answering.minion.adapter_id if stage.provider == "apex" else None,
         outcome=OUTCOMES[AnswerStatus(answering.status)] if is_last else Outcome.OK,
         error="broken" if is_last and answering.status == AnswerStatus.BROKEN else "",
-        is_estimated=stage.is_estimated,
-        is_stream=answering.asked.is_stream and is_last,
-        first_byte_ms=stage.first_ms,
-        latency_ms=stage.took_ms,
-    )
+        is_stream=answering.asked.is_stream and is_last, first_byte_ms=stage.first_ms, latency_ms=stage.took_ms,
+        **_tokens(stage),
+    )  # fmt: skip
+
+
+def _of(answering: Answering, stage: Stage, provider: str, model: str, **more: Any) -> Line:
+    """What every line of an answer has."""
+    return Line(
+        owner_id=answering.minion.owner_id, kind=Kind.OWN_TOKENS if provider == "apex" else Kind.PROVIDER_TOKENS,
+        activity=f"minion {stage.kind}", provider=provider, model=model, token_id=answering.asked.token_id,
+        minion_id=answering.minion.pk, **more,
+    )  # fmt: skip
+
+
+def _tokens(took: Stage | Beside) -> dict[str, Any]:
+    return {
+        "input_tokens": took.input_tokens, "output_tokens": took.output_tokens,
+        "cached_tokens": took.cached_tokens or None, "is_estimated": took.is_estimated,
+    }  # fmt: skip
 
 
 def _price(answering: Answering, stage: Stage | Beside) -> TokenPrice | None:
     if stage.provider == "apex":
         return answering.means.own_price
     price = answering.means.prices.get(f"{stage.provider}/{stage.model}")
-    if price is None:
-        return None
-    for tokens, dearer in reversed(price.above):
-        if stage.input_tokens > tokens:
-            price = dearer
-            break
-    return TokenPrice.per_million(
-        price.input, price.output, price.cached, source=price.source or stage.price_source
-    )
+    return price and as_in_ledger(price.at(stage.input_tokens), source=stage.price_source)

@@ -160,13 +160,15 @@ class Price:
 
     def cost(self, usage: Usage) -> Decimal:
         """Dollars for one answer."""
-        for tokens, dearer in reversed(self.above):
-            if usage.input_tokens > tokens:
-                return dearer.cost(usage)
-        cached = self.input if self.cached is None else self.cached
+        price = self.at(usage.input_tokens)
+        cached = price.input if price.cached is None else price.cached
         fresh = usage.input_tokens - usage.cached_tokens
-        money = fresh * self.input + usage.cached_tokens * cached + usage.output_tokens * self.output
+        money = fresh * price.input + usage.cached_tokens * cached + usage.output_tokens * price.output
         return money / MILLION
+
+    def at(self, input_tokens: int) -> Price:
+        """The one that a question of this length costs."""
+        return next((dearer for tokens, dearer in reversed(self.above) if input_tokens > tokens), self)
 
 
 class Vectors(list[list[float]]):

@@ -7,6 +7,7 @@ from decimal import Decimal
 from functools import lru_cache
 from typing import Any
 
+from ledger.money import TokenPrice
 from providers.base import ModelInfo, Price
 from providers.models import PriceOverride
 
@@ -18,6 +19,17 @@ FREE = Price(Decimal(0), Decimal(0), source="your own machine")
 def price_of(provider: str, model: str) -> Price | None:
     """None where nobody knows it."""
     return overridden(PriceOverride.objects.filter(provider=provider), model) or listed(provider, model)
+
+
+def ledger_price_of(provider: str, model: str) -> TokenPrice | None:
+    """The same as the ledger keeps it."""
+    found = price_of(provider, model)
+    return found and as_in_ledger(found)
+
+
+def as_in_ledger(price: Price, *, source: str = "") -> TokenPrice:
+    """`source` is for a price that does not say its own."""
+    return TokenPrice.per_million(price.input, price.output, price.cached, source=price.source or source)
 
 
 def with_prices(provider: str, models: Iterable[ModelInfo]) -> list[tuple[ModelInfo, Price | None]]:

@@ -17,6 +17,7 @@ from gateway.hot.requests import KINDS, Kind
 from gateway.hot.routes import Routes
 from gateway.hot.upstream import Upstream
 from ledger import budgets
+from ledger.holding_on import RENEW_SECONDS
 from serving import books
 from serving.protocol import ApiError
 
@@ -24,8 +25,6 @@ log = logging.getLogger(__name__)
 
 # A reader that takes nothing for so long holds up a server that others wait for.
 STUCK_SECONDS = 60.0
-# What is held for an answer that takes so long is held on: who reads slowly would get it back and ask for more.
-RENEW_SECONDS = budgets.LEASE.total_seconds() / 2
 
 
 class HotPath:

@@ -14,7 +14,7 @@ from knowledge.models import KnowledgeIndex
 from ledger import budgets
 from ledger.lines import Line
 from ledger.models import Kind
-from ledger.money import Amount, TokenPrice
+from ledger.money import Amount
 from ledger.refusals import BudgetSpent
 from providers.base import WORTH_ANOTHER_TRY, Patience, ProviderFailed
 
@@ -78,12 +78,9 @@ class Provided:
 
     def line(self, texts: Sequence[str]) -> Line:
         """What vectors of these texts take, as it goes into the ledger."""
-        from providers.prices import price_of
+        from providers.prices import ledger_price_of
 
-        found = price_of(self.provider, self.model)
-        price = None
-        if found:
-            price = TokenPrice.per_million(found.input, found.output, found.cached, source=found.source)
+        price = ledger_price_of(self.provider, self.model)
         tokens = sum(len(text.encode()) // BYTES_A_TOKEN + 1 for text in texts)
         return Line(
             self.owner.pk, Kind.PROVIDER_TOKENS, "knowledge", provider=self.provider, model=self.model, price=price,

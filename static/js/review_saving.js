@@ -28,21 +28,26 @@ export function makeSaver(root, { onRefused }) {
     if (!timer) send();
   }
 
+  /** One request that keeps what is thought of `row` now; with `keepalive` it outlives this page. */
+  function put(row, keepalive = false) {
+    const { verdict, edited, ...rated } = row.review;
+    const body = { row_key: row.key, ...(root.dataset.mode === "guest" ? rated : row.review) };
+    if (row.number !== null) body.row = row.number;
+    if (version) body.version = Number(version);
+    return fetch(saveUrl, {
+      method: "PUT", body: JSON.stringify(body), redirect: "manual", keepalive,
+      headers: { "content-type": "application/json", accept: "application/json", "x-csrftoken": csrfToken() },
+    });
+  }
+
   async function send() {
     if (isSending || !waiting.size) return;
     isSending = true;
     const [[row, before]] = waiting;
     const said = row.review;
-    const { verdict, edited, ...rated } = said;
-    const body = { row_key: row.key, ...(root.dataset.mode === "guest" ? rated : said) };
-    if (row.number !== null) body.row = row.number;
-    if (version) body.version = Number(version);
     let outcome = "unsaved";
     try {
-      const answer = await fetch(saveUrl, {
-        method: "PUT", body: JSON.stringify(body), redirect: "manual",
-        headers: { "content-type": "application/json", accept: "application/json", "x-csrftoken": csrfToken() },
-      });
+      const answer = await put(row);
       if (answer.ok) outcome = "saved";
       else if ([401, 403].includes(answer.status) || answer.type === "opaqueredirect") outcome = "signed-out";
       else if (answer.status < 500 && answer.status !== 429) {
@@ -83,5 +88,9 @@ export function makeSaver(root, { onRefused }) {
     send();
   });
   addEventListener("beforeunload", (event) => waiting.size && event.preventDefault());
+  // Whoever leaves all the same: the browser still sends what fits into its 64 kB for pages that are gone.
+  addEventListener("pagehide", () => {
+    for (const row of waiting.keys()) put(row, true).catch((problem) => console.info("Left unsaved.", problem.message));
+  });
   return { save, count: () => waiting.size };
 }

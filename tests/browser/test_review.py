@@ -107,6 +107,19 @@ def test_nothing_is_lost_when_the_connection_breaks(page, stack):
     page.get_by_role("heading", name="Example 5 of 20").wait_for()
 
 
+def test_whoever_leaves_at_once_loses_nothing(page, stack):
+    name = new_name("ivo")
+    sign_up(page, name)
+    address = bring(page, stack, name, 8)
+    page.goto(f"{address}review/")
+    page.get_by_role("heading", name="Example 1 of 8").wait_for()
+    for _ in range(8):
+        page.keyboard.press("s")
+    page.goto(f"{address}sharing/")  # the browser would ask first; here nobody is at hand to stay
+    page.goto(f"{address}review/?show=star")
+    page.get_by_text("8 of 8 seen, gold stars: 8").wait_for()
+
+
 def test_a_guest_rates_by_a_link_while_the_owner_sees_the_agreement(page, stack, chromium):
     name = new_name("uma")
     sign_up(page, name)
@@ -117,6 +130,7 @@ def test_a_guest_rates_by_a_link_while_the_owner_sees_the_agreement(page, stack,
         page.keyboard.press("24"[number % 2])
         page.keyboard.press("j")
     page.get_by_text("That was the last one.").wait_for()
+    page.get_by_text("All saved").wait_for()
     page.goto(f"{address}sharing/")
     page.get_by_text("One person has rated so far").wait_for()
     page.get_by_label("For whom").fill("Answers of the help desk")

@@ -137,7 +137,7 @@ def test_the_scanned_and_the_careful_way_find_the_same_languages(tmp_path, monke
 
 def test_one_text_takes_less_than_a_millisecond():
     text = " ".join(SENTENCES["en"]) * 10
-    begun = time.perf_counter()
+    begun = time.process_time()
     for _ in range(100):
         language_of(text)
-    assert time.perf_counter() - begun < 0.1
+    assert time.process_time() - begun < 0.1

@@ -148,7 +148,7 @@ def test_the_engine_ends_at_once_when(way, tiny_model, tmp_path):
         process.send_signal(signal.SIGTERM)
     else:
         process.stdin.close()
-    assert process.wait(timeout=3) != 0
+    assert process.wait(timeout=15) != 0
     process.stdout.close()
     process.stderr.close()
     assert not (tmp_path / "out" / "adapter").exists()

@@ -22,7 +22,10 @@ class Asked:
 
 @dataclass
 class Script:
-    """What is answered: `pieces` as chunks of the transfer, a pause before each; then an end, or none."""
+    """What is answered: `pieces` as chunks of the transfer, a pause before each; then an end, or none.
+
+    `may_write` is asked before each piece by its number, over and over until it says yes.
+    """
 
     status: int = 200
     headers: dict[str, str] = field(default_factory=dict)
@@ -32,6 +35,7 @@ class Script:
         "well"  # "breaks": hangs up without an end; "hangs": says nothing more; "silent": nothing at all
     )
     is_chunked: bool = True
+    may_write: Callable[[int], bool] = lambda number: True
 
 
 def whole(model: str, text: str = "Hello", prompt_tokens: int = 5, completion_tokens: int = 2) -> Script:
@@ -166,6 +170,8 @@ class MockServer:
         for index, piece in enumerate(script.pieces):
             if script.pause:
                 await asyncio.sleep(script.pause)
+            while not script.may_write(index) and asked.left_at is None:
+                await asyncio.sleep(0.002)
             if script.ends == "well" and index == len(script.pieces) - 1:
                 watch.cancel()  # from here on the next request may come
                 await asyncio.sleep(0)

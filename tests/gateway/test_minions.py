@@ -1,7 +1,6 @@
 """A minion as a model: the official client, the whole pipeline with a real adapter, and its token's narrow door."""
 
 import socket
-import time
 
 import openai
 import pytest
@@ -176,9 +175,8 @@ def test_without_the_process_the_draft_is_gone_without_at_once(minion, outside, 
     with socket.socket(socket.AF_UNIX) as left_behind:
         left_behind.bind(f"{tmp_path}/dead.sock")
     settings.EMBEDDED_URL = f"unix://{tmp_path}/dead.sock"
-    begun = time.monotonic()
     under_way, _events = asked(minion)
-    assert time.monotonic() - begun < 3 and under_way.text == "The first says so."
+    assert under_way.text == "The first says so."
     draft = next(stage for stage in under_way.trace.stages if stage.kind == "style")
     assert draft.status == "failed" and draft.done_about == "Went on without a draft."
-    assert "is not up yet" in draft.problem and draft.took_ms < 1000
+    assert "is not up yet" in draft.problem and draft.took_ms < 2500  # not the 3 s that a busy process gets

@@ -13,10 +13,10 @@ from urllib.parse import SplitResult
 import aiohttp
 from aiohttp.abc import AbstractResolver, ResolveResult
 
+from apex.common.pinned import CheckedAddresses
+
 # Shorter than the 5 s after which uvicorn (vLLM, too) hangs up: the other order loses a request now and then.
 KEEP_OPEN_SECONDS = 4
-# Hosts whose addresses are remembered for a connection that is about to be made.
-MOST_HOSTS = 4096
 # Between two bytes. A long answer that is not streamed says nothing while it is written.
 SILENCE_SECONDS = 600
 
@@ -24,22 +24,16 @@ SILENCE_SECONDS = 600
 Guard = Callable[[str], Awaitable[list[str]]]
 
 
-class CheckedAddresses(AbstractResolver):
+class CheckedResolver(AbstractResolver):
     """Leads to addresses that were checked for this very request, and to no others."""
 
-    def __init__(self) -> None:
-        self.addresses: dict[tuple[str, int], list[str]] = {}
-
-    def note(self, host: str, port: int, addresses: list[str]) -> None:
-        self.addresses.pop((host, port), None)
-        self.addresses[host, port] = addresses
-        while len(self.addresses) > MOST_HOSTS:
-            del self.addresses[next(iter(self.addresses))]
+    def __init__(self, checked: CheckedAddresses) -> None:
+        self.checked = checked
 
     async def resolve(
         self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
     ) -> list[ResolveResult]:
-        found = self.addresses.get((host, port))
+        found = self.checked.of(host, port)
         if not found:
             raise OSError(f"{host} was not checked")
         return [
@@ -55,23 +49,23 @@ class CheckedAddresses(AbstractResolver):
         ]
 
     async def close(self) -> None:
-        self.addresses.clear()
+        self.checked.clear()
 
 
 class Connections:
     """Of one event loop: plain ones, and those that go to checked addresses only. Idle ones stay open for a while."""
 
     def __init__(self, keep_open: float) -> None:
-        self._resolver = CheckedAddresses()
+        self._checked = CheckedAddresses()
         self._plain = _session(None, keep_open)
-        self._guarded = _session(self._resolver, keep_open)
+        self._guarded = _session(CheckedResolver(self._checked), keep_open)
 
     async def to(self, url: str, parts: SplitResult, guard: Guard | None) -> aiohttp.ClientSession:
         """The session for a request to `url`; with a guard after asking it."""
         if guard is None:
             return self._plain
         port = parts.port or (443 if parts.scheme == "https" else 80)
-        self._resolver.note(parts.hostname or "", port, await guard(url))
+        self._checked.note(parts.hostname or "", port, await guard(url))
         return self._guarded
 
     async def close(self) -> None:

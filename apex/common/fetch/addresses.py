@@ -1,4 +1,4 @@
-"""For clients that connect by themselves: the addresses to which they may go, checked now."""
+"""The addresses to which a request may go, checked now."""
 
 import asyncio
 import ipaddress
@@ -14,9 +14,13 @@ RESOLVE_SECONDS = 5
 
 def allowed_addresses(url: str) -> list[str]:
     """The addresses that a request to `url` may go to. Raises FetchRefused, or FetchFailed for an unknown name."""
-    place = places.check_url(url)
+    return addresses_of(places.check_url(url))
+
+
+def addresses_of(place: places.Place) -> list[str]:
+    """The same for a URL whose parts are known."""
     if places.literal(place.host) is not None:
-        return [place.host]
+        return checked(place, [place.host])
     try:
         found = network.resolve(place.host, place.port)
     except (OSError, UnicodeError) as problem:
@@ -25,10 +29,10 @@ def allowed_addresses(url: str) -> list[str]:
 
 
 async def find_allowed_addresses(url: str) -> list[str]:
-    """The same without holding up others while a slow server of names thinks."""
+    """As `allowed_addresses`, without holding up others while a slow server of names thinks."""
     place = await sync_to_async(places.check_url)(url)
     if places.literal(place.host) is not None:
-        return [place.host]
+        return [place.host]  # checked with the URL
     try:
         async with asyncio.timeout(RESOLVE_SECONDS):
             found = await asyncio.to_thread(network.resolve, place.host, place.port)

@@ -10,7 +10,7 @@ from urllib.parse import urljoin
 import httpcore2
 from django.utils.translation import gettext as _
 
-from . import network, places
+from . import addresses, network, places
 from .errors import FetchError, FetchFailed, FetchRefused
 
 HOPS = 5
@@ -164,7 +164,8 @@ def asked(place: places.Place, method: str, headers: Mapping[str, str], limits: 
         headers=[("Host", place.authority), *headers.items()],
         extensions={"timeout": {"connect": limits.connect, "read": limits.read, "write": limits.read}},
     )
-    backend = network.GuardedBackend(place, clock)
+    # Whatever host the pool asks for: it is this place, and goes where this place may lead.
+    backend = network.TimedBackend(lambda _host, _port: addresses.addresses_of(place), clock)
     with httpcore2.ConnectionPool(
         ssl_context=trusted(), network_backend=backend, max_connections=1, max_keepalive_connections=0
     ) as pool:

@@ -1,6 +1,5 @@
-"""The socket below: it goes to the addresses that were checked, and keeps the time."""
+"""Names resolved, and the socket below, which keeps the time."""
 
-import ipaddress
 import socket
 import ssl
 import time
@@ -9,8 +8,9 @@ from collections.abc import Callable, Iterable
 import httpcore2
 from django.utils.translation import gettext as _
 
-from . import places
-from .errors import FetchFailed, FetchRefused
+from apex.common.pinned import Checked, PinnedBackend
+
+from .errors import FetchFailed
 
 # A server that feeds a byte now and then holds a worker for ever; one that is slow and steady is fine.
 DRIP_SECONDS = 20
@@ -58,50 +58,18 @@ class Clock:
             raise FetchFailed(words % told, self.host)
 
 
-class GuardedBackend(httpcore2.NetworkBackend):
-    """Connects to a checked address of `place`, whatever the name would say a moment later."""
+class TimedBackend(PinnedBackend):
+    """Every connection, and every step on it, ends with the clock."""
 
-    def __init__(self, place: places.Place, clock: Clock) -> None:
-        self.place = place
+    def __init__(self, checked: Checked, clock: Clock) -> None:
+        super().__init__(checked)
         self.clock = clock
-        self.inner = httpcore2.SyncBackend()
 
-    def connect_tcp(
-        self,
-        host: str,
-        port: int,
-        timeout: float | None = None,
-        local_address: str | None = None,
-        socket_options: Iterable | None = None,
+    def connect(
+        self, address: str, port: int, timeout: float | None, socket_options: Iterable | None
     ) -> httpcore2.NetworkStream:
-        failure: Exception | None = None
-        for address in self.addresses(host):
-            try:
-                stream = self.inner.connect_tcp(address, port, self.clock.left(timeout), None, socket_options)
-            except (httpcore2.ConnectError, httpcore2.ConnectTimeout) as problem:
-                failure = problem
-                continue
-            return TimedStream(stream, self.clock)
-        raise failure or httpcore2.ConnectError("no address")
-
-    def addresses(self, host: str) -> list[str]:
-        """All addresses of the host, each allowed. One that is not spoils all: the name is not to be trusted."""
-        if places.literal(host) is not None:
-            found = [host]
-        else:
-            try:
-                found = resolve(host, self.place.port)
-            except (OSError, UnicodeError) as problem:
-                words = _("%(host)s is not known: no address has this name.")
-                raise FetchFailed(words % {"host": host}, host) from problem
-        for text in found:
-            if "%" in text:
-                raise FetchRefused(_("%(host)s leads into the local network.") % {"host": host}, host)
-            places.check_address(self.place, ipaddress.ip_address(text))
-        return found
-
-    def connect_unix_socket(self, path, timeout=None, socket_options=None):
-        raise FetchRefused(_("A URL never leads to a socket of this machine."))
+        stream = super().connect(address, port, self.clock.left(timeout), socket_options)
+        return TimedStream(stream, self.clock)
 
 
 class TimedStream(httpcore2.NetworkStream):

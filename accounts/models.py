@@ -42,13 +42,13 @@ class User(AbstractUser):
         _("questions a minute"),
         null=True,
         blank=True,
-        help_text=_("Empty: as for everybody (APEX_REQUESTS_PER_MINUTE); 0: no limit."),
+        help_text=_("Empty: as for everybody; 0: no limit."),
     )
     tokens_per_minute = models.PositiveIntegerField(
         _("tokens a minute"),
         null=True,
         blank=True,
-        help_text=_("Empty: as for everybody (APEX_TOKENS_PER_MINUTE); 0: no limit."),
+        help_text=_("Empty: as for everybody; 0: no limit."),
     )
 
 

@@ -1,13 +1,17 @@
 """The back office of the ledger: budgets and prices are set here, lines are to look at."""
 
 from django import forms
+from django.conf import settings
 from django.contrib import admin
+from django.http import HttpResponseRedirect
+from django.urls import reverse
+from django.utils.html import format_html
 from django.utils.translation import gettext_lazy as _
 from unfold.admin import ModelAdmin
 
-from apex.common.admin import SeenAdmin
-from ledger import services
-from ledger.models import Budget, Counter, Measure, ServingPrice, UsageDay, UsageLine, public
+from apex.common.admin import SeenAdmin, SuperusersOnly
+from ledger import minutes, services
+from ledger.models import Budget, Counter, Measure, MinuteLimits, ServingPrice, UsageDay, UsageLine, public
 from ledger.money import dollars_of
 
 OF_WHAT = ("owner", "scope", "token_id", "minion_id", "measure", "period")
@@ -74,6 +78,53 @@ class BudgetAdmin(ModelAdmin):
         saved = services.set_budget(**form.asked(), is_own=obj.is_own)
         obj.pk, obj.key, obj.limit = saved.pk, saved.key, saved.limit
         obj._state.adding = False
+
+
+class MinuteLimitsForm(forms.ModelForm):
+    """Says at each field what holds while it is empty."""
+
+    class Meta:
+        model = MinuteLimits
+        fields = list(minutes.SETTINGS)
+
+    def __init__(self, *args, **kwargs):
+        super().__init__(*args, **kwargs)
+        for field, setting in minutes.SETTINGS.items():
+            self.fields[field].help_text = _(
+                "0: no limit. Empty: %(count)s, as APEX_%(setting)s in the environment says."
+            ) % {"count": getattr(settings, setting), "setting": setting}
+
+
+@admin.register(MinuteLimits)
+class MinuteLimitsAdmin(SuperusersOnly, ModelAdmin):
+    """What everybody may ask in a minute, in one form: the list leads straight to its one row."""
+
+    form = MinuteLimitsForm
+
+    def get_fieldsets(self, request, obj=None):
+        about = format_html(
+            _(
+                "Of everybody, each for themselves. Single people have other ones under "
+                '<a href="{}">users</a>. What everybody may use in a day or month is under <a href="{}">budgets</a>, '
+                "without an owner."
+            ),
+            reverse("admin:accounts_user_changelist"),
+            reverse("admin:ledger_budget_changelist"),
+        )
+        return [(None, {"fields": list(minutes.SETTINGS), "description": about})]
+
+    def has_add_permission(self, request):
+        return super().has_add_permission(request) and not MinuteLimits.objects.exists()
+
+    def has_delete_permission(self, request, obj=None):
+        return False
+
+    def changelist_view(self, request, extra_context=None):
+        row = MinuteLimits.objects.first()
+        page = "change" if row else "add"
+        return HttpResponseRedirect(
+            reverse(f"admin:ledger_minutelimits_{page}", args=[row.pk] if row else [])
+        )
 
 
 @admin.register(Counter)

@@ -6,6 +6,7 @@ import uuid
 from datetime import UTC, datetime
 
 from django.conf import settings
+from django.core.validators import MaxValueValidator
 from django.db import models
 from django.db.models import Q
 from django.utils import timezone
@@ -329,3 +330,29 @@ class ServingPrice(models.Model):
 
     def __str__(self) -> str:
         return self.model_name or str(_("all others"))
+
+
+MOST_A_MINUTE = 1_000_000_000
+
+
+class MinuteLimits(models.Model):
+    """How much everybody may ask in a minute, each for themselves: one row, which superusers change.
+
+    An empty field leaves it to the environment, 0 lifts it. What a person's own row says stands in its place.
+    """
+
+    id = models.PositiveSmallIntegerField(primary_key=True, default=1, editable=False)
+    requests_per_minute = models.PositiveIntegerField(
+        _("questions a minute"), null=True, blank=True, validators=[MaxValueValidator(MOST_A_MINUTE)]
+    )
+    tokens_per_minute = models.PositiveIntegerField(
+        _("tokens a minute"), null=True, blank=True, validators=[MaxValueValidator(MOST_A_MINUTE)]
+    )
+
+    class Meta:
+        verbose_name = _("limits a minute")
+        verbose_name_plural = _("limits a minute")
+        constraints = [models.CheckConstraint(condition=Q(id=1), name="one_row_of_limits_a_minute")]
+
+    def __str__(self) -> str:
+        return str(_("of everybody"))

@@ -6,7 +6,6 @@ import time
 import uuid
 from dataclasses import dataclass
 
-from django.conf import settings
 from django.utils import timezone
 from knox.crypto import hash_token
 
@@ -16,6 +15,7 @@ from apex.common.async_database import in_database
 from gateway.auth import incorrect_key, missing_key, missing_scope
 from gateway.hot.fresh import Fresh
 from ledger import counting
+from ledger.minutes import everybodys, limits_of
 from minions.models import MinionToken
 from minions.services import note_use, tokens_with
 
@@ -102,6 +102,7 @@ def _callers_with(digests: list[str]) -> dict[str, Caller | Exception]:
     found: dict[str, Caller | Exception] = {}
     tokens = list(tokens)
     counters = counting.counters_of({token.user_id for token in tokens})
+    most = everybodys()
     for token in tokens:
         if token.expiry and token.expiry <= timezone.now():
             continue
@@ -113,8 +114,7 @@ def _callers_with(digests: list[str]) -> dict[str, Caller | Exception]:
             scopes=frozenset(token.scopes),
             models=frozenset(token.model_names) if token.model_names else None,
             expires_at=token.expiry.timestamp() if token.expiry else None,
-            requests_per_minute=_or(user.requests_per_minute, settings.REQUESTS_PER_MINUTE),
-            tokens_per_minute=_or(user.tokens_per_minute, settings.TOKENS_PER_MINUTE),
+            **limits_of(user, most),
             budgets=frozenset(
                 counter.budget.measure
                 for counter in counters
@@ -123,11 +123,11 @@ def _callers_with(digests: list[str]) -> dict[str, Caller | Exception]:
             token_requests=token.requests_per_minute or 0,
         )
     if missing := [digest for digest in digests if digest not in found]:
-        found |= {token.digest: _minions_caller(token) for token in tokens_with(missing)}
+        found |= {token.digest: _minions_caller(token, most) for token in tokens_with(missing)}
     return found
 
 
-def _minions_caller(token: MinionToken) -> Caller:
+def _minions_caller(token: MinionToken, most: dict[str, int]) -> Caller:
     note_use(token)
     user = token.minion.owner
     return Caller(
@@ -136,12 +136,7 @@ def _minions_caller(token: MinionToken) -> Caller:
         scopes=frozenset({Scope.CHAT}),
         models=None,
         expires_at=None,
-        requests_per_minute=_or(user.requests_per_minute, settings.REQUESTS_PER_MINUTE),
-        tokens_per_minute=_or(user.tokens_per_minute, settings.TOKENS_PER_MINUTE),
+        **limits_of(user, most),
         minion_id=token.minion_id,
         minion_name=token.minion.name,
     )
-
-
-def _or(own: int | None, everybodys: int) -> int:
-    return everybodys if own is None else own

@@ -6,6 +6,7 @@ import time
 from datetime import timedelta
 
 import pytest
+from django.test import Client as Browser
 from django.utils import timezone
 
 from accounts.models import ApiToken
@@ -94,6 +95,31 @@ def test_exactly_so_many_are_let_through_however_many_ask_at_once(mock, bare_sit
     assert sorted(int(told["x-ratelimit-remaining-requests"]) for told in good) == list(range(25))
     assert {told["x-ratelimit-limit-requests"] for told in good} == {"25"}
     assert len(mock.asked) == 25
+
+
+def test_what_the_admin_says_of_everybody_holds_within_a_second_while_people_ask(
+    mock, bare_site, alice, django_user_model, settings  # noqa: F811
+):  # fmt: skip
+    settings.ALLOWED_HOSTS = ["127.0.0.1", "testserver"]
+    client, root = client_of(bare_site, alice), Browser()
+    root.force_login(django_user_model.objects.create_superuser("root", password="x"))
+    assert client.ask(HELLO)[1]["x-ratelimit-limit-requests"] == "10000"
+    asked = {"requests_per_minute": "60", "tokens_per_minute": "70000"}
+    assert root.post("/admin/ledger/minutelimits/add/", asked).status_code == 302
+    assert seconds_until_told(client, "60", "70000") < 1.2
+    assert 429 in [client.ask(HELLO)[0] for _ in range(61)]
+    assert root.post("/admin/ledger/minutelimits/1/change/", {}).status_code == 302
+    assert seconds_until_told(client, "10000", None) < 1.2
+
+
+def seconds_until_told(client, requests: str, tokens: str | None) -> float:
+    begun = time.monotonic()
+    told = None
+    while told != (requests, tokens) and time.monotonic() - begun < 3:
+        time.sleep(0.05)
+        headers = client.ask(HELLO)[1]
+        told = headers["x-ratelimit-limit-requests"], headers["x-ratelimit-limit-tokens"]
+    return time.monotonic() - begun
 
 
 def test_tokens_are_counted_when_an_answer_has_ended(mock, bare_site, alice):  # noqa: F811

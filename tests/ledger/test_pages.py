@@ -3,6 +3,7 @@
 import json
 
 import pytest
+from django.contrib.auth.models import Permission
 from django.test import Client
 from django.urls import reverse
 
@@ -10,7 +11,8 @@ from accounts.services import create_token
 from audit.models import AuditEvent
 from ledger import selectors
 from ledger.budgets import reserve, settle
-from ledger.models import Budget, Counter, Outcome, UsageDay
+from ledger.minutes import everybodys, limits_of
+from ledger.models import Budget, Counter, MinuteLimits, Outcome, UsageDay
 from ledger.selectors import Wish
 from ledger.services import set_budget
 from minions.models import Minion
@@ -211,6 +213,45 @@ def test_the_admin_sets_a_budget_in_dollars_and_changes_only_its_limit(root, ali
     assert "Say of which token or minion" in odd.content.decode()
     for page in ("counter", "usageline", "servingprice", "budget"):
         assert root.get(f"/admin/ledger/{page}/").status_code == 200
+
+
+def test_a_superuser_sets_what_everybody_may_ask_in_a_minute_beside_the_budgets(root, alice, settings):
+    settings.REQUESTS_PER_MINUTE, settings.TOKENS_PER_MINUTE = 1234, 0
+    listed = "/admin/ledger/minutelimits/"
+    add = root.get(listed, follow=True)
+    assert add.redirect_chain == [(f"{listed}add/", 302)]
+    told = add.content.decode()
+    assert "Empty: 1234, as APEX_REQUESTS_PER_MINUTE" in told and "/admin/ledger/budget/" in told
+    assert everybodys() == {"requests_per_minute": 1234, "tokens_per_minute": 0}
+    assert root.post(f"{listed}add/", {"requests_per_minute": "7"}).status_code == 302
+    assert everybodys() == {"requests_per_minute": 7, "tokens_per_minute": 0}
+    change = root.get(listed, follow=True)
+    assert change.redirect_chain == [(f"{listed}1/change/", 302)]
+    for odd in ("-1", "1000000001", "many"):
+        assert root.post(f"{listed}1/change/", {"requests_per_minute": odd}).status_code == 200
+    assert root.post(f"{listed}1/change/", {"tokens_per_minute": "9"}).status_code == 302
+    assert everybodys() == {"requests_per_minute": 1234, "tokens_per_minute": 9}
+    alice.requests_per_minute, alice.tokens_per_minute = 0, None
+    assert limits_of(alice, everybodys()) == {"requests_per_minute": 0, "tokens_per_minute": 9}
+    assert root.get(f"{listed}add/").status_code == root.post(f"{listed}1/delete/").status_code == 403
+    added, changed = AuditEvent.objects.filter(via="admin").order_by("pk")
+    assert (added.act, added.subject_kind) == ("admin_added", "limits a minute")
+    assert (changed.act, sorted(changed.detail["fields"])) == (
+        "admin_changed", ["Questions a minute", "Tokens a minute"],
+    )  # fmt: skip
+
+
+def test_only_superusers_say_what_everybody_may_ask_in_a_minute(alice):
+    alice.is_staff = True
+    alice.save()
+    alice.user_permissions.set(Permission.objects.filter(content_type__app_label="ledger"))
+    client = Client()
+    client.force_login(alice)
+    assert client.get("/admin/ledger/budget/").status_code == 200
+    for page in ("", "add/", "1/change/"):
+        assert client.get(f"/admin/ledger/minutelimits/{page}").status_code in (302, 403)
+    assert client.post("/admin/ledger/minutelimits/add/", {"requests_per_minute": "7"}).status_code == 403
+    assert not MinuteLimits.objects.exists()
 
 
 def test_the_log_shows_ones_own_acts_and_superusers_everybodys(alice_client, mallory_client, root, alice):

@@ -10,7 +10,7 @@ from django.utils import timezone
 from knox.crypto import hash_token
 
 from accounts.models import ApiToken, Scope, User
-from apex.common.acting import Acting, acting_as
+from apex.common.acting import Acting, acting, acting_as
 from apex.common.async_database import in_database
 from gateway.auth import incorrect_key, missing_key, missing_scope
 from gateway.hot.fresh import Fresh
@@ -52,8 +52,13 @@ class Callers:
     """Finds callers by the `Authorization` header."""
 
     def __init__(self) -> None:
-        self._fresh: Fresh[str, Caller] = Fresh(_load, soft=SOFT_SECONDS, hard=HARD_SECONDS)
+        self._fresh: Fresh[str, Caller] = Fresh(self._load, soft=SOFT_SECONDS, hard=HARD_SECONDS)
         self._digests: dict[bytes | None, str] = {}  # hashing takes longer than looking it up
+        self._addresses: dict[str, str] = {}  # from where a digest was last used, until it is looked up
+
+    async def _load(self, digests: list[str]) -> dict[str, Caller | Exception]:
+        used_from = {digest: self._addresses.pop(digest, "") for digest in digests}
+        return await in_database(_callers, used_from)
 
     def _digest(self, header: bytes | None) -> str:
         digest = hash_token(_token(header))
@@ -65,6 +70,7 @@ class Callers:
     async def of(self, header: bytes | None, scope: str) -> Caller:
         """Raises ApiError: 401 without a good token, 403 where it lacks `scope`."""
         digest = self._digests.get(header) or self._digest(header)
+        self._addresses[digest] = acting().address
         caller = self._fresh.peek(digest) or await self._fresh.get(digest)
         if caller is None or (caller.expires_at is not None and time.time() >= caller.expires_at):
             self._digests.pop(header, None)
@@ -87,18 +93,9 @@ def _token(header: bytes | None) -> str:
     return text
 
 
-async def _load(digests: list[str]) -> dict[str, Caller | Exception]:
-    return await in_database(_callers, digests)
-
-
-def _callers(digests: list[str]) -> dict[str, Caller | Exception]:
-    # They may be of several requests: whose address would it be?
-    with acting_as(Acting(via="api")):
-        return _callers_with(digests)
-
-
-def _callers_with(digests: list[str]) -> dict[str, Caller | Exception]:
-    tokens = ApiToken.objects.filter(digest__in=digests, user__is_active=True).select_related("user")
+def _callers(used_from: dict[str, str]) -> dict[str, Caller | Exception]:
+    """Who has the tokens with these digests; that they are used, from these addresses, is noted."""
+    tokens = ApiToken.objects.filter(digest__in=used_from, user__is_active=True).select_related("user")
     found: dict[str, Caller | Exception] = {}
     tokens = list(tokens)
     counters = counting.counters_of({token.user_id for token in tokens})
@@ -106,8 +103,10 @@ def _callers_with(digests: list[str]) -> dict[str, Caller | Exception]:
     for token in tokens:
         if token.expiry and token.expiry <= timezone.now():
             continue
-        token.note_use()
         user = token.user
+        # Several requests are looked up at once: whoever acts is not whose look-up this happens to be.
+        with acting_as(Acting("api", used_from[token.digest], user, token.public_id)):
+            token.note_use()
         found[token.digest] = Caller(
             user=user,
             token_id=str(token.public_id),
@@ -122,13 +121,15 @@ def _callers_with(digests: list[str]) -> dict[str, Caller | Exception]:
             ),
             token_requests=token.requests_per_minute or 0,
         )
-    if missing := [digest for digest in digests if digest not in found]:
-        found |= {token.digest: _minions_caller(token, most) for token in tokens_with(missing)}
+    if missing := [digest for digest in used_from if digest not in found]:
+        for token in tokens_with(missing):
+            with acting_as(Acting("api", used_from[token.digest], token.minion.owner, token.pk)):
+                note_use(token)
+            found[token.digest] = _minions_caller(token, most)
     return found
 
 
 def _minions_caller(token: MinionToken, most: dict[str, int]) -> Caller:
-    note_use(token)
     user = token.minion.owner
     return Caller(
         user=user,

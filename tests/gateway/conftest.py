@@ -16,10 +16,10 @@ from tests.serving.factories import make_adapter_row, make_base_model
 
 
 @contextmanager
-def running(application):
+def running(application, **options):
     """The address of a uvicorn that runs `application`, in a thread."""
     listener = socket.create_server(("127.0.0.1", 0))
-    config = uvicorn.Config(application, log_level="warning", timeout_graceful_shutdown=2)
+    config = uvicorn.Config(application, log_level="warning", timeout_graceful_shutdown=2, **options)
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
     thread.start()

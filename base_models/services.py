@@ -11,6 +11,7 @@ from django.utils.text import slugify
 from django.utils.translation import gettext as _
 from kombu.exceptions import OperationalError
 
+from apex.common import names
 from base_models.directory import ModelFacts, UnusableModel, inspect_directory
 from base_models.models import BaseModel, Source
 
@@ -113,7 +114,7 @@ def free_name(wanted: str, location: str) -> str:
         return known.name
     name = slugify(wanted.replace(".", "-")) or "model"
     taken = set(BaseModel.objects.filter(name__startswith=name).values_list("name", flat=True))
-    return next(n for n in (name, *(f"{name}-{i}" for i in range(2, len(taken) + 3))) if n not in taken)
+    return names.free_name(name, taken, joint="-")
 
 
 def write_row(name: str, source: str, location: str, path: Path, revision: str = "") -> BaseModel:

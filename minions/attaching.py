@@ -9,6 +9,7 @@ from django.db import transaction
 from django.utils.translation import gettext as _
 
 from apex.common.access import owned_or_404
+from apex.common.names import free_name
 from knowledge.models import DocumentStatus, KnowledgeBase
 from knowledge.services import KnowledgeRefused, add_upload, create_base, limit_mb
 from minions import selectors
@@ -64,12 +65,9 @@ def _base_of(conversation: Conversation, base_id: str) -> KnowledgeBase | None:
 
 def _join_new_base(minion: Minion) -> KnowledgeBase:
     """A new one, joined to the minion, named after it and otherwise than those that are there."""
-    name = _("Files for %(name)s") % {"name": minion.name}
     taken = set(KnowledgeBase.objects.for_user(minion.owner).values_list("name", flat=True))
-    free = next(
-        each for each in (name, *(f"{name} {number}" for number in range(2, 1000))) if each not in taken
-    )
-    base = create_base(owner=minion.owner, name=free, description=_("Brought in the chat."))
+    name = free_name(_("Files for %(name)s") % {"name": minion.name}, taken)
+    base = create_base(owner=minion.owner, name=name, description=_("Brought in the chat."))
     change_minion(minion=minion, knowledge_bases=[*minion.knowledge_bases.all(), base])
     return base
 

@@ -14,7 +14,7 @@ from django.db import IntegrityError, transaction
 from django.db.models import Max
 from django.utils.translation import gettext as _
 
-from apex.common import files
+from apex.common import files, names
 from apex.common.files import Stored
 from datasets_app.importing import Imported, import_rows
 from datasets_app.models import Dataset, DatasetVersion, MadeBy
@@ -67,15 +67,7 @@ def free_name(*, owner, wanted: str) -> str:
         stem = Path(stem).stem
     stem = stem.strip()[: NAME_LENGTH - 5] or _("Examples")
     taken = set(Dataset.objects.for_user(owner).filter(name__startswith=stem).values_list("name", flat=True))
-    return next(name for name in candidates(stem) if name not in taken)
-
-
-def candidates(stem: str):
-    yield stem
-    number = 2
-    while True:
-        yield f"{stem} {number}"
-        number += 1
+    return names.free_name(stem, taken)
 
 
 def clean_file_name(name: str) -> str:

@@ -49,6 +49,12 @@ def test_a_minion_without_knowledge_gets_a_base_and_says_that_it_does_not_look_t
     assert "answers without looking anything up" in page(alice_client, conversation)
 
 
+def test_a_base_that_is_made_is_named_otherwise_than_those_that_are_there(alice, alice_client, conversation):
+    create_base(owner=alice, name="Files for Nora")
+    attach(alice_client, conversation)
+    assert [base.name for base in conversation.minion.knowledge_bases.all()] == ["Files for Nora 2"]
+
+
 def test_how_far_its_reading_is_stands_in_the_chat(alice, alice_client, conversation, settings):
     attach(alice_client, conversation)
     assert "every 3s" in alice_client.get(url_of("attached", conversation)).content.decode()

@@ -3,8 +3,9 @@
 from django import forms
 from django.utils.translation import gettext_lazy as _
 
+from apex.common.forms import secret_input
 from datasets_app.models import Connection, ConnectionKind
-from datasets_app.services.connections import CREDENTIALS, BadConnection
+from datasets_app.services.connections import CREDENTIALS
 
 LABELS = {
     "token": _("Token"),
@@ -58,9 +59,7 @@ class ConnectionForm(forms.Form):
                 label=LABELS[secret],
                 required=connection is None and secret not in optional,
                 strip=True,
-                widget=forms.PasswordInput(
-                    render_value=False, attrs={"autocomplete": "off", "spellcheck": "false"}
-                ),
+                widget=secret_input(),
                 help_text=_("Kept as it is if left empty.") if connection is not None else "",
             )
 
@@ -69,9 +68,6 @@ class ConnectionForm(forms.Form):
         found = {name: self.cleaned_data.get(name, "") for name in ("name", "endpoint_url", "region")}
         credentials = {name: self.cleaned_data[name] for name in self.secrets if self.cleaned_data[name]}
         return {**found, "credentials": credentials}
-
-    def add_problem(self, problem: BadConnection) -> None:
-        self.add_error(problem.field if problem.field in self.fields else None, str(problem))
 
 
 class ReferenceForm(forms.Form):

@@ -15,6 +15,7 @@ from django.views.decorators.http import require_GET, require_http_methods, requ
 
 from apex.common.access import owned_or_404
 from apex.common.downloads import stored_file_response
+from apex.common.forms import tell
 from knowledge import selectors, services
 from knowledge.forms import BaseForm, IndexForm, RenameForm, RerankForm
 from knowledge.models import Chunk, Document, KnowledgeBase
@@ -48,7 +49,7 @@ def base_add(request: HttpRequest) -> HttpResponse:
         try:
             base = services.create_base(owner=request.user, **form.cleaned_data)
         except services.KnowledgeRefused as problem:
-            refuse(form, problem)
+            tell(form, problem)
         else:
             return redirect("knowledge:base-detail", base_id=base.pk)
     status = 422 if request.method == "POST" else 200
@@ -143,7 +144,7 @@ def base_index(request: HttpRequest, base_id) -> HttpResponse:
         try:
             services.reindex(base=base, **form.cleaned_data)
         except services.KnowledgeRefused as problem:
-            refuse(form, problem)
+            tell(form, problem)
         else:
             messages.success(
                 request, _("The new index is being made; until it is whole the old one answers.")
@@ -172,7 +173,7 @@ def base_rerank(request: HttpRequest, base_id) -> HttpResponse:
         try:
             services.change_base(base=base, **form.cleaned_data)
         except services.KnowledgeRefused as problem:
-            refuse(form, problem)
+            tell(form, problem)
     if form.is_valid():
         messages.success(request, _("It holds from the next question on; try a search."))
         return redirect("knowledge:base-detail", base_id=base.pk)
@@ -294,10 +295,6 @@ def document_delete(request: HttpRequest, base_id, document_id) -> HttpResponse:
     services.delete_document(document=document)
     messages.success(request, _("“%(name)s” is gone, with all its pieces.") % {"name": name})
     return redirect("knowledge:base-detail", base_id=base_id)
-
-
-def refuse(form, problem: services.KnowledgeRefused) -> None:
-    form.add_error(problem.field if problem.field in form.fields else None, str(problem))
 
 
 def curl(request: HttpRequest, name: str, *ids, body: str = "") -> str:

@@ -3,11 +3,11 @@
 from django import forms
 from django.utils.translation import gettext_lazy as _
 
+from apex.common.forms import secret_input
+from apex.common.secrets import LONGEST_SECRET
 from providers.models import ProviderKey
 from providers.registry import provider_class
-from providers.services import LONGEST_KEY, BadKey
-
-SECRET = forms.PasswordInput(render_value=False, attrs={"autocomplete": "off", "spellcheck": "false"})
+from providers.services import BadKey
 
 
 class KeyForm(forms.Form):
@@ -15,7 +15,7 @@ class KeyForm(forms.Form):
 
     name = forms.CharField(label=_("Name"), max_length=80, help_text=_("For you, such as: team account."))
     base_url = forms.CharField(label=_("Address"), max_length=300, required=False, widget=forms.URLInput)
-    key = forms.CharField(label=_("Key"), max_length=LONGEST_KEY, widget=SECRET)
+    key = forms.CharField(label=_("Key"), max_length=LONGEST_SECRET, widget=secret_input())
 
     def __init__(self, *args, provider: str, row: ProviderKey | None = None, **kwargs):
         initial = {"name": row.name, "base_url": row.base_url} if row else {"name": "default"}
@@ -53,9 +53,6 @@ class KeyForm(forms.Form):
         """What the services take; no key where none was entered."""
         found = {name: self.cleaned_data[name] for name in ("name", "base_url") if name in self.cleaned_data}
         return found | ({"key": self.cleaned_data["key"]} if self.cleaned_data["key"] else {})
-
-    def add_problem(self, problem: BadKey) -> None:
-        self.add_error(problem.field if problem.field in self.fields else None, str(problem))
 
 
 class ShareForm(forms.Form):

@@ -10,6 +10,7 @@ from django.views.decorators.debug import sensitive_post_parameters, sensitive_v
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
 from apex.common.access import owned_or_404
+from apex.common.forms import tell
 from providers import selectors, services
 from providers.base import ProviderFailed
 from providers.forms import KeyForm, ShareForm
@@ -46,7 +47,7 @@ def key_add(request: HttpRequest) -> HttpResponse:
         try:
             row = services.create_key(owner=request.user, provider=provider, **form.asked())
         except services.BadKey as problem:
-            form.add_problem(problem)
+            tell(form, problem)
         else:
             messages.success(request, _("“%(name)s” is kept. Test it below.") % {"name": row.name})
             return redirect("providers:key-detail", key_id=row.pk)
@@ -71,7 +72,7 @@ def key_detail(request: HttpRequest, key_id) -> HttpResponse:
             # Of its own row: a refusal leaves the one that the page shows as it was.
             services.change_key(row=owned_or_404(ProviderKey, request.user, pk=key_id), **form.asked())
         except services.BadKey as problem:
-            form.add_problem(problem)
+            tell(form, problem)
         else:
             messages.success(request, _("Saved."))
             return redirect("providers:key-detail", key_id=row.pk)

@@ -5,6 +5,7 @@ from django.utils.translation import gettext_lazy as _
 from unfold.admin import ModelAdmin
 
 from apex.common.admin import ReadOnlyInline
+from apex.common.forms import tell
 from serving.deploying import unload_deployment
 from serving.models import Deployment, DeploymentEvent, Node, Placement
 from serving.node_services import NodeRefused, check
@@ -65,7 +66,7 @@ class NodeAdmin(ModelAdmin):
                 try:
                     check(node)
                 except NodeRefused as problem:
-                    self.add_error(problem.field if problem.field in self.fields else None, str(problem))
+                    tell(self, problem)
                 return cleaned
 
         return Checked if obj else form

@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 from django.db import IntegrityError, transaction
 from django.utils.translation import gettext as _
 
-from apex.common.secrets import Context, hint_of, seal
+from apex.common.secrets import Context, fault_of, hint_of, seal
 from audit.models import Act
 from audit.services import record_act
 from base_models.models import BaseModel
@@ -97,6 +97,8 @@ def remove_node(*, node: Node) -> None:
 
 
 def put_key(node: Node, api_key: str) -> None:
+    if fault := fault_of(api_key):
+        raise NodeRefused(fault, "api_key")
     node.sealed_key = seal(api_key, Context.of(node, "sealed_key")) if api_key else ""
     node.key_hint = hint_of(api_key) if api_key else ""
 

@@ -7,8 +7,10 @@ from django.http import Http404
 from django.shortcuts import get_object_or_404, redirect, render
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
+from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_http_methods, require_POST
 
+from apex.common.forms import secret_input, tell
 from base_models.models import BaseModel
 from serving import node_services, work_details
 from serving.models import Hardware, Node
@@ -51,7 +53,7 @@ class NodeForm(forms.Form):
     )  # fmt: skip
     api_key = forms.CharField(
         label=gettext_lazy("Key"), max_length=4000, required=False,
-        widget=forms.PasswordInput(attrs={"autocomplete": "off"}),
+        widget=secret_input(),
         help_text=gettext_lazy("Its --api-key, if it has one. Kept sealed, and never shown again."),
     )  # fmt: skip
 
@@ -72,6 +74,7 @@ def superuser_required(view):
 
 
 @superuser_required
+@sensitive_post_parameters()
 @require_http_methods(["GET", "POST"])
 def node_list(request):
     """Every server with what it holds; a new one is added below them."""
@@ -82,7 +85,7 @@ def node_list(request):
         try:
             node = node_services.add_node(**form.cleaned_data)
         except node_services.NodeRefused as problem:
-            form.add_error(problem.field if problem.field in form.fields else None, str(problem))
+            tell(form, problem)
         else:
             messages.success(request, _("%(name)s is asked what it has.") % {"name": node.name})
             return redirect("serving:node-list")

@@ -25,9 +25,11 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from django.conf import settings
 from django.db import models
+from django.utils.translation import gettext as _
 
 VERSION = "v1"
 SHORTEST_KEY = 32  # characters
+LONGEST_SECRET = 4000  # characters of a key or token that is kept for somebody
 
 
 class SecretError(Exception):
@@ -147,6 +149,14 @@ def open_secret(sealed: str, context: Context) -> str:
 def is_current(sealed: str) -> bool:
     """Whether it was sealed with the newest key."""
     return sealed.startswith(f"{VERSION}:{key_id(master_keys()[0])}:")
+
+
+def fault_of(text: str) -> str:
+    """Why this cannot be a key or token that somebody got elsewhere; `""` where it can."""
+    # It goes into a header: a line break would begin another one.
+    if len(text) > LONGEST_SECRET or not text.isascii() or not text.isprintable() or " " in text:
+        return _("This holds characters that no key has; copy it once more.")
+    return ""
 
 
 def hint_of(text: str) -> str:

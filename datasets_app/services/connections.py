@@ -6,8 +6,8 @@ import re
 from django.db import IntegrityError, transaction
 from django.utils.translation import gettext as _
 
-from apex.common.fetch import FetchRefused, check_url
-from apex.common.secrets import Context, hint_of, seal
+from apex.common.fetch import FetchRefused, check_base
+from apex.common.secrets import Context, fault_of, hint_of, seal
 from audit.models import Act
 from audit.services import record_act
 from datasets_app.models import Connection, ConnectionKind, Reference
@@ -23,7 +23,6 @@ CREDENTIALS: dict[str, tuple[tuple[str, ...], set[str], str]] = {
     ConnectionKind.GS: (KEYS[:2], set(), "access_key_id"),
     ConnectionKind.HF: (("token",), set(), "token"),
 }
-LONGEST_SECRET = 4000
 
 
 class BadConnection(Exception):
@@ -83,9 +82,8 @@ def put_credentials(connection: Connection, credentials: dict[str, str]) -> None
     for name, value in values.items():
         if not value and name not in optional:
             raise BadConnection(_("This is needed."), name)
-        # They go into headers: a line break would begin another one.
-        if len(value) > LONGEST_SECRET or not value.isascii() or not value.isprintable():
-            raise BadConnection(_("This holds characters that no key has; copy it once more."), name)
+        if fault := fault_of(value):
+            raise BadConnection(fault, name)
     if unknown := set(credentials) - set(names):
         raise BadConnection(
             _("“%(name)s” is not part of this kind of connection; it takes %(names)s.")
@@ -120,10 +118,8 @@ def check_endpoint(connection: Connection) -> None:
                 _("Say which host the token is for, such as https://data.example.org."), "endpoint_url"
             )
         return
-    if "?" in connection.endpoint_url or "#" in connection.endpoint_url or len(connection.endpoint_url) > 300:
-        raise BadConnection(_("Give the address of the store alone, without ? and #."), "endpoint_url")
     try:
-        check_url(connection.endpoint_url)
+        check_base(connection.endpoint_url)
     except FetchRefused as problem:
         raise BadConnection(str(problem), "endpoint_url") from problem
 

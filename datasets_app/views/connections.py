@@ -10,6 +10,7 @@ from django.views.decorators.debug import sensitive_post_parameters, sensitive_v
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
 from apex.common.access import owned_or_404
+from apex.common.forms import tell
 from datasets_app import services
 from datasets_app.connection_forms import ConnectionForm
 from datasets_app.models import Connection, ConnectionKind
@@ -44,7 +45,7 @@ def connection_add(request: HttpRequest) -> HttpResponse:
         try:
             connection = services.create_connection(owner=request.user, kind=kind, **form.asked())
         except services.BadConnection as problem:
-            form.add_problem(problem)
+            tell(form, problem)
         else:
             messages.success(request, _("“%(name)s” is kept. Try it below.") % {"name": connection.name})
             return redirect("datasets:connection-detail", connection_id=connection.pk)
@@ -66,7 +67,7 @@ def connection_detail(request: HttpRequest, connection_id) -> HttpResponse:
             changed = owned_or_404(Connection, request.user, pk=connection_id)
             services.change_connection(connection=changed, **form.asked())
         except services.BadConnection as problem:
-            form.add_problem(problem)
+            tell(form, problem)
         else:
             messages.success(request, _("Saved."))
             return redirect("datasets:connection-detail", connection_id=connection.pk)

@@ -10,6 +10,7 @@ from django.views.decorators.debug import sensitive_variables
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
 from apex.common.access import owned_or_404
+from apex.common.forms import tell
 from minions import improving, selectors, services, spending
 from minions.forms import LimitForm, LinkForms, MinionForm, PaceForm, link_values
 from minions.models import AnswerTrace, Minion
@@ -52,7 +53,7 @@ def _form_page(request, minion: Minion | None):
             else:
                 made = services.change_minion(minion=minion_or_404(owner, minion.pk), **wanted)
         except services.MinionRefused as problem:
-            form.add_error(problem.field if problem.field in form.fields else None, str(problem))
+            tell(form, problem)
         else:
             messages.success(request, _("Saved. It holds from the next question on."))
             return redirect("minions:minion-detail", minion_id=made.pk)

@@ -1,7 +1,7 @@
 from rest_framework import serializers
 
+from apex.common.secrets import LONGEST_SECRET
 from providers.models import ProviderKey
-from providers.services import LONGEST_KEY
 
 
 class ProviderSerializer(serializers.Serializer):
@@ -62,7 +62,7 @@ class ProviderKeySerializer(serializers.ModelSerializer):
 class ProviderKeyChangeSerializer(serializers.Serializer):
     name = serializers.CharField(max_length=80, required=False)
     key = serializers.CharField(
-        max_length=LONGEST_KEY,
+        max_length=LONGEST_SECRET,
         required=False,
         allow_blank=True,
         write_only=True,
@@ -84,7 +84,11 @@ class NewProviderKeySerializer(serializers.Serializer):
     provider = serializers.CharField(max_length=40, help_text="A `name` out of `/api/v1/providers/`.")
     name = serializers.CharField(max_length=80, default="default")
     key = serializers.CharField(
-        max_length=LONGEST_KEY, default="", allow_blank=True, write_only=True, help_text="Never shown again."
+        max_length=LONGEST_SECRET,
+        default="",
+        allow_blank=True,
+        write_only=True,
+        help_text="Never shown again.",
     )
     base_url = serializers.CharField(
         max_length=300,

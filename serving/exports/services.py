@@ -134,13 +134,7 @@ def refuse_what_cannot_be(adapter: Adapter, kind: str) -> None:
 
 def check_token(token: str) -> None:
     given = token.strip()
-    if (
-        not given
-        or len(given) > LONGEST_TOKEN
-        or not given.isascii()
-        or not given.isprintable()
-        or " " in given
-    ):
+    if not given or len(given) > LONGEST_TOKEN or secrets.fault_of(given):
         raise ExportRefused(
             _("Give a token of the hub with write access; you make one there under Settings, Access Tokens."),
             field="token",

@@ -153,3 +153,12 @@ def test_a_dump_of_the_database_holds_no_credential(keys, alice):
 def test_a_hint_gives_little_away():
     assert secrets.hint_of("AKIAIOSFODNN7EXAMPLE") == "…MPLE"
     assert secrets.hint_of("short") == "…"
+
+
+@pytest.mark.parametrize(
+    "text", ["two words", "a\nb", "a\r\nX-Other: header", "k\u00e9y", "\x00", "x" * 4001]
+)
+def test_what_cannot_be_a_key_is_said_without_repeating_it(text):
+    fault = secrets.fault_of(text)
+    assert "copy it once more" in fault and text not in fault
+    assert secrets.fault_of("sk-" + "x" * 3997) == "" == secrets.fault_of("")

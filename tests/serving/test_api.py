@@ -132,6 +132,7 @@ def test_a_server_is_added_changed_and_removed(
     ("change", "field"),
     [
         ({"address": "ftp://x"}, "address"),
+        ({"api_key": "first-line\nX-Other: header"}, "api_key"),
         ({"address": "http://user:pass@x"}, "address"),
         ({"address": "http://x?key=1"}, "address"),
         ({"address": "nonsense"}, "address"),

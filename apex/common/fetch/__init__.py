@@ -13,7 +13,7 @@ refused unless a superuser allowed it (`places.allowed_places`).
 from .addresses import allowed_addresses, find_allowed_addresses
 from .answers import HOPS, Answer, Limits, head, open_url
 from .errors import FetchError, FetchFailed, FetchRefused
-from .places import allowed_places, check_url, shown
+from .places import allowed_places, check_base, check_url, shown
 
 __all__ = [
     "HOPS",
@@ -24,6 +24,7 @@ __all__ = [
     "Limits",
     "allowed_addresses",
     "allowed_places",
+    "check_base",
     "check_url",
     "find_allowed_addresses",
     "head",

@@ -12,6 +12,7 @@ from django.utils.translation import gettext as _
 from .errors import FetchRefused
 
 LONGEST_URL = 4000
+LONGEST_BASE = 300
 DEFAULT_PORTS = {"https": 443, "http": 80}
 LABEL = re.compile(r"(?!-)[a-z0-9_-]{1,63}(?<!-)")
 # Digits and dots, octal, hex: what some resolvers read as an IPv4 address and others do not.
@@ -112,6 +113,13 @@ def check_url(url: str) -> Place:
     if (address := literal(host)) is not None:
         check_address(place, address)
     return place
+
+
+def check_base(url: str) -> Place:
+    """As `check_url`, for an address to which paths are added. Raises FetchRefused."""
+    if "?" in url or "#" in url or len(url) > LONGEST_BASE:
+        raise FetchRefused(_("Give the address alone, without ? and #."))
+    return check_url(url)
 
 
 def ascii_target(path: str, query: str) -> str:

@@ -16,6 +16,7 @@ from minions.choosing import Decision, Health, Situation, choose
 from minions.models import Choosing, OnFailure
 from minions.prompts import tokens_in, tokens_of
 from minions.recipes import Link, told_apart
+from minions.thinking import Thinking, Thought, ThoughtsDropped
 from minions.tracing import Attempt, Beside, Clock, Stage
 from minions.trials import OpenProvider, Trial
 from providers.base import Call, Failure, Piece, Price, ProviderFailed, Usage
@@ -50,7 +51,7 @@ class Chain:
 
     `open_provider` gives a link's client, `prices` are by `Link.name`, `owner` is whose links' health it is. With
     `is_whole` an answer is read to its end before a word of it counts, so that one that breaks off is no answer.
-    Closing `stream` closes what is under way.
+    Closing `stream` closes what is under way. `thinking` holds what is thought before the first word.
     """
 
     def __init__(
@@ -74,16 +75,21 @@ class Chain:
         self._is_hedged = False
         self._seen: dict[str, Health] | None = None
         self._noting: list[asyncio.Task[None]] = []
+        self.thinking = Thinking()
 
-    async def stream(self, call: Call) -> AsyncGenerator[Piece | Switched, None]:
-        """Pieces of the first that answers. Raises ChainFailed while nothing has come, BrokeOff after that."""
+    async def stream(self, call: Call) -> AsyncGenerator[Piece | Switched | Thought | ThoughtsDropped, None]:
+        """Pieces of the first that answers; what is thought comes at once as `Thought` and again in the pieces, which
+        are those of the answer. Raises ChainFailed while no word has come, BrokeOff after that."""
         running: dict[asyncio.Task[list[Piece]], Trial] = {}
         winner: Trial | None = None
         first: list[Piece] = []
         try:
             newest = await self._start(call, running)
             while winner is None:
-                done = await self._wait(running)
+                async with aclosing(self._wait(running)) as thoughts:
+                    async for thought in thoughts:
+                        yield thought
+                done = [task for task in running if task.done()]
                 if not done:  # slow to begin: the next one is asked beside it, if there is one
                     self._is_hedged = True
                     if second := await self._start_beside(call, running):
@@ -101,11 +107,14 @@ class Chain:
                     else:
                         self._asked_in_vain(trial, pieces)
                         await trial.close()
+                if winner is not None:
+                    await self._call_off(running)
+                    self._won(winner)
+                for dropped in self.thinking.take():
+                    yield dropped
                 if winner is None and not running:
                     before, newest = newest, await self._start(call, running)
                     yield Switched(self._name(newest), self._name(before), newest.decision.why)
-            await self._call_off(running)
-            self._won(winner)
             async with aclosing(self._pass_on(winner, first)) as rest:
                 async for piece in rest:
                     yield piece
@@ -156,8 +165,9 @@ class Chain:
         assert decision.index is not None
         trial = Trial(decision.index, self._links[decision.index], decision, time.perf_counter())
         begun = trial.begin(
-            call, self._open_provider, tried=self._tried, in_vain=self._was_too_slow, is_whole=self._is_whole
-        )
+            call, self._open_provider, thinks=self._thinks, tried=self._tried, in_vain=self._was_too_slow,
+            is_whole=self._is_whole,
+        )  # fmt: skip
         running[asyncio.create_task(begun)] = trial
         return trial
 
@@ -176,15 +186,19 @@ class Chain:
         said = "; ".join([*tried[-3:], *passed[:3]])
         return f"{decision.why}. {said}" if said else decision.why
 
-    async def _wait(self, running: dict[asyncio.Task[list[Piece]], Trial]) -> set[asyncio.Task[list[Piece]]]:
-        """Those that have begun or failed; none where it is time to ask another one beside."""
+    async def _wait(
+        self, running: dict[asyncio.Task[list[Piece]], Trial]
+    ) -> AsyncGenerator[Thought | ThoughtsDropped, None]:
+        """What is thought until one has begun or failed, or until it is time to ask another one beside."""
         timeout = None
         if self._choosing == Choosing.HEDGED and not self._is_hedged:
             (trial,) = running.values()
             timeout = max(0.0, trial.asked + HEDGE_SECONDS - time.perf_counter())
+        # Thoughts only pass through, as words do: the time that takes is not counted as ours either.
         with self._clock.outside():
-            done, _pending = await asyncio.wait(running, timeout=timeout, return_when=asyncio.FIRST_COMPLETED)
-        return done
+            async with aclosing(self.thinking.until_one_is_done(running, timeout)) as thoughts:
+                async for thought in thoughts:
+                    yield thought
 
     def _note(self, trial: Trial, problem: ProviderFailed, *, is_last: bool) -> None:
         """It failed for good. Raises ChainFailed where the question may not go on and nobody else is at it."""
@@ -196,11 +210,15 @@ class Chain:
         if is_last and not may_go_on:
             raise ChainFailed(f"{self._name(trial)}: {problem}", problem.kind) from problem
 
+    def _thinks(self, trial: Trial, text: str) -> None:
+        self.thinking.hear(self._name(trial), text)
+
     def _tried(self, trial: Trial, problem: ProviderFailed) -> None:
-        took = (time.perf_counter() - trial.begun) * 1000
+        took, name = (time.perf_counter() - trial.begun) * 1000, self._name(trial)
         asked = (trial.link.provider, trial.link.model)
+        thought = self.thinking.drop(name)
         self._stage.attempts.append(
-            Attempt(self._name(trial), asked, problem.kind, str(problem), took, trial.is_billed)
+            Attempt(name, asked, problem.kind, str(problem), took, trial.is_billed, thought)
         )
 
     def _was_too_slow(self, trial: Trial) -> None:
@@ -213,7 +231,8 @@ class Chain:
         if trial.rest is None:  # not asked yet, or refused
             return
         usage = next((piece.usage for piece in pieces if piece.usage), None)
-        used = self._used(usage, sum(_length(piece) for piece in pieces))
+        written = sum(_length(piece) for piece in pieces) or len(self.thinking.of(self._name(trial)))
+        used = self._used(usage, written)
         price = self._prices.get(trial.link.name)
         self._stage.beside.append(
             Beside(
@@ -242,9 +261,10 @@ class Chain:
         if (name := self._name(trial)) != trial.link.name:
             # Of two of the same name the trace says which one it was.
             stage.why = f"{name}: {stage.why}"
+        self.thinking.keep_only(name)
         stage.first_ms = self._clock.now() - stage.began_ms
 
-    async def _pass_on(self, trial: Trial, first: list[Piece]) -> AsyncGenerator[Piece, None]:
+    async def _pass_on(self, trial: Trial, first: list[Piece]) -> AsyncGenerator[Piece | Thought, None]:
         stage, usage, written = self._stage, None, 0
         answered = asyncio.ensure_future(
             health.note_answer(self._owner, trial.link, time.perf_counter() - trial.begun)
@@ -257,6 +277,8 @@ class Chain:
                 yield piece
             if trial.rest is not None:
                 async for piece in trial.rest:
+                    if piece.thought:  # those before the first word were handed on then
+                        yield Thought(self._name(trial), piece.thought)
                     usage, written = piece.usage or usage, written + _length(piece)
                     is_ended = is_ended or piece.finish_reason is not None
                     yield piece

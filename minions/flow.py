@@ -9,6 +9,7 @@ from typing import Any, Protocol
 from apex.common.refusals import ApiError
 from minions.asking import Switched
 from minions.recipes import Link, Recipe
+from minions.thinking import Thought, ThoughtsDropped
 from minions.tracing import Stage
 from providers.base import Call, Price, Provider
 from serving.shapes import Usage
@@ -55,7 +56,8 @@ class StageEnded:
 
 @dataclass(frozen=True, slots=True)
 class Said:
-    """Words of the answer, or calls of tools; the last one has a reason. `thought` is no part of the answer."""
+    """Words of the answer, or calls of tools; the last one has a reason. `thought` is no part of the answer: what the
+    model that answers has thought, not before its first word. As it is thought it comes as `Thought`."""
 
     text: str = ""
     tool_calls: tuple[Any, ...] = ()
@@ -63,7 +65,7 @@ class Said:
     thought: str = ""
 
 
-Event = StageBegan | StageEnded | Switched | Said
+Event = StageBegan | StageEnded | Switched | Said | Thought | ThoughtsDropped
 
 
 class NoAnswer(ApiError):

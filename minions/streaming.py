@@ -14,15 +14,17 @@ from minions import answering
 from minions.answering import Answering, Asked
 from minions.asking import Switched
 from minions.flow import Event, Said, StageBegan, StageEnded
+from minions.thinking import Thought, ThoughtsDropped
 from serving.answering import event
 
 log = logging.getLogger(__name__)
 
 
 async def answer_events(asked: Asked) -> AsyncIterator[str]:
-    """`{"stage": {…}}`, `{"switched": {…}}` and `{"delta"}` … (`{"thought"}` of a model that
-    thinks), then `{"done": {…}}` or `{"error", "broken"}`.
+    """`{"stage": {…}}`, `{"switched": {…}}` and `{"delta"}` …, then `{"done": {…}}` or `{"error", "broken"}`.
 
+    Of a model that thinks `{"thought", "model"}` as it thinks, before the first word too; a `{"thought_dropped":
+    {"model"}}` takes back all of that model's so far, where it does not answer after all.
     Closing it ends the answer; what had come is kept.
     """
     try:
@@ -59,10 +61,12 @@ def told_of(each: Event) -> dict[str, Any] | None:
         }  # fmt: skip
     if isinstance(each, Switched):
         return {"switched": {"model": each.model, "before": each.before, "why": each.why}}
+    if isinstance(each, Thought):
+        return {"thought": each.text, "model": each.model}
+    if isinstance(each, ThoughtsDropped):
+        return {"thought_dropped": {"model": each.model}}
     if isinstance(each, Said):
         told: dict[str, Any] = {"delta": each.text} if each.text else {}
-        if each.thought:
-            told["thought"] = each.thought
         if each.tool_calls:
             told["tool_calls"] = list(each.tool_calls)
         return told or None

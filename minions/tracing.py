@@ -64,6 +64,7 @@ class Attempt:
     message: str
     took_ms: float
     is_billed: bool = False  # then it is among what its stage took beside
+    thought: str = ""  # before it failed
 
     def told(self) -> dict[str, Any]:
         return {
@@ -71,7 +72,7 @@ class Attempt:
             "kind": self.kind,
             "message": cut(self.message, 300),
             "ms": round(self.took_ms, 1),
-        }
+        } | ({"thought": cut(self.thought, LONGEST_TEXT)} if self.thought else {})
 
 
 @dataclass

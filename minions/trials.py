@@ -38,16 +38,22 @@ class Trial:
         call: Call,
         open_provider: OpenProvider,
         *,
+        thinks: Callable[[Trial, str], None],
         tried: Callable[[Trial, ProviderFailed], None],
         in_vain: Callable[[Trial], None],
         is_whole: bool,
     ) -> list[Piece]:
         """The pieces up to the first words (with `is_whole`: all), after as many tries as the link allows.
 
-        `tried` is told of each try that is followed by another one, `in_vain` of one that we hang up on because no word
-        came. Raises ProviderFailed of the last.
+        `thinks` is told what it says to itself before, `tried` of each try that is followed by another one, `in_vain`
+        of one that we hang up on because no word came. Raises ProviderFailed of the last.
         """
         link = self.link
+
+        def note_thought(text: str) -> None:
+            patience.reschedule(None)  # it is there and at work, however long that takes
+            thinks(self, text)
+
         provider = await open_provider(link)
         for attempt in range(link.retries + 1):
             self.begun = time.perf_counter()
@@ -55,7 +61,7 @@ class Trial:
             limit = link.first_seconds or LONGEST_FIRST_SECONDS
             try:
                 async with asyncio.timeout(limit) as patience:
-                    return await until_words(self.rest, is_whole, lambda: patience.reschedule(None))
+                    return await until_words(self.rest, is_whole, note_thought)
             except TimeoutError:
                 in_vain(self)
                 await self.close()
@@ -78,17 +84,17 @@ class Trial:
 
 
 async def until_words(
-    pieces: AsyncIterator[Piece], is_whole: bool, note_life: Callable[[], None]
+    pieces: AsyncIterator[Piece], is_whole: bool, note_thought: Callable[[str], None]
 ) -> list[Piece]:
     """Up to the first piece that says something. Raises ProviderFailed for an answer that ends before.
 
-    `note_life` is called when it thinks: it is there and at work, however long that takes.
+    `note_thought` is told at once what it thinks; the pieces hold that too.
     """
     read: list[Piece] = []
     async for piece in pieces:
         read.append(piece)
         if piece.thought:
-            note_life()
+            note_thought(piece.thought)
         if not is_whole and (piece.text or piece.tool_calls or piece.finish_reason):
             return read
     if is_whole and any(piece.finish_reason for piece in read):

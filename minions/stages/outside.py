@@ -13,6 +13,7 @@ from minions.flow import AnswerBroke, Event, Said, StageBegan, StageEnded
 from minions.models import OnFailure
 from minions.stages.work import Work
 from minions.tracing import Stage
+from providers.base import Piece
 
 
 async def answer(
@@ -33,6 +34,7 @@ async def answer(
             async for piece in pieces:
                 if isinstance(piece, Switched):
                     stage.done_about = switched_words(piece)
+                if not isinstance(piece, Piece):
                     yield piece
                     continue
                 stage.text += piece.text
@@ -41,6 +43,8 @@ async def answer(
                     yield Said(piece.text, tuple(piece.tool_calls), piece.finish_reason, piece.thought)
     except ChainFailed as problem:
         stage.status, stage.problem = "failed", str(problem)
+        for dropped in chain.thinking.take():
+            yield dropped
         if recipe.on_answer_failure != OnFailure.SKIP or draft is None:
             trace.end(stage)
             raise work.no_answer(_("No outside model answered: %(why)s") % {"why": problem}) from problem
@@ -56,6 +60,9 @@ async def answer(
         trace.answered_by(stage)
         trace.end(stage)
         raise AnswerBroke(_("The answer broke off: %(why)s") % {"why": problem}) from problem
+    finally:
+        # Of one that is left while it thinks the thoughts are kept; of one that failed they are with its try.
+        stage.thought = stage.thought or chain.thinking.longest()
     trace.answered_by(stage)
     yield StageEnded(trace.end(stage))
 

@@ -1,8 +1,10 @@
 // A conversation with a minion. A question is POSTed and its answer read as server-sent events (answers.js reads the
-// same): {"stage"}, {"switched"}, {"delta"} …, then {"done"} or {"error"}. After that the branch is read again, so that
-// the page shows what was kept. Everything else on a turn is a POST that answers with the branch.
+// same): {"stage"}, {"switched"}, {"thought"}, {"thought_dropped"}, {"delta"} …, then {"done"} or {"error"}. After that
+// the branch is read again, so that the page shows what was kept. Everything else on a turn is a POST that answers with
+// the branch.
 import { readEvents, sendOnEnter } from "./answers.js";
 import { csrfToken, fill, toast } from "./page.js";
+import { makeThoughts } from "./thoughts.js";
 
 const root = document.querySelector("[data-talk]");
 const words = root.dataset;
@@ -55,7 +57,7 @@ async function stream(url, fields, undo = () => {}) {
   setBusy(true);
   const turn = piece("[data-answer-template]");
   const text = turn.querySelector("[data-words]");
-  const thought = turn.querySelector("[data-thought]");
+  const thoughts = makeThoughts(turn.querySelector("[data-thought]"), words.wordThinking);
   const doing = turn.querySelector("[data-doing]");
   list.append(turn);
   turn.scrollIntoView({ block: "nearest" });
@@ -64,19 +66,27 @@ async function stream(url, fields, undo = () => {}) {
   try {
     const response = await post(url, fields, mine.signal);
     const isWhole = await readEvents(response.body, (event) => {
+      const atEnd = isInView(turn);
       if (event.stage?.status === "began") doing.textContent = doingWords(event.stage.kind);
+      else if (event.stage?.kind === "answer") thoughts.end();
       if (event.switched) doing.textContent = switched = fill(words.wordSwitched, event.switched);
       if (event.thought) {
-        thought.hidden = false;
-        thought.querySelector(".says").textContent += event.thought;
+        clearTimeout(patience);
+        if (thoughts.add(event.model, event.thought)) {
+          doing.textContent = switched;
+          says.textContent = words.wordThinks;
+        }
       }
+      if (event.thought_dropped && thoughts.drop(event.thought_dropped.model)) doing.textContent = words.wordAnswer;
       if (event.delta) {
         clearTimeout(patience);
-        if (!text.textContent) doing.textContent = switched;
-        const atEnd = isInView(turn);
+        if (!text.textContent) {
+          thoughts.end();
+          doing.textContent = switched;
+        }
         text.textContent += event.delta;
-        if (atEnd) turn.scrollIntoView({ block: "end" });
       }
+      if (atEnd && (event.delta || event.thought)) turn.scrollIntoView({ block: "end" });
       return Boolean(event.done || event.error);
     });
     says.textContent = isWhole ? words.wordAnswered : words.wordBroken;
@@ -89,6 +99,7 @@ async function stream(url, fields, undo = () => {}) {
     }
   } finally {
     clearTimeout(patience);
+    thoughts.end();
     breaker = null;
     setBusy(false);
     await Promise.all([readAgain(), readSide()]);
@@ -128,12 +139,18 @@ async function readSide() {
   heading.textContent = title;
 }
 
-/** The branch as the server has it. An answer that was just stopped may still be written down: it is asked for again. */
-async function readAgain(tries = 5) {
+/** The branch as the server has it. An answer that was just stopped may still be written down: it is asked for again.
+ * Whoever reads the newest thoughts goes on reading. */
+async function readAgain(tries = 5, isReading = false) {
   const response = await fetch(words.turnsUrl, { headers: { accept: "text/html" } });
   if (!response.ok) return;
+  const last = list.lastElementChild;
+  const isOpen = isReading || Boolean(last?.querySelector(".thought[open]"));
+  const atEnd = last && isInView(last);
   put(list, await response.text());
-  if (list.querySelector("[data-unfinished]") && tries) setTimeout(() => breaker || readAgain(tries - 1), 400);
+  for (const fold of list.lastElementChild?.querySelectorAll(".thought") ?? []) fold.open = isOpen;
+  if (atEnd) list.lastElementChild?.scrollIntoView({ block: "nearest" });
+  if (list.querySelector("[data-unfinished]") && tries) setTimeout(() => breaker || readAgain(tries - 1, isOpen), 400);
 }
 
 // --- What is done with a turn -------------------------------------------------------------------------------------

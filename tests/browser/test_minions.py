@@ -106,12 +106,13 @@ def make_minion(api: Api) -> dict:
     return minion
 
 
-def ask(page, text: str) -> None:
+def ask(page, text: str, meanwhile=lambda: None) -> None:
     """Returns when the answer has ended and the page shows what was kept of it."""
     once_ready(page, page.get_by_label("Say something to Harbour master"))
     before = page.locator(".turn-answer[id]").count()
     page.get_by_label("Say something to Harbour master").fill(text)
     page.keyboard.press("Enter")
+    meanwhile()
     page.wait_for_function(
         "before => document.querySelectorAll('.turn-answer[id]').length > before"
         " && !document.querySelector('[data-writing]')",
@@ -264,8 +265,15 @@ def test_rows_are_moved_by_keyboard_and_a_dropped_file_is_used_after_a_switch(pa
     page.get_by_role("button", name="Let it look things up").click()
     page.get_by_text("looks things up first").wait_for()
 
-    # 3. The answer stands as it is meant, with how it was thought beside it
-    ask(page, "When does the gate open?")
+    # 3. It is shown to think while it does; then the answer stands as it is meant, with how it was thought beside it
+    first.pause = 0.5
+
+    def see_it_think():
+        page.locator("[data-thinking]").get_by_text("Thinking…").wait_for()
+        assert page.locator("[data-words]").inner_text() == ""
+        first.pause = 0.0
+
+    ask(page, "When does the gate open?", see_it_think)
     answer = page.locator(".turn-answer").last
     assert answer.locator("h4").inner_text() == "Hours" and answer.locator("a.cite").count() == 1
     assert answer.locator(".code pre").inner_text().strip() == "ring twice"

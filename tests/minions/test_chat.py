@@ -115,9 +115,9 @@ def test_a_question_that_nobody_answers_says_what_to_do(browser, alice_client, c
     assert "There is no answer." in page(alice_client, conversation)
 
 
-def test_a_reader_who_leaves_ends_the_answer_and_what_had_come_is_kept(browser, conversation, outside):
-    first, _second = outside
-    first.pause = 0.05
+def leave_at(browser, conversation, mark: bytes) -> bytes:
+    """What had been read when its reader left, at the first part that holds `mark`."""
+    parts = []
 
     async def leave():
         has_begun = asyncio.Event()
@@ -127,7 +127,8 @@ def test_a_reader_who_leaves_ends_the_answer_and_what_had_come_is_kept(browser, 
                 reverse("minions:conversation-ask", args=[conversation.pk]), {"text": "Hi"}
             )
             async for part in response:
-                if b"delta" in part:
+                parts.append(part)
+                if mark in part:
                     has_begun.set()
 
         # A server cancels the task whose reader has left.
@@ -137,6 +138,13 @@ def test_a_reader_who_leaves_ends_the_answer_and_what_had_come_is_kept(browser, 
         await asyncio.gather(reading, return_exceptions=True)
 
     async_to_sync(leave)()
+    return b"".join(parts)
+
+
+def test_a_reader_who_leaves_ends_the_answer_and_what_had_come_is_kept(browser, conversation, outside):
+    first, _second = outside
+    first.pause = 0.05
+    leave_at(browser, conversation, b"delta")
     (answer,) = answers(conversation)
     assert (answer.status, answer.text) == (Writing.STOPPED, "The ")
 
@@ -195,6 +203,72 @@ def test_how_a_model_thought_is_shown_folded_and_never_goes_back_to_it(
     assert "How it thought" in shown and "They ask &lt;b&gt;when&lt;/b&gt;. I know that." in shown
     say(browser, conversation, "And then?")
     assert "I know that" not in str(outside[0].seen[-1].body["messages"])
+
+
+def test_thoughts_come_while_it_thinks_and_are_not_the_first_word(
+    browser, alice_client, conversation, outside
+):
+    first, second = outside
+    first.thought, second.thought = "They ask me. Do I", "I know <i>it</i>."
+    first.script.append(Fault(after=5, how="cut"))  # after three of its thoughts
+    _status, events = say(browser, conversation)
+    told = [next(iter(event)) for event in events]
+    assert told[: told.index("delta")] == [
+        "stage", "thought", "thought", "thought", "thought_dropped", "switched", "thought", "thought", "thought",
+    ]  # fmt: skip
+    assert [event["model"] for event in events if "thought" in event] == 3 * ["openai/gpt-4o-mini"] + 3 * [
+        "nvidia/meta/llama-3.1-8b-instruct"
+    ]
+    assert events[4] == {"thought_dropped": {"model": "openai/gpt-4o-mini"}}
+    shown = page(alice_client, conversation)
+    assert "I know &lt;i&gt;it&lt;/i&gt;." in shown and "They ask me." not in shown
+    (answer,) = answers(conversation)
+    assert answer.text == "The second says so."
+    # What was thought in vain is with the try that it belongs to.
+    how = alice_client.get(reverse("minions:message-trace", args=[answer.pk])).content.decode()
+    assert "How openai/gpt-4o-mini thought before it failed" in how and "They ask me. " in how
+
+
+def test_where_nobody_answers_the_page_says_who_thought_what(browser, alice_client, conversation, outside):
+    first, second = outside
+    first.thought = "They ask me. Do I"
+    first.script.append(Fault(after=5, how="cut"))
+    second.script.append(Fault(status=500, body={"error": {"message": "Busy."}}))
+    _status, events = say(browser, conversation)
+    assert "No outside model answered" in events[-1]["error"]
+    shown = page(alice_client, conversation)
+    assert "There is no answer." in shown and "How openai/gpt-4o-mini thought before it failed" in shown
+    assert "They ask me. " in shown
+
+
+def test_a_broken_answer_keeps_what_was_thought(browser, alice_client, conversation, outside):
+    outside[0].thought = "They ask me."
+    outside[0].script.append(Fault(after=7, how="cut"))
+    _status, events = say(browser, conversation)
+    assert events[-1]["broken"] and not any("thought_dropped" in event for event in events)
+    (answer,) = answers(conversation)
+    assert (answer.status, answer.text) == (Writing.BROKEN, "The first ")
+    shown = page(alice_client, conversation)
+    assert "This answer broke off." in shown and "They ask me." in shown
+
+
+def test_who_stops_it_while_it_thinks_ends_it_there_and_keeps_its_thoughts(
+    browser, alice_client, conversation, outside
+):
+    first, second = outside
+    first.pause, first.thought = 0.05, "one two three four five six seven eight nine ten eleven twelve"
+    reads = leave_at(browser, conversation, b"thought")
+    assert b"delta" not in reads
+    (answer,) = answers(conversation)
+    assert (answer.status, answer.text) == (Writing.STOPPED, "")
+    thought = answer.trace.stages[0]["thought"]
+    assert thought.startswith("one ") and "twelve" not in thought and not second.seen
+    assert first.left == 1
+    # Its provider bills what it thought.
+    (beside,) = answer.trace.stages[0]["beside"]
+    assert beside["is_estimated"] and beside["output_tokens"] > 0
+    shown = page(alice_client, conversation)
+    assert "You stopped it here." in shown and thought.strip() in shown
 
 
 @pytest.mark.parametrize("text", ["", "   ", "x" * 32_001])

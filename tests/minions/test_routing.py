@@ -8,9 +8,10 @@ from django.urls import reverse
 
 from ledger.models import UsageLine
 from minions import health
-from minions.flow import NoAnswer, Question
+from minions.flow import NoAnswer, Question, Said
 from minions.models import AnswerTrace
 from minions.recipes import KINDS, USUAL_KINDS, Link
+from minions.thinking import Thought, ThoughtsDropped
 from tests.minions.conftest import FIRST, SECOND
 from tests.minions.test_answering import HELLO, asked
 from tests.providers.fakes import Fault
@@ -157,6 +158,38 @@ def test_of_two_at_once_the_first_to_speak_answers_and_the_other_is_closed(
     assert under_way.text == outside[faster].answer and len(slower.seen) == 1
     assert under_way.trace.provider == ("openai", "nvidia")[faster]
     assert slower.left == 1
+
+
+def test_a_model_that_is_tried_again_thinks_anew(make_minion, outside):
+    outside[0].thought = "They ask me."
+    outside[0].script.append(Fault(after=3, how="cut"))  # after its first thought
+    under_way, events = asked(make_minion(chain=[FIRST | {"retries": 1}, SECOND]))
+    told = [event for event in events if isinstance(event, Thought | ThoughtsDropped)]
+    name = "openai/gpt-4o-mini"
+    assert told[:2] == [Thought(name, "They "), ThoughtsDropped(name)]
+    assert "".join(event.text for event in told[2:]) == "They ask me."
+    assert under_way.text == "The first says so." and not outside[1].seen
+    (stage,) = under_way.trace.stages
+    assert (stage.attempts[0].thought, stage.thought) == ("They ", "They ask me.")
+
+
+def test_two_may_think_side_by_side_and_only_who_answers_keeps_its_thoughts(
+    make_minion, outside, monkeypatch
+):
+    monkeypatch.setattr("minions.asking.HEDGE_SECONDS", 0.05)
+    first, second = outside
+    first.thought, first.pause = "one two three four five six seven eight nine ten", 0.1
+    second.thought, second.pause = "I know it.", 0.06
+    under_way, events = asked(make_minion(choosing="hedged"))
+    names = ("openai/gpt-4o-mini", f"nvidia/{SECOND['model']}")
+    thinkers = {event.model for event in events if isinstance(event, Thought)}
+    assert thinkers == set(names) and under_way.trace.provider == "nvidia"
+    dropped = events.index(ThoughtsDropped(names[0]))
+    assert not any(isinstance(event, Said) for event in events[:dropped])
+    (stage,) = under_way.trace.stages
+    assert stage.thought == "I know it." and first.left == 1
+    # The first had read the question and thought: both are billed.
+    assert stage.beside[0].provider == "openai" and stage.beside[0].output_tokens > 0
 
 
 def test_the_cheapest_first_goes_on_to_the_next_cheapest(make_minion, outside):

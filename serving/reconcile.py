@@ -40,12 +40,18 @@ def reconcile() -> None:
     end_drained()
     nodes = list(Node.objects.enabled().values_list("pk", flat=True))
     if nodes:
-        async_to_sync(look_after_all)(nodes)
+        async_to_sync(look_after_all)(nodes, look_after_and_settle)
     settling.settle_all()
 
 
-async def look_after_all(node_ids) -> None:
-    found = await asyncio.gather(*(look_after(node_id) for node_id in node_ids), return_exceptions=True)
+async def look_after_and_settle(node_id) -> None:
+    """What follows for deployments does not wait for the other nodes: one may say nothing for `ASK_SECONDS`."""
+    await look_after(node_id)
+    await sync_to_async(settling.settle_all)()
+
+
+async def look_after_all(node_ids, look) -> None:
+    found = await asyncio.gather(*(look(node_id) for node_id in node_ids), return_exceptions=True)
     for node_id, problem in zip(node_ids, found, strict=True):
         if isinstance(problem, BaseException):
             logger.error("looking after node %s broke off", node_id, exc_info=problem)
@@ -183,4 +189,4 @@ async def bring_back(deployment_id) -> None:
     )
     nodes = [node async for node in resting.values_list("node", flat=True)]
     if nodes:
-        await look_after_all(nodes)
+        await look_after_all(nodes, look_after)

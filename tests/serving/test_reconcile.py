@@ -1,5 +1,6 @@
 """Wishes become true on servers: loaded, listed, compared, routed; and again after whatever happens to a server."""
 
+import threading
 from datetime import timedelta
 from pathlib import Path
 
@@ -7,7 +8,7 @@ import pytest
 from asgiref.sync import async_to_sync
 from django.utils import timezone
 
-from serving import deploying, in_flight, node_leases, reconcile, services
+from serving import deploying, in_flight, node_leases, reconcile, services, settling
 from serving.models import Deployment, Health, Node, Placement, PlacementState, Status
 from serving.protocol import ChatRequest
 from tests.common.servers import nobody
@@ -129,6 +130,26 @@ def test_a_server_that_is_away_holds_up_no_other(node, coach, base_model, alice)
         away.refresh_from_db()
         assert away.health == Health.AWAY and away.problem
         assert [place.node for place in resolve(alice, coach.model_id).places] == [str(node.pk)]
+
+
+def test_a_server_that_says_nothing_yet_holds_up_no_other(node, coach, base_model, tiny, monkeypatch):
+    at_work, silent = threading.Event(), AdapterServer(tiny["base"])
+    in_time, models, notify = [], silent.get_models, settling.notify
+
+    def tells_late(body):
+        in_time.append(at_work.wait(4))
+        return models(body)
+
+    def notifies(**words):
+        at_work.set()
+        notify(**words)
+
+    monkeypatch.setattr(silent, "get_models", tells_late)
+    monkeypatch.setattr(settling, "notify", notifies)
+    with running(silent):
+        make_node(silent, base_model, name="late")
+        assert put_to_work(coach).status == Status.ACTIVE
+        assert in_time[0]
 
 
 def test_a_server_that_was_started_again_gets_its_adapters_back(server, node, coach, poet):

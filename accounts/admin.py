@@ -26,7 +26,11 @@ class UserAdmin(DjangoUserAdmin, ModelAdmin):
         *DjangoUserAdmin.fieldsets,
         (
             _("Preferences"),
-            {"fields": ["time_zone", "upload_limit_mb", "requests_per_minute", "tokens_per_minute"]},
+            {"fields": ["time_zone", "upload_limit_mb"]},
+        ),
+        (
+            _("Limits a minute"),
+            {"fields": ["requests_per_minute", "tokens_per_minute", "calls_per_minute"]},
         ),
     )
 

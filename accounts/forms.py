@@ -93,7 +93,7 @@ class TokenForm(forms.Form):
         required=False,
         min_value=1,
         max_value=MOST_A_MINUTE,
-        help_text=_("Empty: as many as you may ask."),
+        help_text=_("And as many other calls of the API. Empty: as many as you may."),
     )
     days = forms.TypedChoiceField(
         label=_("How long is it good for?"),

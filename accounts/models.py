@@ -50,6 +50,12 @@ class User(AbstractUser):
         blank=True,
         help_text=_("Empty: as for everybody; 0: no limit."),
     )
+    calls_per_minute = models.PositiveIntegerField(
+        _("other calls a minute"),
+        null=True,
+        blank=True,
+        help_text=_("Of the API, beside questions to models. Empty: as for everybody; 0: no limit."),
+    )
 
 
 class Scope(models.TextChoices):
@@ -62,7 +68,7 @@ class ApiToken(AbstractAuthToken):
     """Lets a program act for its user. Only a hash is kept; the token itself is shown once, when it is made.
 
     `model_names` are the names of the models that it may ask; none named: all that its user may. `expiry` ends it.
-    `requests_per_minute` stands beside what its user may ask, so that it can only be less.
+    `requests_per_minute` stands beside what its user may ask, so that it can only be less; it is as many other calls.
     """
 
     public_id = models.UUIDField(default=uuid.uuid4, unique=True, editable=False)
@@ -70,7 +76,10 @@ class ApiToken(AbstractAuthToken):
     scopes = models.JSONField(_("scopes"), default=list)
     model_names = models.JSONField(_("models"), default=list, blank=True)
     requests_per_minute = models.PositiveIntegerField(
-        _("questions a minute"), null=True, blank=True, help_text=_("Empty: as many as its user may ask.")
+        _("questions a minute"),
+        null=True,
+        blank=True,
+        help_text=_("And as many other calls. Empty: as its user."),
     )
     last_used_at = models.DateTimeField(_("last used"), null=True, blank=True)
 

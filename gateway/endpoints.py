@@ -1,4 +1,4 @@
-"""What all routes below /v1 share: methods, tokens, OpenAI's error envelope and `x-request-id`."""
+"""What all routes below /v1 share: methods, tokens, limits, OpenAI's error envelope and `x-request-id`."""
 
 from __future__ import annotations
 
@@ -7,10 +7,13 @@ import secrets
 from collections.abc import Awaitable, Callable
 from functools import wraps
 
+from asgiref.sync import sync_to_async
 from django.http import HttpResponseBase, JsonResponse
 from django.views.decorators.csrf import csrf_exempt
 
+from apex.common.rates import TooMany
 from gateway.auth import authenticate
+from ledger.calls import take_call
 from serving.protocol import ApiError
 
 log = logging.getLogger(__name__)
@@ -26,11 +29,12 @@ def endpoint(*, method: str, scope: str) -> Callable[[Handler], Handler]:
         @csrf_exempt
         @wraps(handler)
         async def view(request, **kwargs):
-            request_id = new_request_id()
+            request_id, limits = new_request_id(), {}
             try:
                 if request.method != method:
                     raise _wrong_method(request, method)
                 user = await authenticate(request, scope)
+                limits = await sync_to_async(take_call)(user, request.api_token)
                 response = await handler(request, user, **kwargs)
             except ApiError as error:
                 response = error_response(error)
@@ -42,6 +46,8 @@ def endpoint(*, method: str, scope: str) -> Callable[[Handler], Handler]:
                         status=500, kind="server_error",
                     )
                 )  # fmt: skip
+            for name, value in limits.items():
+                response[name] = value
             response["x-request-id"] = request_id
             return response
 
@@ -61,6 +67,9 @@ def error_response(error: ApiError) -> JsonResponse:
         response["WWW-Authenticate"] = "Bearer"
     if error.code == "insufficient_quota":
         response["x-should-retry"] = "false"  # OpenAI's clients would ask again at once
+    elif isinstance(error, TooMany):
+        for name, value in error.headers.items():
+            response[name] = value
     elif error.status in (429, 503):
         response["retry-after"] = "2"
     return response

@@ -7,7 +7,11 @@ from django.conf import settings
 from ledger.models import MinuteLimits
 
 # Fields of `MinuteLimits` and the settings that count where they are empty; in the environment with APEX_ before it.
-SETTINGS = {"requests_per_minute": "REQUESTS_PER_MINUTE", "tokens_per_minute": "TOKENS_PER_MINUTE"}
+SETTINGS = {
+    "requests_per_minute": "REQUESTS_PER_MINUTE",
+    "tokens_per_minute": "TOKENS_PER_MINUTE",
+    "calls_per_minute": "CALLS_PER_MINUTE",
+}
 
 
 def everybodys() -> dict[str, int]:
@@ -19,6 +23,12 @@ def everybodys() -> dict[str, int]:
 def limits_of(user, everybodys: dict[str, int]) -> dict[str, int]:
     """What holds for one person, by field."""
     return {field: said(getattr(user, field), most) for field, most in everybodys.items()}
+
+
+def limit_of(user, field: str) -> int:
+    """One of them; everybody's is looked up only where the person has none of their own."""
+    own = getattr(user, field)
+    return everybodys()[field] if own is None else own
 
 
 def said(own: int | None, otherwise: int) -> int:

@@ -348,6 +348,9 @@ class MinuteLimits(models.Model):
     tokens_per_minute = models.PositiveIntegerField(
         _("tokens a minute"), null=True, blank=True, validators=[MaxValueValidator(MOST_A_MINUTE)]
     )
+    calls_per_minute = models.PositiveIntegerField(
+        _("other calls a minute"), null=True, blank=True, validators=[MaxValueValidator(MOST_A_MINUTE)]
+    )
 
     class Meta:
         verbose_name = _("limits a minute")

@@ -35,7 +35,7 @@ class NewTokenSerializer(serializers.Serializer):
     expires_at = serializers.DateTimeField(default=None, allow_null=True)
     requests_per_minute = serializers.IntegerField(
         default=None, allow_null=True, min_value=1, max_value=MOST_A_MINUTE,
-        help_text="Questions a minute, at most; null: as many as its owner may ask.",
+        help_text="Questions a minute, at most, and as many other calls; null: as many as its owner may.",
     )  # fmt: skip
 
 

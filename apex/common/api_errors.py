@@ -36,6 +36,7 @@ class Refused(Unacceptable):
     def __init__(self, refusal: ApiError):
         super().__init__(refusal.message, code=refusal.code or "refused", field=refusal.param)
         self.status_code = refusal.status
+        self.wait = getattr(refusal, "retry_after", None)  # seconds; DRF makes a header of it
 
 
 def exception_handler(problem, context):

@@ -20,6 +20,7 @@ REST_FRAMEWORK = {
         "rest_framework.permissions.IsAuthenticated",
         "apex.common.api.TokenHasScope",
     ],
+    "DEFAULT_THROTTLE_CLASSES": ["ledger.calls.CallsAMinute"],
     "DEFAULT_PAGINATION_CLASS": "apex.common.api.Pagination",
     "DEFAULT_FILTER_BACKENDS": [
         "apex.common.api.FilterBackend",
@@ -61,6 +62,8 @@ SPECTACULAR_SETTINGS = {
 # Of one person, by the OpenAI-compatible surface; 0: no limit. The admin sets other ones for single people.
 REQUESTS_PER_MINUTE = int(os.environ.get("APEX_REQUESTS_PER_MINUTE", "10000"))
 TOKENS_PER_MINUTE = int(os.environ.get("APEX_TOKENS_PER_MINUTE", "0"))
+# The same for all other calls, below /v1 and /api/v1 together.
+CALLS_PER_MINUTE = int(os.environ.get("APEX_CALLS_PER_MINUTE", "10000"))
 # So long an answer is taken to be that says nothing of it, where a budget stands.
 BUDGET_ANSWER_TOKENS = int(os.environ.get("APEX_BUDGET_ANSWER_TOKENS", "4096"))
 # So long what is held for something that runs stays held by a process that does not say any more that it still runs.

@@ -113,7 +113,7 @@ def _callers(used_from: dict[str, str]) -> dict[str, Caller | Exception]:
             scopes=frozenset(token.scopes),
             models=frozenset(token.model_names) if token.model_names else None,
             expires_at=token.expiry.timestamp() if token.expiry else None,
-            **limits_of(user, most),
+            **questions_of(user, most),
             budgets=frozenset(
                 counter.budget.measure
                 for counter in counters
@@ -137,7 +137,12 @@ def _minions_caller(token: MinionToken, most: dict[str, int]) -> Caller:
         scopes=frozenset({Scope.CHAT}),
         models=None,
         expires_at=None,
-        **limits_of(user, most),
+        **questions_of(user, most),
         minion_id=token.minion_id,
         minion_name=token.minion.name,
     )
+
+
+def questions_of(user: User, most: dict[str, int]) -> dict[str, int]:
+    limits = limits_of(user, most)
+    return {field: limits[field] for field in ("requests_per_minute", "tokens_per_minute")}

@@ -9,7 +9,8 @@ import time
 from collections.abc import Awaitable, Callable
 from itertools import count
 
-from gateway.hot.limits import Headers, TooMany
+from apex.common.rates import TooMany
+from gateway.hot.limits import Headers
 from ledger.refusals import BudgetSpent
 from serving.protocol import ApiError
 
@@ -172,7 +173,7 @@ class Exchange:
         if error.status == 401:
             more.append((b"www-authenticate", b"Bearer"))
         elif isinstance(error, TooMany):
-            more.append((b"retry-after", b"%d" % error.retry_after))
+            more += [(name.encode(), value.encode()) for name, value in error.headers.items()]
         elif isinstance(error, BudgetSpent):
             more.append((b"x-should-retry", b"false"))  # OpenAI's clients would ask again at once
         elif error.status in (429, 503) and not any(name == b"retry-after" for name, _ in self.headers):

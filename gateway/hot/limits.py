@@ -6,23 +6,10 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from apex.common.rates import MINUTE, TooMany, duration
 from gateway.hot.callers import Caller
-from serving.protocol import ApiError
 
-MINUTE = 60.0
 Headers = list[tuple[bytes, bytes]]
-
-
-class TooMany(ApiError):
-    """429, with the seconds after which there is room again."""
-
-    def __init__(self, what: str, limit: int, used: int, seconds: float):
-        super().__init__(
-            f"Rate limit reached for {what} per minute: limit {limit}, used {used}. "
-            f"Please try again in {duration(seconds)}.",
-            status=429, kind=what, code="rate_limit_exceeded",
-        )  # fmt: skip
-        self.retry_after = max(1, round(seconds + 0.5))
 
 
 @dataclass(slots=True)
@@ -98,12 +85,3 @@ class Limits:
                 }
             window = self._windows[whose] = Window(now)
         return window
-
-
-def duration(seconds: float) -> str:
-    """As OpenAI writes one: `120ms`, `6.5s`, `1m0s`."""
-    if seconds < 1:
-        return f"{seconds * 1000:.0f}ms"
-    if seconds < MINUTE:
-        return f"{seconds:.3g}s"
-    return f"{int(seconds // MINUTE)}m{int(seconds % MINUTE)}s"

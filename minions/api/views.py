@@ -12,7 +12,7 @@ from accounts.models import ApiToken, Scope
 from apex.common.access import owned_or_404
 from apex.common.api_errors import Unacceptable
 from apex.common.refusals import ApiError
-from minions import answering, improving, limits, selectors, services
+from minions import answering, improving, selectors, services
 from minions.answering import Asked
 from minions.api.auth import AUTHENTICATION, MayUseMinion
 from minions.api.refusals import Refused, refused_words
@@ -116,11 +116,6 @@ class MinionViewSet(viewsets.ModelViewSet):
         minion = self.get_askable()
         form = ChatSerializer(data=request.data)
         form.is_valid(raise_exception=True)
-        if isinstance(request.auth, ApiToken):
-            try:
-                async_to_sync(limits.take_token)(request.auth)
-            except ApiError as problem:
-                raise Refused(problem) from problem
         asked, conversation = self.asked(minion, form.validated_data)
         if form.validated_data["stream"]:
             return answer_response(answer_events(asked))

@@ -11,10 +11,11 @@ from django.utils import timezone
 
 from accounts.models import ApiToken
 from accounts.services import create_token, revoke_token
+from apex.common.rates import TooMany, duration
 from base_models.models import BaseModel
 from gateway.endpoints import error_response
 from gateway.hot.callers import Caller
-from gateway.hot.limits import Limits, TooMany, duration
+from gateway.hot.limits import Limits
 from serving.protocol import ApiError
 from tests.gateway.hot import HELLO, client_of
 from tests.gateway.test_hot_path import alices, mock  # noqa: F401 - fixtures
@@ -84,6 +85,8 @@ def test_exactly_so_many_are_let_through_however_many_ask_at_once(mock, bare_sit
             if status == 429:
                 assert json.loads(content)["error"]["code"] == "rate_limit_exceeded"
                 assert 0 < int(told["retry-after"]) <= 61
+                assert told["x-ratelimit-limit-requests"] == "25"
+                assert told["x-ratelimit-remaining-requests"] == "0"
 
     threads = [threading.Thread(target=ask) for _ in range(8)]
     for thread in threads:

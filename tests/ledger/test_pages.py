@@ -216,23 +216,27 @@ def test_the_admin_sets_a_budget_in_dollars_and_changes_only_its_limit(root, ali
 
 
 def test_a_superuser_sets_what_everybody_may_ask_in_a_minute_beside_the_budgets(root, alice, settings):
-    settings.REQUESTS_PER_MINUTE, settings.TOKENS_PER_MINUTE = 1234, 0
+    settings.REQUESTS_PER_MINUTE, settings.TOKENS_PER_MINUTE, settings.CALLS_PER_MINUTE = 1234, 0, 50
     listed = "/admin/ledger/minutelimits/"
     add = root.get(listed, follow=True)
     assert add.redirect_chain == [(f"{listed}add/", 302)]
     told = add.content.decode()
     assert "Empty: 1234, as APEX_REQUESTS_PER_MINUTE" in told and "/admin/ledger/budget/" in told
-    assert everybodys() == {"requests_per_minute": 1234, "tokens_per_minute": 0}
+    assert everybodys() == {"requests_per_minute": 1234, "tokens_per_minute": 0, "calls_per_minute": 50}
     assert root.post(f"{listed}add/", {"requests_per_minute": "7"}).status_code == 302
-    assert everybodys() == {"requests_per_minute": 7, "tokens_per_minute": 0}
+    assert everybodys() == {"requests_per_minute": 7, "tokens_per_minute": 0, "calls_per_minute": 50}
     change = root.get(listed, follow=True)
     assert change.redirect_chain == [(f"{listed}1/change/", 302)]
     for odd in ("-1", "1000000001", "many"):
         assert root.post(f"{listed}1/change/", {"requests_per_minute": odd}).status_code == 200
     assert root.post(f"{listed}1/change/", {"tokens_per_minute": "9"}).status_code == 302
-    assert everybodys() == {"requests_per_minute": 1234, "tokens_per_minute": 9}
+    assert everybodys() == {"requests_per_minute": 1234, "tokens_per_minute": 9, "calls_per_minute": 50}
     alice.requests_per_minute, alice.tokens_per_minute = 0, None
-    assert limits_of(alice, everybodys()) == {"requests_per_minute": 0, "tokens_per_minute": 9}
+    assert limits_of(alice, everybodys()) == {
+        "requests_per_minute": 0,
+        "tokens_per_minute": 9,
+        "calls_per_minute": 50,
+    }
     assert root.get(f"{listed}add/").status_code == root.post(f"{listed}1/delete/").status_code == 403
     added, changed = AuditEvent.objects.filter(via="admin").order_by("pk")
     assert (added.act, added.subject_kind) == ("admin_added", "limits a minute")

@@ -1,4 +1,5 @@
 // Small things that every page has: theme, dialogs, tabs, copying, toasts, the bell, relative times.
+import "./menu.js";
 import { toast, word } from "./page.js";
 
 const root = document.documentElement;

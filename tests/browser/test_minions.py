@@ -280,5 +280,18 @@ def test_rows_are_moved_by_keyboard_and_a_dropped_file_is_used_after_a_switch(pa
     assert "They ask for the gate." not in answer.locator("[data-text]").inner_text()
     answer.get_by_text("How it thought").click()
     answer.get_by_text("They ask for the gate.").wait_for()
+
+    # 4. On a phone: what is seldom wanted is behind one button, which the keyboard opens, walks and shuts
     page.set_viewport_size({"width": 390, "height": 800})
     assert not page.evaluate("document.documentElement.scrollWidth > innerWidth")
+    more = page.locator(".menu > summary")
+    begin = page.get_by_role("button", name="New conversation")
+    assert more.bounding_box()["y"] == begin.bounding_box()["y"]
+    more.press("Enter")
+    for act in ("Rename…", "Delete…"):
+        page.keyboard.press("ArrowDown")
+        assert page.evaluate("document.activeElement.textContent") == act
+    page.keyboard.press("Enter")
+    page.get_by_role("dialog", name="Delete this conversation?").wait_for()
+    page.keyboard.press("Escape")
+    assert more.evaluate("each => each === document.activeElement && !each.parentElement.open")

@@ -23,13 +23,12 @@ from django.conf import settings
 from django.db import connections, transaction
 from django.db.models import F, Q
 from django.utils import timezone
-from django.utils.translation import gettext as _
 
-from accounts.notices import notify
 from apex.common import files
-from gateway import batch_answers, batch_reading, batching, filing
+from gateway import batch_answers, batch_files, batch_reading, batching, filing
 from gateway.batch_answers import Answered
 from gateway.batch_reading import Question
+from gateway.batch_rights import WORDS, lost_right
 from gateway.endpoints import new_request_id
 from gateway.hot.relay import Used, usage_of
 from gateway.hot.requests import KINDS
@@ -46,11 +45,6 @@ SILENT_SECONDS = 10.0  # without a heartbeat; then its worker is taken for gone
 BEAT_SECONDS = 2.0
 QUESTION_SECONDS = 600.0
 HELD_SECONDS = 3600.0  # so long it waits for what others hold of its budget; then that refuses its questions
-WHY_UNANSWERED = {
-    BatchStatus.EXPIRED: ("batch_expired", "This request could not be answered before the completion window was over."),
-    BatchStatus.CANCELLED: ("batch_cancelled", "The batch was cancelled before this request was answered."),
-}  # fmt: skip
-SHUT_OUT = ("batch_cancelled", "The batch was cancelled: the account that sent it was deactivated.")
 
 
 class LostHold(Exception):
@@ -99,17 +93,29 @@ def hold(batch_id, token) -> str:
 def work(batch: Batch, token) -> bool:
     """Whether there is more to do at once."""
     path = files.local_path(batch.input_sha256)
-    if not batch.owner.is_active:  # who was shut out spends nothing any more
-        batching.change(batch, BatchStatus.CANCELLING)
+    stop_without_right(batch)
     if batch.status == BatchStatus.VALIDATING and not begin(batch, path):
         return batch.status == BatchStatus.VALIDATING
     if batch.status == BatchStatus.IN_PROGRESS and timezone.now() < batch.expires_at:
         is_stuck = answer_some(batch, token, path)
         batch.refresh_from_db()
+        stop_without_right(batch)
         if batch.status == BatchStatus.IN_PROGRESS and batch.answers.count() < batch.total:
             is_over = timezone.now() >= batch.expires_at
             return is_over or not is_stuck
     return end(batch, token, path)
+
+
+def stop_without_right(batch: Batch) -> None:
+    """Whose token ended, or who was shut out, asks and spends nothing any more; what is answered in full is told."""
+    if batch.status == BatchStatus.IN_PROGRESS and batch.answers.count() == batch.total:
+        return
+    code = lost_right(batch)
+    if code is None:
+        return
+    errors = [batch_reading.fault(code, WORDS[code])]
+    if not batching.change(batch, BatchStatus.CANCELLING, errors=errors):
+        batch.refresh_from_db()
 
 
 def begin(batch: Batch, path: Path) -> bool:
@@ -168,6 +174,9 @@ class Slice:
             question = self.put_back.pop() if self.put_back else next(self.still_open, None)
             if question is None:
                 break
+            if await sync_to_async(lost_right)(self.batch):
+                self.is_stopped = True
+                break
             begun = time.monotonic()
             try:
                 answered = await self.answered(question)
@@ -215,22 +224,12 @@ def response_of(answered: Answered) -> dict[str, Any]:
     return told | ({"x_apex_lineage": lineage_told(answered.lineage)} if answered.lineage else {})
 
 
-def row_of(batch: Batch, question: Question, *, response=None, error=None) -> dict[str, Any]:
-    """A line of the output or the error file."""
-    return {
-        "id": f"batch_req_{batch.pk.hex}{question.number:06d}",
-        "custom_id": question.custom_id,
-        "response": response,
-        "error": error,
-    }
-
-
 def keep(batch: Batch, token, question: Question, answered: Answered, took: float) -> None:
     """Writes one answer, counts it, and writes down what it used, as of a single call. Raises LostHold.
 
     `took`: seconds.
     """
-    row = row_of(batch, question, response=response_of(answered))
+    row = batch_files.row_of(batch, question, response=response_of(answered))
     used = usage_of(json.dumps(answered.body).encode()) if answered.is_good else Used()
     with transaction.atomic():
         hold(batch.pk, token)
@@ -270,8 +269,7 @@ def end(batch: Batch, token, path: Path) -> bool:
     )
     with tempfile.TemporaryDirectory(dir=settings.FILE_UPLOAD_TEMP_DIR) as folder:
         good, bad = Path(folder) / "output", Path(folder) / "error"
-        why = WHY_UNANSWERED.get(last) if batch.owner.is_active else SHUT_OUT
-        unanswered = write_files(batch, path, good, bad, why)
+        unanswered = batch_files.write_files(batch, path, good, bad, batch_files.why_unanswered(batch, last))
         with transaction.atomic():
             hold(batch.pk, token)
             kept = {
@@ -286,40 +284,7 @@ def end(batch: Batch, token, path: Path) -> bool:
                 if written.stat().st_size
             }
             batching.change(batch, last, failed=F("failed") + unanswered, **kept)
-            tell_refused(batch)
+            batch_files.tell_refused(batch)
+            batch_files.tell_stopped(batch)
             batch.answers.all().delete()
     return False
-
-
-def tell_refused(batch: Batch) -> None:
-    """The bell, where a budget was too small for some of it."""
-    refused = batch.answers.filter(body__response__body__error__code="insufficient_quota")
-    if count := refused.count():
-        words = _(
-            "%(count)s of %(total)s questions of %(batch)s were refused by a budget. They are in its error file; raise "
-            "the budget and send them again."
-        )
-        values = {"count": count, "total": batch.total, "batch": batch.public_id}
-        notify(owner=batch.owner, text=words % values, url="/usage/", kind="budget")
-
-
-def write_files(batch: Batch, path: Path, good: Path, bad: Path, why: tuple[str, str] | None) -> int:
-    """One line for each question, in the order of the input; returns how many were not answered, for reason `why`."""
-    answers = batch.answers.order_by("line").iterator(chunk_size=500)
-    answer = next(answers, None)
-    unanswered = 0
-    # A batch whose file was never found good has no questions to tell of.
-    asked = batch_reading.questions(path) if batch.total else ()
-    with open(good, "w", encoding="utf-8") as output, open(bad, "w", encoding="utf-8") as errors:
-        for question in asked:
-            if answer is not None and answer.line == question.number:
-                write(output if answer.is_good else errors, answer.body)
-                answer = next(answers, None)
-            elif why:
-                unanswered += 1
-                write(errors, row_of(batch, question, error=dict(zip(("code", "message"), why, strict=True))))
-    return unanswered
-
-
-def write(out, row: dict[str, Any]) -> None:
-    out.write(json.dumps(row, ensure_ascii=False) + "\n")

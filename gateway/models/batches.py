@@ -42,6 +42,7 @@ class Batch(OwnedModel):
         validating | in_progress → expired
         validating | in_progress → cancelling → cancelled
 
+    It is also cancelled when the API token that sent it ends, or its owner is deactivated; `errors` then say so.
     `attempt` is the fencing token of the slice at work, `heartbeat_at` shows that it lives.
     """
 

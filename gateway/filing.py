@@ -18,7 +18,7 @@ from audit.models import Act
 from audit.services import record_act
 from datasets_app import services as datasets
 from datasets_app.models import DatasetVersion, ImportStatus
-from datasets_app.services.bringing import clean_file_name
+from datasets_app.services.receiving import clean_file_name
 from gateway.models import ApiFile, FilePurpose, FineTune
 from training import checkpoints
 

@@ -1,19 +1,6 @@
 """What people ask for: a module for each kind of thing. Call them as `services.create_dataset(...)`."""
 
-from .bringing import (
-    DatasetRefused,
-    NameTaken,
-    TooLarge,
-    Wishes,
-    add_version,
-    create_dataset,
-    delete_unused_files,
-    demo_dataset,
-    free_name,
-    rename_dataset,
-    too_large,
-    upload_limit,
-)
+from .bringing import NameTaken, add_version, create_dataset, demo_dataset, free_name, rename_dataset
 from .connections import (
     BadConnection,
     change_connection,
@@ -62,6 +49,7 @@ from .label_studio import (
     import_label_studio,
     label_studio_tasks,
 )
+from .receiving import DatasetRefused, TooLarge, Wishes, delete_unused_files, too_large, upload_limit
 from .references import ReferenceRefused, check_again, import_reference, refer
 from .reports import NoRowsHere, check_brought, good_rows
 from .reviewed import (

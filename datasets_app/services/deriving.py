@@ -18,7 +18,8 @@ from datasets_app.deriving.rechecking import FAULTS_KEPT, Rechecking
 from datasets_app.deriving.rows import BadRows, Written, digest_of, verified, with_origin, write_rows
 from datasets_app.models import DatasetVersion
 
-from .bringing import DatasetRefused, delete_unused_files, locked
+from .bringing import locked
+from .receiving import DatasetRefused, delete_unused_files
 
 
 class CannotDerive(DatasetRefused):

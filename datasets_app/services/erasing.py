@@ -15,7 +15,7 @@ from datasets_app.models import Dataset, DatasetImport, DatasetVersion, Referenc
 from datasets_app.parts import part_path
 from datasets_app.selectors.erasing import hashes_of
 
-from .bringing import delete_unused_files
+from .receiving import delete_unused_files
 
 
 class DatasetInUse(Exception):

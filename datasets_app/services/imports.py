@@ -26,16 +26,13 @@ from datasets_app.parts import part_path
 from datasets_app.queueing import send_import
 from datasets_app.reading import REJECT, Report
 
-from .bringing import (
+from .bringing import NAME_LENGTH, add_version, create_dataset, free_name
+from .receiving import (
     MEGABYTE,
-    NAME_LENGTH,
     DatasetRefused,
     Wishes,
-    add_version,
     clean_file_name,
-    create_dataset,
     delete_unused_files,
-    free_name,
     too_large,
     upload_limit,
     write_source,

@@ -23,8 +23,9 @@ from datasets_app.reference_rows import raise_failure, source_of
 from datasets_app.sources import Source, SourceError, State
 from datasets_app.streamed_split import HELD_OUT, SplitRefused, SplitRule, StreamedSplit
 
-from .bringing import NAME_LENGTH, DatasetRefused, clean_file_name, free_name, locked, name_taken, verdict_of
+from .bringing import NAME_LENGTH, free_name, locked, name_taken, verdict_of
 from .imports import queue_import
+from .receiving import DatasetRefused, clean_file_name
 
 
 class ReferenceRefused(DatasetRefused):

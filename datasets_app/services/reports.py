@@ -14,7 +14,7 @@ from datasets_app.importing import iterate_rows
 from datasets_app.models import DatasetVersion
 from datasets_app.reading import Report, check_file
 
-from .bringing import NO_WISHES, DatasetRefused, Wishes, clean_file_name, upload_limit, write_source
+from .receiving import NO_WISHES, DatasetRefused, Wishes, clean_file_name, upload_limit, write_source
 
 # What a row tells of its place in the file, which a copy is no longer part of.
 PLACES = ("line", "origin")

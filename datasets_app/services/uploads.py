@@ -21,8 +21,9 @@ from django.utils.translation import gettext as _
 from datasets_app.models import Dataset, DatasetImport, ImportSource, ImportStatus
 from datasets_app.parts import part_path
 
-from .bringing import NAME_LENGTH, TooLarge, clean_file_name, too_large, upload_limit
+from .bringing import NAME_LENGTH
 from .imports import make_room, next_expiry, queue_import
+from .receiving import TooLarge, clean_file_name, too_large, upload_limit
 
 logger = logging.getLogger(__name__)
 CHUNK = 1024 * 1024

@@ -152,7 +152,7 @@ def test_bytes_that_are_deleted_while_the_same_are_brought_are_stored_again(
 def test_bytes_that_are_brought_while_the_same_are_deleted_are_put_back(alice, own_storage, monkeypatch):
     kept = files.put_bytes(b"the same bytes")
     answers = iter([False, True])
-    monkeypatch.setattr(services.bringing, "is_used", lambda sha256: next(answers))
+    monkeypatch.setattr(services.receiving, "is_used", lambda sha256: next(answers))
     services.delete_unused_files({kept.sha256})
     assert files.local_path(kept.sha256).read_bytes() == b"the same bytes"
 

@@ -7,13 +7,13 @@ and `after_step` after each, and everything that it needs from the model it asks
 import math
 import time
 from array import array
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
 from training.engine.checkpoints import Snapshot, Tensors, part, part_of, write_checkpoint
 from training.engine.control import CHECKPOINT, PAUSE, Control, Paused
 from training.engine.errors import NAN_LOSS, EngineError
+from training.engine.pace import Clock, Rhythm
 from training.engine.progress import Reporter
 from training.engine.randomness import Randomness
 from training.engine.spreading import ALONE, Ranks
@@ -48,25 +48,6 @@ class Learner(Protocol):
         """(tensors, numbers) of everything else that the next step depends on, but for random generators."""
 
 
-@dataclass(frozen=True)
-class Rhythm:
-    """When what happens, in steps. `checkpoint_steps` None: at every check."""
-
-    total_steps: int
-    steps_per_epoch: int
-    eval_steps: int
-    learning_rate: float
-    checkpoint_steps: int | None = None
-    checkpoint_seconds: float = 600.0
-    early_stopping_checks: int | None = None
-
-    def is_check(self, step: int) -> bool:
-        return step % self.eval_steps == 0 or step == self.total_steps
-
-    def is_checkpoint(self, step: int) -> bool:
-        return step % (self.checkpoint_steps or self.eval_steps) == 0
-
-
 class Watcher:
     """Follows one training from `begin` to `summary`. Without `checkpoints_dir` it writes no checkpoint.
 
@@ -97,7 +78,7 @@ class Watcher:
         self.history = {name: array("d") for name in COLUMNS}
         self._randomness: Randomness | None = None
         self._seconds_before = 0.0
-        self._clock = _Clock(0, 0)
+        self._clock = Clock(0, 0)
         self._checkpoint_at = time.monotonic()
 
     # --- From the beginning, or from a checkpoint ---
@@ -132,7 +113,7 @@ class Watcher:
             self._check(0)
         elif self._randomness:
             self._randomness.restore()
-        self._clock = _Clock(self.step, self.learner.tokens_seen)
+        self._clock = Clock(self.step, self.learner.tokens_seen)
         self._checkpoint_at = time.monotonic()
 
     # --- After each step ---
@@ -319,26 +300,3 @@ class Watcher:
             "train_loss": sum(last) / len(last),
             "history": {"steps": steps, "evaluations": self.checks},
         }
-
-
-class _Clock:
-    """Speed and time to go of this attempt, from the step and the tokens at which it began."""
-
-    def __init__(self, step: int, tokens: int):
-        self._step = step
-        self._tokens = tokens
-        self._begun = time.monotonic()
-        self._left_out = 0.0
-
-    def leave_out(self, seconds: float) -> None:
-        """Such a time was not spent on steps."""
-        self._left_out += seconds
-
-    def spent(self) -> float:
-        return time.monotonic() - self._begun
-
-    def tokens_per_second(self, tokens: int) -> float:
-        return round((tokens - self._tokens) / max(1e-9, self.spent() - self._left_out), 1)
-
-    def eta_seconds(self, step: int, total: int) -> float:
-        return round(self.spent() / max(1, step - self._step) * (total - step), 1)

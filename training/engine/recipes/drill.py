@@ -30,8 +30,9 @@ def run(run: dict[str, Any], config: DrillConfig, reporter: Reporter, control: C
 
         from training.engine.checkpoints import read_checkpoint, whole_directory
         from training.engine.memory import with_less_memory
+        from training.engine.pace import Rhythm
         from training.engine.recipes.drill_learner import DrillLearner
-        from training.engine.watcher import Rhythm, Watcher
+        from training.engine.watcher import Watcher
 
     torch.set_num_threads(1)
     ranks = Ranks.here()

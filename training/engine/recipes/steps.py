@@ -180,7 +180,8 @@ def watch(
 
     from training.engine.checkpoints import read_checkpoint
     from training.engine.exact_trainer import WatchingCallback
-    from training.engine.watcher import Rhythm, Watcher
+    from training.engine.pace import Rhythm
+    from training.engine.watcher import Watcher
 
     watcher = Watcher(
         rhythm=Rhythm(

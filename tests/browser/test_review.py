@@ -5,6 +5,7 @@ import uuid
 
 import pytest
 
+from tests.browser.conftest import leave
 from tests.browser.test_journey import once_ready, sign_up
 
 pytestmark = [pytest.mark.stack, pytest.mark.slow, pytest.mark.timeout(300)]
@@ -160,7 +161,7 @@ def test_a_guest_rates_by_a_link_while_the_owner_sees_the_agreement(page, stack,
         assert guest.goto(f"{link.rstrip('/')}x/").status == 404
         assert "This link leads nowhere" in guest.content()
     finally:
-        guests.close()
+        leave(guests)
     assert not errors, errors
 
     page.goto(f"{address}sharing/")

@@ -8,7 +8,7 @@ import math
 import time
 from dataclasses import dataclass
 
-from django.core.cache import cache
+from django.core.cache import caches
 from redis import RedisError
 
 from apex.common.refusals import ApiError
@@ -84,6 +84,7 @@ def count(what: str) -> Count | None:
 
 
 def counted(key: str) -> int:
+    cache = caches["counts"]
     try:
         return cache.incr(key)
     except ValueError:  # the first in this minute, or one of several that are

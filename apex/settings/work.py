@@ -18,6 +18,8 @@ CACHES = {
         "KEY_PREFIX": "apex",
     }
 }
+# What is counted in a minute (`apex.common.rates`): a server that says nothing must not hold up a call.
+CACHES["counts"] = CACHES["default"] | {"OPTIONS": {"max_connections": 1000, "socket_timeout": 1}}
 CHANNEL_LAYERS = {"default": broker.channel_layer_config(REDIS_URL)}
 
 # --- Work ---------------------------------------------------------------------------------------------------

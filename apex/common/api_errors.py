@@ -20,6 +20,16 @@ class Unacceptable(exceptions.APIException):
         self.field, self.more = field, details
 
 
+class Conflict(Unacceptable):
+    """It does not go with what is there now: 409."""
+
+    status_code = 409
+    default_code = "conflict"
+
+    def __init__(self, message, *, code="conflict", **more):
+        super().__init__(message, code=code, **more)
+
+
 class NotEnoughLeft(Unacceptable):
     """A budget has less left than this could cost: 402."""
 

@@ -8,7 +8,7 @@ from rest_framework.decorators import action
 from rest_framework.response import Response
 
 from apex.common.access import owned_or_404
-from apex.common.api_errors import Unacceptable
+from apex.common.api_errors import Conflict
 from datasets_app import selectors, services
 from datasets_app.api.mapping import HELP, MappingField
 from datasets_app.models import DatasetImport, ImportStatus
@@ -45,10 +45,6 @@ class ImportFilter(django_filters.FilterSet):
         fields: list[str] = []
 
 
-class NotNow(Unacceptable):
-    status_code = 409
-
-
 class ImportViewSet(mixins.ListModelMixin, viewsets.GenericViewSet):
     """Examples on their way in: an upload, a reference, a version made from another."""
 
@@ -83,7 +79,7 @@ class ImportViewSet(mixins.ListModelMixin, viewsets.GenericViewSet):
         """Stops it; its bytes are thrown away. 409 if it has ended."""
         imported = self.get_object()
         if not services.cancel_import(imported=imported):
-            raise NotNow(f"It has ended: {imported.status}.", code="ended")
+            raise Conflict(f"It has ended: {imported.status}.", code="ended")
         return self.describe(imported)
 
     @extend_schema(request=AgainSerializer, responses={201: ImportSerializer})
@@ -94,13 +90,13 @@ class ImportViewSet(mixins.ListModelMixin, viewsets.GenericViewSet):
         form = AgainSerializer(data=request.data)
         form.is_valid(raise_exception=True)
         if imported.status not in (ImportStatus.REFUSED, ImportStatus.CRASHED):
-            raise NotNow(
+            raise Conflict(
                 f"It is {imported.status}; only one that ended badly can go again.", code="not_ended"
             )
         try:
             again = services.import_again(imported=imported, mapping=form.validated_data.get("mapping"))
         except services.CannotGoAgain as problem:
-            raise NotNow(str(problem), code="gone") from problem
+            raise Conflict(str(problem), code="gone") from problem
         return self.describe(again, status.HTTP_201_CREATED)
 
     @extend_schema(responses=OpenApiTypes.OBJECT)

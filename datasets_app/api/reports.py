@@ -7,17 +7,13 @@ from rest_framework import serializers
 from rest_framework.decorators import action
 from rest_framework.response import Response
 
-from apex.common.api_errors import Unacceptable
+from apex.common.api_errors import Conflict
 from datasets_app import selectors, services
 from datasets_app.api.serializers import BroughtSerializer
 from datasets_app.formats import FORMATS
 
 VERSION = OpenApiParameter("version", OpenApiTypes.INT, description="Number of a version; else the newest.")
 AS = OpenApiParameter("as", OpenApiTypes.STR, enum=["json", "csv"], description="csv: one fault a line.")
-
-
-class Gone(Unacceptable):
-    status_code = 409
 
 
 class ReportedFaultSerializer(serializers.Serializer):
@@ -125,7 +121,7 @@ def cleaned_copy(version) -> StreamingHttpResponse:
     try:
         lines = services.good_rows(version=version)
     except services.NoRowsHere as problem:
-        raise Gone(str(problem), code="rows_elsewhere") from problem
+        raise Conflict(str(problem), code="rows_elsewhere") from problem
     return StreamingHttpResponse(
         lines,
         content_type="application/jsonl",

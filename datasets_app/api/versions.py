@@ -11,7 +11,7 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from apex.common.access import owned_or_404
-from apex.common.api_errors import Unacceptable
+from apex.common.api_errors import Conflict, Unacceptable
 from datasets_app import selectors, services
 from datasets_app.api.imports import ImportSerializer
 from datasets_app.api.version_serializers import (
@@ -28,10 +28,6 @@ from datasets_app.models import Dataset, DatasetVersion
 from datasets_app.selectors import comparing
 
 PAGE_MOST = 100
-
-
-class Conflict(Unacceptable):
-    status_code = 409
 
 
 def version_asked(request, dataset_id, number: int) -> DatasetVersion:

@@ -12,7 +12,7 @@ from rest_framework.response import Response
 
 from apex.common.access import owned_or_404
 from apex.common.api import JSONParser
-from apex.common.api_errors import Unacceptable
+from apex.common.api_errors import Conflict, Unacceptable
 from datasets_app import selectors, services
 from datasets_app.api import references
 from datasets_app.api.imports import ImportSerializer
@@ -39,10 +39,6 @@ class AlwaysJson(DefaultContentNegotiation):
 
     def select_renderer(self, request, renderers, format_suffix=None):
         return renderers[0], renderers[0].media_type
-
-
-class Conflict(Unacceptable):
-    status_code = 409
 
 
 class PayloadTooLarge(Unacceptable):

@@ -8,12 +8,12 @@ from rest_framework.decorators import action
 from rest_framework.response import Response
 
 from apex.common.access import owned_or_404
-from apex.common.api_errors import Unacceptable
+from apex.common.api_errors import Conflict, Unacceptable
 from serving.exports import services
 from serving.exports.details import exports_for
 from serving.exports.models import Export, ExportKind, ExportStatus
 from serving.exports.views import export_response
-from training.api.views import Conflict, find_adapter
+from training.api.asked import find_adapter
 
 
 class ExportedFileSerializer(serializers.Serializer):

@@ -8,7 +8,7 @@ from rest_framework.decorators import action
 from rest_framework.response import Response
 
 from apex.common.access import owned_or_404
-from apex.common.api_errors import Unacceptable
+from apex.common.api_errors import Conflict, Unacceptable
 from serving import deploying, node_services, selectors
 from serving.api.serializers import (
     DeploymentCreateSerializer,
@@ -18,7 +18,7 @@ from serving.api.serializers import (
     WhySerializer,
 )
 from serving.models import Deployment, DeploymentEvent, Node
-from training.api.views import Conflict, find_adapter
+from training.api.asked import find_adapter
 from training.models import Adapter
 
 

@@ -7,9 +7,9 @@ from rest_framework.decorators import action
 from rest_framework.response import Response
 
 from apex.common.access import owned_or_404
-from apex.common.api_errors import NotEnoughLeft, Unacceptable
+from apex.common.api_errors import Conflict, NotEnoughLeft, Unacceptable
 from training import chain_details, chains, services
-from training.api.views import Conflict, find_base_model, find_version
+from training.api.asked import find_base_model, find_version
 from training.gates import GATES
 from training.models import Chain, ChainStage
 

@@ -11,7 +11,7 @@ from rest_framework.response import Response
 
 from apex.common.api_errors import Unacceptable
 from training import comparing, selectors
-from training.api.serializers import CurvesSerializer, JobComparisonSerializer
+from training.api.curve_serializers import CurvesSerializer, JobComparisonSerializer
 from training.forms import CompareForm, CurveForm
 from training.metrics.exports import FORMATS
 from training.models import TrainingJob

@@ -7,8 +7,8 @@ from rest_framework.views import APIView
 
 from apex.common.api_errors import Unacceptable
 from training import services, telling
+from training.api.asked import asked_of
 from training.api.serializers import JobCreateSerializer
-from training.api.views import asked_of
 from training.plan_settings import fitted_presets
 
 

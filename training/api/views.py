@@ -1,9 +1,5 @@
 """`/api/v1/training/jobs/` and `/api/v1/adapters/`."""
 
-import uuid
-
-from django.db.models import Q
-from django.http import Http404
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiParameter, extend_schema
 from rest_framework import mixins, status, viewsets
@@ -11,10 +7,9 @@ from rest_framework.decorators import action
 from rest_framework.response import Response
 
 from apex.common.access import owned_or_404
-from apex.common.api_errors import NotEnoughLeft, Unacceptable
-from base_models.selectors import base_model_or_404
-from datasets_app.models import Dataset, DatasetVersion
+from apex.common.api_errors import Conflict, NotEnoughLeft, Unacceptable
 from training import kept_checkpoints, selectors, services, telling
+from training.api.asked import asked_of, find_adapter, find_base_model, find_version
 from training.api.curves import CurveActions
 from training.api.logs import LogActions
 from training.api.serializers import (
@@ -29,7 +24,6 @@ from training.api.serializers import (
 )
 from training.checkpoint_files import CheckpointUnusable
 from training.engine.methods import METHODS
-from training.estimating import Asked
 from training.metrics.store import StoredSteps
 from training.models import Adapter, Checkpoint, JobEvent, Sample, TrainingJob
 from training.views.jobs import adapter_response
@@ -204,48 +198,6 @@ class JobViewSet(
             raise Conflict(str(problem)) from problem
 
 
-class Conflict(Unacceptable):
-    status_code = 409
-
-    def __init__(self, message):
-        super().__init__(message, code="conflict")
-
-
-def find_version(user, asked: dict) -> DatasetVersion:
-    """The version that the call names; 400 that names the field if there is none of the caller's."""
-    key = asked["dataset"]
-    try:
-        condition = Q(pk=uuid.UUID(key))
-    except ValueError:
-        condition = Q(name=key)
-    dataset = Dataset.objects.for_user(user).filter(condition).first()
-    if dataset is None:
-        raise Unacceptable(f"You have no dataset {key!r}.", field="dataset")
-    if wanted := asked.get("dataset_version"):
-        version = dataset.versions.present().filter(pk=wanted).first()
-        if version is None:
-            raise Unacceptable(f"{dataset.name} has no version {wanted}.", field="dataset_version")
-        return version
-    if dataset.latest is None:
-        raise Unacceptable(f"{dataset.name} holds nothing yet.", field="dataset")
-    return dataset.latest
-
-
-def asked_of(user, asked: dict) -> Asked:
-    """The training that a call describes. Raises `StartRefused`; 400 that names the field for what is not there."""
-    base_model, start = find_base_model(asked["base_model"]), find_adapter(user, asked.get("start_adapter"))
-    if start is not None:
-        services.refuse_start(start, owner=user, base_model=base_model)
-    return Asked(
-        find_version(user, asked),
-        base_model,
-        asked.get("config"),
-        method=asked["method"],
-        start_adapter=start,
-        devices=asked["device_count"],
-    )
-
-
 def _asked_memory(asked: dict, estimate: dict) -> int | None:
     """What each device must have, in bytes: as asked for, else as reckoned."""
     return round(asked["memory_gb"] * 1e9) if "memory_gb" in asked else estimate.get("asks_bytes")
@@ -255,27 +207,6 @@ def estimate_of(user, asked: dict) -> dict:
     """What is kept with the job; nothing for a drill, which nobody can estimate. Raises `StartRefused`."""
     services.refuse_unknown_method(asked["method"])
     return telling.told(asked_of(user, asked)) if METHODS[asked["method"]].is_offered else {}
-
-
-def find_base_model(key: str):
-    try:
-        return base_model_or_404(key)
-    except Http404 as problem:
-        raise Unacceptable(f"There is no base model {key!r}.", field="base_model") from problem
-
-
-def find_adapter(user, key: str | None) -> Adapter | None:
-    """One of the caller's adapters, by UUID or model id; None for no key."""
-    if not key:
-        return None
-    try:
-        condition = Q(pk=uuid.UUID(key))
-    except ValueError:
-        condition = Q(model_id=key)
-    adapter = Adapter.objects.for_user(user).filter(condition).select_related("base_model").first()
-    if adapter is None:
-        raise Unacceptable(f"You have no adapter {key!r}.", field="start_adapter")
-    return adapter
 
 
 class AdapterViewSet(mixins.DestroyModelMixin, viewsets.ReadOnlyModelViewSet):

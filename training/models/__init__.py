@@ -1,5 +1,6 @@
 """Plans, jobs and their attempts; what is recorded of them; the machines they run on; chains of several."""
 
+from training.models.adapters import Adapter, model_id_of, new_model_id
 from training.models.chains import CHAIN_MOVES, Chain, ChainStage, ChainStatus
 from training.models.hardware import Device, DeviceKind, HardwareOffer, Node
 from training.models.jobs import (
@@ -8,7 +9,6 @@ from training.models.jobs import (
     METHODS,
     MOVES,
     UNFINISHED,
-    Adapter,
     Attempt,
     JobEvent,
     Plan,
@@ -16,8 +16,6 @@ from training.models.jobs import (
     Purpose,
     Status,
     TrainingJob,
-    model_id_of,
-    new_model_id,
 )
 from training.models.records import Checkpoint, Discarded, EngineLog, MetricBlock, Sample
 

@@ -8,6 +8,7 @@ from django.shortcuts import render
 from django.utils.translation import gettext_lazy as _
 from django.views.decorators.http import require_GET
 
+from apex.common.calls import curl
 from audit import selectors
 from audit.models import Act, Way
 
@@ -50,6 +51,6 @@ def page(request: HttpRequest) -> HttpResponse:
         "page": Paginator(rows, ON_A_PAGE).get_page(request.GET.get("page")),
         "is_everybodys": bool(form.asked().get("everybody")),
         "query": f"&{query.urlencode()}" if query else "",
-        "curl": f'curl "{request.build_absolute_uri("/api/v1/audit/")}" -H "Authorization: Bearer $APEX_TOKEN"',
+        "curl": curl(request, "/api/v1/audit/"),
     }
     return render(request, "audit/log.html", context)

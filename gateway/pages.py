@@ -9,9 +9,12 @@ from django.utils.translation import gettext_lazy
 from django.views.decorators.http import require_http_methods, require_POST
 
 from apex.common.access import owned_or_404
+from apex.common.calls import curl
 from base_models.models import BaseModel
 from gateway import aliases
 from gateway.models import ModelAlias
+
+EXAMPLE = {"name": "gpt-4o-mini", "base_model": "apex-demo"}
 
 
 class AliasForm(forms.Form):
@@ -41,7 +44,7 @@ def alias_list(request):
         "form": form,
         "own": ModelAlias.objects.of(request.user).select_related("base_model"),
         "house": ModelAlias.objects.for_user(request.user).filter(owner=None).select_related("base_model"),
-        "curl": _example(request.build_absolute_uri("/")),
+        "curl": curl(request, "/api/v1/model-aliases/", send=EXAMPLE),
     }
     return render(request, "gateway/alias_list.html", shown, status=422 if form.errors else 200)
 
@@ -53,10 +56,3 @@ def delete_alias(request, alias_id):
     aliases.delete_alias(alias=alias)
     messages.success(request, _("%(name)s is no longer a name here.") % {"name": alias.name})
     return redirect("gateway_pages:alias-list")
-
-
-def _example(site: str) -> str:
-    return (
-        f'curl {site}api/v1/model-aliases/ -H "Authorization: Bearer $APEX_TOKEN" \\\n'
-        '  -H \'Content-Type: application/json\' -d \'{"name": "gpt-4o-mini", "base_model": "apex-demo"}\''
-    )

@@ -1,6 +1,5 @@
 """The pages of knowledge: the list, one base with its documents and a search, one document with a piece marked."""
 
-import json
 import uuid
 
 from django.contrib import messages
@@ -14,6 +13,7 @@ from django.utils.translation import ngettext
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
 from apex.common.access import owned_or_404
+from apex.common.calls import curl
 from apex.common.downloads import stored_file_response
 from apex.common.forms import tell
 from knowledge import selectors, services
@@ -36,7 +36,7 @@ def base_list(request: HttpRequest) -> HttpResponse:
         {
             "bases": bases,
             "remnants": list(selectors.remnants_of(request.user)),
-            "api_curl": curl(request, "api-knowledge-base-list"),
+            "api_curl": curl(request, reverse("api-knowledge-base-list")),
         },
     )
 
@@ -88,11 +88,11 @@ def documents_context(request: HttpRequest, base: KnowledgeBase) -> dict:
 
 
 def page_context(request: HttpRequest, base: KnowledgeBase) -> dict:
-    question = json.dumps({"question": _("When does the gate open?")}, ensure_ascii=False)
+    address = reverse("api-knowledge-base-search", args=[base.pk])
     return {
         "rename_form": RenameForm(initial={"name": base.name, "description": base.description}),
         "limit_mb": services.limit_mb(),
-        "api_curl": curl(request, "api-knowledge-base-search", base.pk, body=question),
+        "api_curl": curl(request, address, send={"question": _("When does the gate open?")}),
     }
 
 
@@ -152,7 +152,9 @@ def base_index(request: HttpRequest, base_id) -> HttpResponse:
             return redirect("knowledge:base-detail", base_id=base.pk)
     context = {
         "base": base, "index": index, "form": form, "rerank_form": rerank_form_of(base),
-        "api_curl": curl(request, "api-knowledge-base-reindex", base.pk, body='{"chunk_size": 800}'),
+        "api_curl": curl(
+            request, reverse("api-knowledge-base-reindex", args=[base.pk]), send={"chunk_size": 800}
+        ),
     }  # fmt: skip
     return render(
         request, "knowledge/base_index.html", context, status=422 if request.method == "POST" else 200
@@ -180,7 +182,9 @@ def base_rerank(request: HttpRequest, base_id) -> HttpResponse:
     index = selectors.active_of(base)
     context = {
         "base": base, "index": index, "form": IndexForm(index=index), "rerank_form": form,
-        "api_curl": curl(request, "api-knowledge-base-reindex", base.pk, body='{"chunk_size": 800}'),
+        "api_curl": curl(
+            request, reverse("api-knowledge-base-reindex", args=[base.pk]), send={"chunk_size": 800}
+        ),
     }  # fmt: skip
     return render(request, "knowledge/base_index.html", context, status=422)
 
@@ -252,7 +256,7 @@ def document_detail(request: HttpRequest, base_id, document_id) -> HttpResponse:
         "place": place_of(chunk) if chunk else "",
         "shown": selectors.around(document, chunk),
         "is_gone": bool(request.GET.get("piece")) and chunk is None,
-        "api_curl": curl(request, "api-document-detail", base_id, document.pk),
+        "api_curl": curl(request, reverse("api-document-detail", args=[base_id, document.pk])),
     }
     return render(request, "knowledge/document_detail.html", context)
 
@@ -295,9 +299,3 @@ def document_delete(request: HttpRequest, base_id, document_id) -> HttpResponse:
     services.delete_document(document=document)
     messages.success(request, _("“%(name)s” is gone, with all its pieces.") % {"name": name})
     return redirect("knowledge:base-detail", base_id=base_id)
-
-
-def curl(request: HttpRequest, name: str, *ids, body: str = "") -> str:
-    address = request.build_absolute_uri(reverse(name, args=ids))
-    sent = f" \\\n  --json '{body}'" if body else ""
-    return f'curl {address} \\\n  -H "Authorization: Bearer $APEX_TOKEN"{sent}'

@@ -10,12 +10,15 @@ from django.views.decorators.debug import sensitive_post_parameters, sensitive_v
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
 from apex.common.access import owned_or_404
+from apex.common.calls import curl
 from apex.common.forms import tell
 from providers import selectors, services
 from providers.base import ProviderFailed
 from providers.forms import KeyForm, ShareForm
 from providers.models import ProviderKey
 from providers.registry import all_providers, facts_of, provider_class
+
+EXAMPLE = {"provider": "openai", "name": "team account", "key": "sk-…"}
 
 
 @login_required
@@ -27,7 +30,7 @@ def key_list(request: HttpRequest) -> HttpResponse:
         "own": [row for row in rows if row.owner_id == request.user.pk],
         "lent": [row for row in rows if row.owner_id != request.user.pk],
         "cards": selectors.provider_cards(request.user),
-        "curl": example(request.build_absolute_uri(reverse("api-provider-key-list"))),
+        "curl": curl(request, reverse("api-provider-key-list"), send=EXAMPLE),
     }
     return render(request, "providers/key_list.html", context)
 
@@ -122,7 +125,6 @@ def key_delete(request: HttpRequest, key_id) -> HttpResponse:
 
 
 def show_key(request: HttpRequest, row: ProviderKey, *, form=None, share_form=None, said="") -> HttpResponse:
-    address = request.build_absolute_uri(reverse("api-provider-key-test", args=[row.pk]))
     is_lender = request.user.is_superuser
     context = {
         "row": row,
@@ -130,14 +132,7 @@ def show_key(request: HttpRequest, row: ProviderKey, *, form=None, share_form=No
         "form": form or KeyForm(provider=row.provider, row=row),
         "share_form": share_form or (ShareForm(row=row) if is_lender else None),
         "said": said,
-        "curl": f'curl -X POST {address} \\\n  -H "Authorization: Bearer $APEX_TOKEN"',
+        "curl": curl(request, reverse("api-provider-key-test", args=[row.pk]), options="-X POST"),
     }
     is_refused = bool((form and form.errors) or (share_form and share_form.errors))
     return render(request, "providers/key_detail.html", context, status=422 if is_refused else 200)
-
-
-def example(address: str) -> str:
-    return (
-        f'curl {address} \\\n  -H "Authorization: Bearer $APEX_TOKEN" \\\n  --json '
-        '\'{"provider": "openai", "name": "team account", "key": "sk-…"}\''
-    )

@@ -11,6 +11,7 @@ from django.views.decorators.csrf import csrf_exempt, csrf_protect
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
 from apex.common.access import owned_or_404
+from apex.common.calls import curl
 from datasets_app import selectors, services
 from datasets_app.forms import FileForm, RenameForm, TypedForm
 from datasets_app.models import Dataset
@@ -42,8 +43,7 @@ def dataset_list(request: HttpRequest) -> HttpResponse:
 
 
 def call_that_adds(request: HttpRequest) -> str:
-    address = request.build_absolute_uri(reverse("api-dataset-list"))
-    return f'curl {address} \\\n  -H "Authorization: Bearer $APEX_TOKEN" \\\n  -F name=Letters -F file=@letters.jsonl'
+    return curl(request, reverse("api-dataset-list"), more="-F name=Letters -F file=@letters.jsonl")
 
 
 def body_is_too_large(request: HttpRequest) -> bool:
@@ -136,8 +136,7 @@ def detail_context(request: HttpRequest, dataset: Dataset) -> dict:
     version = next((each for each in versions if each.number == wanted), versions[0] if versions else None)
     context = {"dataset": dataset, "versions": versions, "version": version, "faults": []}
     context["preview_url"] = reverse("datasets:dataset-detail", args=[dataset.pk])
-    rows_url = request.build_absolute_uri(reverse("api-dataset-rows", args=[dataset.pk]))
-    context["api_curl"] = f'curl "{rows_url}?page_size=20" \\\n  -H "Authorization: Bearer $APEX_TOKEN"'
+    context["api_curl"] = curl(request, reverse("api-dataset-rows", args=[dataset.pk]) + "?page_size=20")
     if version:
         context |= selectors.preview(version, number_in(request, "example", 0))
         context["faults"] = selectors.first_faults(version, FAULTS_SHOWN)

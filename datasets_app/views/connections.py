@@ -10,11 +10,14 @@ from django.views.decorators.debug import sensitive_post_parameters, sensitive_v
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
 from apex.common.access import owned_or_404
+from apex.common.calls import curl
 from apex.common.forms import tell
 from datasets_app import services
 from datasets_app.connection_forms import ConnectionForm
 from datasets_app.models import Connection, ConnectionKind
 from datasets_app.sources import SourceError
+
+EXAMPLE = {"name": "Our hub", "kind": "hf", "credentials": {"token": "hf_…"}}
 
 
 @login_required
@@ -23,12 +26,10 @@ def connection_list(request: HttpRequest) -> HttpResponse:
     connections = list(Connection.objects.for_user(request.user).order_by("name"))
     for connection in connections:
         connection.sets = services.sets_through(connection)
-    address = request.build_absolute_uri(reverse("api-connection-list"))
     context = {
         "connections": connections,
         "kinds": ConnectionKind.choices,
-        "api_curl": f'curl {address} \\\n  -H "Authorization: Bearer $APEX_TOKEN" \\\n  --json '
-        '\'{"name": "Our hub", "kind": "hf", "credentials": {"token": "hf_…"}}\'',
+        "api_curl": curl(request, reverse("api-connection-list"), send=EXAMPLE),
     }
     return render(request, "datasets_app/connection_list.html", context)
 
@@ -78,12 +79,11 @@ def connection_detail(request: HttpRequest, connection_id) -> HttpResponse:
 
 
 def context_of(request: HttpRequest, connection: Connection, form: ConnectionForm) -> dict:
-    address = request.build_absolute_uri(reverse("api-connection-try", args=[connection.pk]))
     return {
         "connection": connection,
         "form": form,
         "sets": services.sets_through(connection),
-        "api_curl": f"curl {address} \\\n  -H \"Authorization: Bearer $APEX_TOKEN\" --json '{{}}'",
+        "api_curl": curl(request, reverse("api-connection-try", args=[connection.pk]), send={}),
     }
 
 

@@ -9,6 +9,7 @@ from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET, require_POST
 
 from apex.common.access import owned_or_404
+from apex.common.calls import curl
 from datasets_app import downloads, selectors, services
 from datasets_app.models import Dataset, DatasetVersion, ReviewVerdict
 from datasets_app.selectors.curation import ORDERS, SHOWS, SPLITS
@@ -50,8 +51,7 @@ def review_queue(request: HttpRequest, dataset_id) -> HttpResponse:
         "save_url": reverse("api-review-list", args=[dataset.pk]),
         "tags": selectors.tags_of(mine),
         "codes": selectors.fault_codes(version) if version else [],
-        "api_curl": f'curl "{request.build_absolute_uri(rows_url)}?show=unseen" \\\n'
-        '  -H "Authorization: Bearer $APEX_TOKEN"',
+        "api_curl": curl(request, f"{rows_url}?show=unseen"),
     }
     return render(request, "datasets_app/review_queue.html", context)
 
@@ -67,7 +67,7 @@ def review_offered(request: HttpRequest) -> HttpResponse:
         "save_url": rows_url,
         "tags": selectors.tags_of(selectors.reviews_by(request.user, None)),
         "total": selectors.inbox(request.user, selectors.QueueFilter(), count=0)["progress"]["total"],
-        "api_curl": f'curl "{request.build_absolute_uri(rows_url)}" \\\n  -H "Authorization: Bearer $APEX_TOKEN"',
+        "api_curl": curl(request, rows_url),
     }
     return render(request, "datasets_app/review_offered.html", context)
 

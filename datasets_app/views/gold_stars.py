@@ -11,6 +11,7 @@ from django.utils.translation import gettext_lazy
 from django.views.decorators.http import require_GET, require_POST
 
 from apex.common.access import owned_or_404
+from apex.common.calls import curl
 from datasets_app import downloads, selectors, services
 from datasets_app.models import Dataset, Review, ReviewSource, ReviewVerdict
 
@@ -42,7 +43,6 @@ def gold_star_list(request: HttpRequest) -> HttpResponse:
         {"review": review, "who": selectors.name_of(review), "turns": selectors.turns_of(review)}
         for review in page.object_list
     ]
-    address = request.build_absolute_uri(reverse("api-gold-star-export"))
     kept = request.GET.copy()
     kept.pop("page", None)
     context = {
@@ -62,7 +62,7 @@ def gold_star_list(request: HttpRequest) -> HttpResponse:
         "ratings": "54321",
         "shapes": SHAPE_WORDS,
         "query": f"&{kept.urlencode()}" if kept else "",
-        "api_curl": f'curl -OJ "{address}?as=openai" \\\n  -H "Authorization: Bearer $APEX_TOKEN"',
+        "api_curl": curl(request, reverse("api-gold-star-export") + "?as=openai", options="-OJ"),
     }
     return render(request, "datasets_app/gold_stars.html", context)
 

@@ -11,6 +11,7 @@ from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET, require_POST
 
 from apex.common.access import owned_or_404
+from apex.common.calls import curl
 from datasets_app import selectors, services
 from datasets_app.columns import NamedColumns
 from datasets_app.models import DatasetImport, ImportStatus
@@ -48,11 +49,10 @@ def import_status(request: HttpRequest, import_id) -> HttpResponse:
 
 
 def import_context(request: HttpRequest, imported: DatasetImport) -> dict:
-    address = request.build_absolute_uri(reverse("api-import-detail", args=[imported.pk]))
     context = {
         "imported": imported,
         "is_under_way": imported.status in selectors.UNDER_WAY,
-        "api_curl": f'curl {address} \\\n  -H "Authorization: Bearer $APEX_TOKEN"',
+        "api_curl": curl(request, reverse("api-import-detail", args=[imported.pk])),
         "can_go_again": services.can_go_again(imported),
     }
     if imported.status == ImportStatus.REFUSED:

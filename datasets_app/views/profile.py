@@ -7,6 +7,7 @@ from django.urls import reverse
 from django.views.decorators.http import require_GET
 
 from apex.common.access import owned_or_404
+from apex.common.calls import curl
 from base_models.models import BaseModel
 from datasets_app.models import Dataset, DatasetVersion
 from datasets_app.reference_rows import rows_shown
@@ -23,7 +24,7 @@ def dataset_profile(request: HttpRequest, dataset_id) -> HttpResponse:
     context = {"dataset": dataset} | choices(request, dataset)
     if context["version"] and context["base_model"]:
         context |= row_context(request, context["version"], context["base_model"], context["max_length"])
-        context["api_curl"] = curl(request, dataset, context)
+        context["api_curl"] = both_calls(request, dataset, context)
     part = "#example" if request.htmx and request.htmx.target == "example" else ""
     return render(request, f"datasets_app/profile.html{part}", context)
 
@@ -89,12 +90,9 @@ def row_context(
     return context
 
 
-def curl(request: HttpRequest, dataset: Dataset, context: dict) -> str:
+def both_calls(request: HttpRequest, dataset: Dataset, context: dict) -> str:
     """Both calls of this page: the example, and the whole version."""
     asked = f"base_model={context['base_model'].name}&max_length={context['max_length']}"
     row = reverse("api-dataset-row-rendered", args=[dataset.pk, context["number"] - 1])
     whole = reverse("api-dataset-profile", args=[dataset.pk])
-    return "\n".join(
-        f'curl "{request.build_absolute_uri(path)}?{asked}" \\\n  -H "Authorization: Bearer $APEX_TOKEN"'
-        for path in (row, whole)
-    )
+    return "\n".join(curl(request, f"{path}?{asked}") for path in (row, whole))

@@ -9,6 +9,7 @@ from django.utils.translation import gettext as _
 from django.views.decorators.http import require_http_methods, require_POST
 
 from apex.common.access import owned_or_404
+from apex.common.calls import curl
 from datasets_app import services
 from datasets_app.connection_forms import ReferenceForm
 from datasets_app.models import Connection, Dataset, DatasetVersion
@@ -33,15 +34,15 @@ def reference_add(request: HttpRequest) -> HttpResponse:
             form.add_error(problem.field, str(problem))
         else:
             return redirect("datasets:import-detail", import_id=imported.pk)
-    address = request.build_absolute_uri(reverse("api-dataset-list"))
     context = {
         "form": form,
         "dataset": dataset,
         "connections": connections,
         "shapes": [module.SHAPE for module in dict.fromkeys(SCHEMES.values())],
         "directories": [str(directory) for directory in allowed_directories()],
-        "api_curl": f'curl {address} \\\n  -H "Authorization: Bearer $APEX_TOKEN" \\\n  --json '
-        '\'{"uri": "https://example.org/letters.jsonl"}\'',
+        "api_curl": curl(
+            request, reverse("api-dataset-list"), send={"uri": "https://example.org/letters.jsonl"}
+        ),
     }
     status = 422 if request.method == "POST" else 200
     return render(request, "datasets_app/reference_add.html", context, status=status)

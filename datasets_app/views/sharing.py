@@ -11,6 +11,7 @@ from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
 from apex.common.access import owned_or_404
+from apex.common.calls import curl
 from datasets_app import downloads, selectors, services
 from datasets_app.models import Dataset, ShareLink
 from datasets_app.services.sharing import GUESSES_LIMIT, RATINGS_LIMIT, is_within
@@ -39,7 +40,7 @@ def share_list(request: HttpRequest, dataset_id) -> HttpResponse:
             made_url = request.build_absolute_uri(reverse("datasets:shared", args=[token]))
         except services.BadLink as refused:
             problem = str(refused)
-    address = request.build_absolute_uri(reverse("api-share-link-list", args=[dataset.pk]))
+    address = reverse("api-share-link-list", args=[dataset.pk])
     context = {
         "dataset": dataset,
         "version": version,
@@ -47,8 +48,7 @@ def share_list(request: HttpRequest, dataset_id) -> HttpResponse:
         "made_url": made_url,
         "problem": problem,
         "days": DAYS,
-        "api_curl": f'curl -X POST {address} \\\n  -H "Authorization: Bearer $APEX_TOKEN" \\\n'
-        """  -H "Content-Type: application/json" -d '{"label": "Colleagues", "days": 14}'""",
+        "api_curl": curl(request, address, send={"label": "Colleagues", "days": 14}),
     }
     context |= selectors.agreement(dataset)
     return render(request, "datasets_app/share_list.html", context, status=422 if problem else 200)

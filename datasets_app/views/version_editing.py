@@ -12,13 +12,14 @@ from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 from django.views.decorators.http import require_http_methods
 
+from apex.common.calls import curl
 from datasets_app import row_forms, services
 from datasets_app.curation.edits import ROLES, BadEdit, check_edit
 from datasets_app.deriving.material import BadRecipe
 from datasets_app.models import DatasetVersion
 from datasets_app.row_forms import RowFields
 from datasets_app.selectors import comparing
-from datasets_app.views.versions import arrive, curl, to_version, version_or_404
+from datasets_app.views.versions import arrive, to_version, version_or_404
 
 # What waits is read with every page, so it must stay small; then it is time to save.
 DRAFT_BYTES = 1024 * 1024
@@ -93,11 +94,8 @@ def show(
     if fields is None:
         edited = {**row, **change.get("content", {})}
         fields = row_forms.fields_of({**edited, "split": change.get("split") or row["split"]})
-    address = request.build_absolute_uri(
-        reverse("api-version-derive", args=[version.dataset_id, version.number])
-    )
+    address = reverse("api-version-derive", args=[version.dataset_id, version.number])
     recipe = {"make": "edit", "settings": {"changes": [{"row": place, "delete": True}]}}
-    body = msgspec.json.encode(recipe).decode()
     newest = version.dataset.latest
     context = {
         "dataset": version.dataset,
@@ -118,7 +116,7 @@ def show(
         "newest": newest if newest and newest.pk != version.pk else None,
         "refused": refused,
         "is_old": is_old,
-        "api_curl": curl(address, f" \\\n  -H \"Content-Type: application/json\" -d '{body}'"),
+        "api_curl": curl(request, address, send=recipe),
     }
     return render(request, "datasets_app/version_edit.html", context, status=422 if refused else 200)
 

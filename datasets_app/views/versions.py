@@ -14,6 +14,7 @@ from django.utils.translation import gettext_lazy
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
 from apex.common.access import owned_or_404
+from apex.common.calls import curl
 from datasets_app import selectors, services
 from datasets_app.deriving.comparing import turns_of
 from datasets_app.deriving.material import BadRecipe
@@ -60,8 +61,8 @@ def to_version(version: DatasetVersion) -> HttpResponse:
 def version_list(request: HttpRequest, dataset_id) -> HttpResponse:
     """What was made of what, as a tree; the page loads from training what learned from each."""
     dataset = owned_or_404(Dataset, request.user, pk=dataset_id)
-    address = request.build_absolute_uri(reverse("api-dataset-lineage", args=[dataset.pk]))
-    context = {"dataset": dataset, "members": selectors.family(dataset), "api_curl": curl(address)}
+    address = reverse("api-dataset-lineage", args=[dataset.pk])
+    context = {"dataset": dataset, "members": selectors.family(dataset), "api_curl": curl(request, address)}
     return render(request, "datasets_app/version_list.html", context)
 
 
@@ -70,7 +71,7 @@ def version_list(request: HttpRequest, dataset_id) -> HttpResponse:
 def version_detail(request: HttpRequest, dataset_id, number: int) -> HttpResponse:
     """One version: what it holds, how it was made, and what can be made of it."""
     version = version_or_404(request, dataset_id, number)
-    address = request.build_absolute_uri(reverse("api-version-detail", args=[dataset_id, number]))
+    address = reverse("api-version-detail", args=[dataset_id, number])
     context = {
         "dataset": version.dataset,
         "version": version,
@@ -80,13 +81,9 @@ def version_detail(request: HttpRequest, dataset_id, number: int) -> HttpRespons
         "newest": version.dataset.latest,
         "faults": selectors.first_faults(version, FAULTS_SHOWN),
         "ways": WAYS,
-        "api_curl": curl(address),
+        "api_curl": curl(request, address),
     }
     return render(request, "datasets_app/version_detail.html", context)
-
-
-def curl(address: str, more: str = "") -> str:
-    return f'curl "{address}" \\\n  -H "Authorization: Bearer $APEX_TOKEN"{more}'
 
 
 @login_required
@@ -98,7 +95,7 @@ def version_change(request: HttpRequest, dataset_id, number: int, make: str) -> 
         raise Http404
     form = FORMS[make](request.POST or None, version=version)
     title, about = WAYS[make]
-    preview_url = request.build_absolute_uri(reverse("api-version-derive", args=[dataset_id, number]))
+    preview_path = reverse("api-version-derive", args=[dataset_id, number])
     context = {
         "dataset": version.dataset,
         "version": version,
@@ -106,9 +103,7 @@ def version_change(request: HttpRequest, dataset_id, number: int, make: str) -> 
         "title": title,
         "about": about,
         "form": form,
-        "api_curl": curl(
-            preview_url, f' \\\n  -H "Content-Type: application/json" -d \'{{"make": "{make}"}}\''
-        ),
+        "api_curl": curl(request, preview_path, send={"make": make}),
     }
     status = 200
     if request.method == "POST":
@@ -244,7 +239,7 @@ def comparison_of(request: HttpRequest, first: DatasetVersion, second: DatasetVe
         "page": page,
         "entries": found.rows(kind, start, start + len(page.object_list)),
         "query": f"&first={first.number}&second={second.number}&with={second.dataset_id}&kind={kind}",
-        "api_curl": curl(request.build_absolute_uri(address) + asked),
+        "api_curl": curl(request, address + asked),
     }
 
 
@@ -275,7 +270,7 @@ def erase(request: HttpRequest, dataset: Dataset, version: DatasetVersion | None
     address = reverse("api-dataset-detail", args=[dataset.pk])
     if version:
         address = reverse("api-version-detail", args=[dataset.pk, version.number])
-    context["api_curl"] = "curl -X DELETE " + curl(request.build_absolute_uri(address)).removeprefix("curl ")
+    context["api_curl"] = curl(request, address, options="-X DELETE")
     status = 200
     if request.method == "POST":
         if context["typed"].strip() == name:

@@ -9,7 +9,7 @@ from unfold.admin import ModelAdmin
 from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationForm
 
 from accounts.forms import AllowedPlaceForm
-from accounts.models import AllowedPlace, ApiToken, Notice, User
+from accounts.models import AllowedPlace, ApiToken, Notice, NoticeMail, User
 from apex.common.admin import SuperusersOnly
 
 admin.site.unregister(Group)
@@ -26,7 +26,7 @@ class UserAdmin(DjangoUserAdmin, ModelAdmin):
         *DjangoUserAdmin.fieldsets,
         (
             _("Preferences"),
-            {"fields": ["time_zone", "upload_limit_mb"]},
+            {"fields": ["time_zone", "mails_budgets", "upload_limit_mb"]},
         ),
         (
             _("Limits a minute"),
@@ -57,6 +57,26 @@ class NoticeAdmin(ModelAdmin):
     list_display = ["text", "owner", "kind", "created_at", "read_at"]
     list_filter = ["kind"]
     search_fields = ["text", "owner__username"]
+
+
+@admin.register(NoticeMail)
+class NoticeMailAdmin(ModelAdmin):
+    """Whether e-mails go out, and why not."""
+
+    list_display = ["text", "notice_owner", "status", "tries", "due_at", "moved_at", "problem"]
+    list_filter = ["status"]
+    search_fields = ["notice__owner__username"]
+    fields = ["notice", "text", "status", "tries", "due_at", "moved_at", "problem"]
+    readonly_fields = fields
+    list_select_related = ["notice__owner"]
+    ordering = ["-moved_at"]
+
+    @admin.display(description=_("owner"), ordering="notice__owner__username")
+    def notice_owner(self, mail):
+        return mail.notice.owner
+
+    def has_add_permission(self, request):
+        return False
 
 
 @admin.register(AllowedPlace)

@@ -6,6 +6,7 @@ from zoneinfo import available_timezones
 
 from allauth.account.forms import SignupForm as BaseSignupForm
 from django import forms
+from django.conf import settings
 from django.core.exceptions import ValidationError
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
@@ -57,8 +58,12 @@ class ProfileForm(forms.ModelForm):
 
     class Meta:
         model = User
-        fields = ["first_name", "email", "time_zone"]
-        labels = {"first_name": _("What to call you"), "email": _("E-mail")}
+        fields = ["first_name", "email", "mails_budgets", "time_zone"]
+        labels = {
+            "first_name": _("What to call you"),
+            "email": _("E-mail"),
+            "mails_budgets": _("E-mail me about my budgets"),
+        }
         help_texts = {
             "first_name": _("Shown to you only. Leave it empty to be called by your user name."),
             "email": _("Used to reach you, never shown to others."),
@@ -67,6 +72,8 @@ class ProfileForm(forms.ModelForm):
     def __init__(self, *args, **kwargs):
         super().__init__(*args, **kwargs)
         self.fields["time_zone"].help_text = _("Dates and times show in it.")
+        if not settings.MAIL_IS_SET_UP:
+            del self.fields["mails_budgets"]
         zone = self.instance.time_zone
         if zone and zone not in dict(self.fields["time_zone"].choices):
             self.fields["time_zone"].choices = [(zone, zone), *self.fields["time_zone"].choices]

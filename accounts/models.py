@@ -56,6 +56,13 @@ class User(AbstractUser):
         blank=True,
         help_text=_("Of the API, beside questions to models. Empty: as for everybody; 0: no limit."),
     )
+    mails_budgets = models.BooleanField(
+        _("e-mails about budgets"),
+        default=True,
+        help_text=_(
+            "When one is nearly or all used up, or something was refused. The bell tells it in any case."
+        ),
+    )
 
 
 class Scope(models.TextChoices):
@@ -121,6 +128,48 @@ class Notice(OwnedModel):
     class Meta(OwnedModel.Meta):
         verbose_name = _("notice")
         indexes = [models.Index(fields=["owner", "read_at"])]
+
+    def __str__(self) -> str:
+        return self.text
+
+
+class MailStatus(models.TextChoices):
+    WAITING = "waiting", _("waiting")
+    SENDING = "sending", _("being sent")
+    SENT = "sent", _("sent")
+    GIVEN_UP = "given_up", _("given up")
+
+
+MAIL_MOVES: dict[str, set[str]] = {
+    MailStatus.WAITING: {MailStatus.SENDING, MailStatus.GIVEN_UP},
+    MailStatus.SENDING: {MailStatus.SENT, MailStatus.WAITING, MailStatus.GIVEN_UP},
+    MailStatus.SENT: set(),
+    MailStatus.GIVEN_UP: set(),
+}
+
+
+class NoticeMail(models.Model):
+    """The one e-mail about a notice.
+
+        waiting → sending → sent | given_up
+        sending → waiting                     it certainly did not go out: once more when it is due
+        waiting → given_up                    not wanted any more, or too old
+
+    `tries` is also the fencing token of whoever is sending it.
+    """
+
+    notice = models.OneToOneField(Notice, on_delete=models.CASCADE, primary_key=True, related_name="mail")
+    text = models.CharField(_("text"), max_length=500)
+    status = models.CharField(_("status"), max_length=10, choices=MailStatus, default=MailStatus.WAITING)
+    tries = models.PositiveSmallIntegerField(_("tries"), default=0)
+    due_at = models.DateTimeField(_("due"), default=timezone.now)
+    moved_at = models.DateTimeField(_("since"), default=timezone.now)
+    problem = models.CharField(_("problem"), max_length=200, blank=True)
+
+    class Meta:
+        verbose_name = _("e-mail about a notice")
+        verbose_name_plural = _("e-mails about notices")
+        indexes = [models.Index(fields=["status", "due_at"])]
 
     def __str__(self) -> str:
         return self.text

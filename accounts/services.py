@@ -116,13 +116,18 @@ def revoke_token(*, token: ApiToken) -> None:
         token.delete()
 
 
-def save_profile(*, user: User, first_name: str, email: str, time_zone: str) -> User:
-    """Keeps how a person is called, where they are reached, and the zone their dates show in."""
+def save_profile(
+    *, user: User, first_name: str, email: str, time_zone: str, mails_budgets: bool | None = None
+) -> User:
+    """Keeps how a person is called, where they are reached, and about what (None: as before), and the zone their dates
+    show in."""
     user.first_name = first_name
     user.email = email
     user.time_zone = time_zone
+    if mails_budgets is not None:
+        user.mails_budgets = mails_budgets
     user.full_clean(exclude=["password"])
-    user.save(update_fields=["first_name", "email", "time_zone"])
+    user.save(update_fields=["first_name", "email", "time_zone", "mails_budgets"])
     return user
 
 

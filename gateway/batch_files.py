@@ -46,7 +46,8 @@ def tell_refused(batch: Batch) -> None:
             "the budget and send them again."
         )
         values = {"count": count, "total": batch.total, "batch": batch.public_id}
-        notify(owner=batch.owner, text=words % values, url="/usage/", kind="budget")
+        text = words % values  # no name in it that somebody gave
+        notify(owner=batch.owner, text=text, url="/usage/", kind="budget", mail=text)
 
 
 def tell_stopped(batch: Batch) -> None:

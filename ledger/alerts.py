@@ -32,7 +32,8 @@ def tell_refused(counter: Counter, why: str) -> None:
     untold = Counter.objects.filter(pk=counter.pk, told__lt=ALL, is_refusal_told=False)
     if untold.update(is_refusal_told=True):
         words = _("A budget was too small for something: %(why)s")
-        notify(owner=counter.owner, text=words % {"why": why}, url=USAGE, kind="budget")
+        mail = _("A budget of yours was too small for something, which was refused.")
+        notify(owner=counter.owner, text=words % {"why": why}, url=USAGE, kind="budget", mail=mail)
 
 
 def say(counter: Counter, share: int) -> None:
@@ -51,4 +52,5 @@ def say(counter: Counter, share: int) -> None:
         "when": WHEN[Period(budget.period)],
         "name": f" ({budget.name})" if budget.name else "",
     }
-    notify(owner=counter.owner, text=words % values, url=USAGE, kind="budget")
+    mail = words % (values | {"name": ""})
+    notify(owner=counter.owner, text=words % values, url=USAGE, kind="budget", mail=mail)

@@ -53,7 +53,14 @@ def hold_for(job: TrainingJob) -> None:
 def tell_refused(owner, name: str, spent: BudgetSpent) -> None:
     """The bell, with the arithmetic. The caller has undone all else by now."""
     words = _("The training %(name)s was not started. %(why)s")
-    notify(owner=owner, text=words % {"name": name, "why": spent.message}, url="/usage/", kind="budget")
+    mail = _("A training of yours was not started: a budget was too small for it.")
+    notify(
+        owner=owner,
+        text=words % {"name": name, "why": spent.message},
+        url="/usage/",
+        kind="budget",
+        mail=mail,
+    )
 
 
 def write_down(attempt: Attempt, outcome: str) -> None:
@@ -134,5 +141,7 @@ def pause(job: TrainingJob, spent: BudgetSpent) -> None:
             JobEvent.objects.create(job=job, kind="training.pausing", message=words % {"why": spent.message})
             told = _("%(name)s pauses, because its budget has come to an end. %(why)s")
             values = {"name": job.name, "why": spent.message}
-            notify(owner=job.owner, text=told % values, url=f"/training/{job.pk}/", kind="budget")
+            mail = _("A training of yours pauses and saves where it is: its budget has come to an end.")
+            url = f"/training/{job.pk}/"
+            notify(owner=job.owner, text=told % values, url=url, kind="budget", mail=mail)
             events.job_changed(job)

@@ -10,8 +10,11 @@ from django.utils.translation import gettext_lazy as _
 from apex.settings.api import *  # noqa: F403
 from apex.settings.data import *  # noqa: F403
 from apex.settings.data import BASE_DIR, DATA_DIR
+from apex.settings.mail import *  # noqa: F403
+from apex.settings.mail import MAIL_IS_SET_UP, MAIL_SWEEP_SECONDS
 from apex.settings.servers import *  # noqa: F403
 from apex.settings.work import *  # noqa: F403
+from apex.settings.work import CELERY_BEAT_SCHEDULE
 
 
 def secret_key() -> str:
@@ -178,13 +181,20 @@ LOGIN_REDIRECT_URL = "training:home"
 ACCOUNT_LOGIN_METHODS = {"username"}
 ACCOUNT_SIGNUP_FIELDS = ["username*", "email", "password1*", "password2*"]
 ACCOUNT_EMAIL_VERIFICATION = "none"
+ACCOUNT_EMAIL_UNKNOWN_ACCOUNTS = False  # no e-mail to an address that is in no profile
 ACCOUNT_LOGOUT_ON_GET = False
 ACCOUNT_SESSION_REMEMBER = None
 ACCOUNT_FORMS = {"signup": "accounts.forms.SignupForm"}
 ACCOUNT_PRESERVE_USERNAME_CASING = False
-EMAIL_BACKEND = "django.core.mail.backends.console.EmailBackend"
 SESSION_COOKIE_HTTPONLY = True
 SESSION_COOKIE_SAMESITE = "Lax"
+
+if MAIL_IS_SET_UP:
+    CELERY_BEAT_SCHEDULE["sweep-mails"] = {
+        "task": "accounts.tasks.sweep_mails",
+        "schedule": MAIL_SWEEP_SECONDS,
+        "options": {"expires": MAIL_SWEEP_SECONDS},
+    }
 
 # --- Words and times ----------------------------------------------------------------------------------------
 LANGUAGE_CODE = "en"

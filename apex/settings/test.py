@@ -22,6 +22,7 @@ STORAGES = {
 CACHES = dict.fromkeys(("default", "counts"), {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"})
 CHANNEL_LAYERS = {"default": {"BACKEND": "channels.layers.InMemoryChannelLayer"}}
 EMAIL_BACKEND = "django.core.mail.backends.locmem.EmailBackend"
+MAIL_IS_SET_UP = False
 ACCOUNT_RATE_LIMITS = False
 if DATABASES["default"]["ENGINE"] == "django.db.backends.sqlite3":  # noqa: F405
     # A file, as in real life: several threads, each with a connection of its own.

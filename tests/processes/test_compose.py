@@ -171,6 +171,7 @@ def test_no_secret_stands_in_a_file():
         "POSTGRES_PASSWORD",
         "APEX_ADMIN_PASSWORD",
         "VLLM_API_KEY",
+        "APEX_EMAIL_HOST_PASSWORD",
     ):
         for kind, words in [(kind, words) for key, kind, words in INTERPOLATED.findall(TEXT) if key == name]:
             assert kind == "?" or words == "", f"{name} has a default"
@@ -185,6 +186,13 @@ def test_no_secret_stands_in_a_file():
 
 def test_only_what_prepares_knows_the_administrators_password():
     assert [name for name in OURS if "APEX_ADMIN_PASSWORD" in SERVICES[name]["environment"]] == ["prepare"]
+
+
+def test_only_who_sends_e_mail_knows_its_password_and_all_know_whether_it_is_sent():
+    know = {name for name in OURS if "APEX_EMAIL_HOST_PASSWORD" in SERVICES[name]["environment"]}
+    assert know == {"web", "worker-default"}
+    for name in OURS:  # whoever tells the bell decides whether there is an e-mail, too
+        assert "APEX_EMAIL_HOST" in SERVICES[name]["environment"], name
 
 
 def test_vllm_starts_as_apex_itself_would_start_it():

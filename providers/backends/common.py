@@ -19,7 +19,8 @@ from providers.base import (
     Vectors,
 )
 from providers.failures import refused_parameter
-from providers.http import Server, trying, trying_stream
+from providers.http import Server
+from providers.trying import trying, trying_stream
 
 Found = TypeVar("Found")
 

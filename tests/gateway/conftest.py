@@ -11,6 +11,7 @@ import uvicorn
 
 from accounts.services import create_token
 from apex.asgi import application
+from gateway import batch_running
 from tests.serving.conftest import embedded, tiny  # noqa: F401 - fixtures
 from tests.serving.factories import make_adapter_row, make_base_model
 
@@ -28,6 +29,12 @@ def running(application, **options):
     yield f"http://127.0.0.1:{listener.getsockname()[1]}"
     server.should_exit = True
     thread.join(timeout=10)
+
+
+@pytest.fixture(autouse=True)
+def unhurried_batches(monkeypatch):
+    """A turn of a batch ends with the batch, also where a busy machine takes half a minute to start the models."""
+    monkeypatch.setattr(batch_running, "SLICE_SECONDS", 600)
 
 
 @pytest.fixture

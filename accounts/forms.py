@@ -1,9 +1,12 @@
 """Forms for people: an account, a profile, an API token."""
 
+import logging
 from datetime import timedelta
 from pathlib import Path
+from smtplib import SMTPException
 from zoneinfo import available_timezones
 
+from allauth.account.forms import ResetPasswordForm as BaseResetPasswordForm
 from allauth.account.forms import SignupForm as BaseSignupForm
 from django import forms
 from django.conf import settings
@@ -15,6 +18,8 @@ from accounts.models import AllowedPlace, Scope, User
 from accounts.services import ALL_SCOPES, MOST_A_MINUTE, BadToken, clean_model_names
 from apex.common.fetch import FetchRefused
 from apex.common.fetch.places import clean_host, network_of, split_host
+
+log = logging.getLogger(__name__)
 
 
 class SignupForm(BaseSignupForm):
@@ -43,6 +48,25 @@ class SignupForm(BaseSignupForm):
         """Called by allauth once the user is saved."""
         user.time_zone = self.cleaned_data["time_zone"]
         user.save(update_fields=["time_zone"])
+
+
+class ResetPasswordForm(BaseResetPasswordForm):
+    """Sends a link to the address that is in a profile now; allauth remembers those of the sign-up, too, for good."""
+
+    def clean_email(self) -> str:
+        email = super().clean_email()
+        found = User.objects.filter(is_active=True, email__iexact=email)
+        # Once more as Python compares: a database may take other letters for the same.
+        self.users = [user for user in found if user.email.lower() == email.lower()]
+        return email
+
+    def save(self, request, **more) -> str:
+        try:
+            return super().save(request, **more)
+        except (OSError, SMTPException) as problem:
+            # Whoever asks sees the same as for an address that is in no profile, and so does not learn which it is.
+            log.error("a link for a forgotten password did not go out (%s)", type(problem).__name__)
+            return self.cleaned_data["email"]
 
 
 def time_zone_choices() -> list[tuple[str, str]]:

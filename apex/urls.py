@@ -3,6 +3,7 @@
 from allauth.account.decorators import secure_admin_login
 from django.contrib import admin
 from django.urls import include, path
+from django.views.generic import RedirectView
 from drf_spectacular.views import SpectacularAPIView
 
 from apex.common.health import healthz
@@ -16,6 +17,8 @@ handler500 = "apex.common.api_errors.server_error"
 urlpatterns = [
     path("healthz", healthz, name="healthz"),
     path("admin/", admin.site.urls),
+    # An address stands in the profile alone; allauth's page for them writes to whatever is typed there.
+    path("accounts/email/", RedirectView.as_view(pattern_name="accounts:settings")),
     path("accounts/", include("allauth.account.urls")),
     path("settings/", include("accounts.urls")),
     path("settings/keys/", include("providers.urls")),

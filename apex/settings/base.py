@@ -11,7 +11,7 @@ from apex.settings.api import *  # noqa: F403
 from apex.settings.data import *  # noqa: F403
 from apex.settings.data import BASE_DIR, DATA_DIR
 from apex.settings.mail import *  # noqa: F403
-from apex.settings.mail import MAIL_IS_SET_UP, MAIL_SWEEP_SECONDS
+from apex.settings.mail import MAIL_IS_SET_UP, MAIL_SWEEP_SECONDS, MAILS_A_DAY
 from apex.settings.servers import *  # noqa: F403
 from apex.settings.work import *  # noqa: F403
 from apex.settings.work import CELERY_BEAT_SCHEDULE
@@ -184,7 +184,12 @@ ACCOUNT_EMAIL_VERIFICATION = "none"
 ACCOUNT_EMAIL_UNKNOWN_ACCOUNTS = False  # no e-mail to an address that is in no profile
 ACCOUNT_LOGOUT_ON_GET = False
 ACCOUNT_SESSION_REMEMBER = None
-ACCOUNT_FORMS = {"signup": "accounts.forms.SignupForm"}
+ACCOUNT_FORMS = {
+    "signup": "accounts.forms.SignupForm",
+    "reset_password": "accounts.forms.ResetPasswordForm",
+}
+# allauth's own, and no more in a day: anybody may have written a stranger's address into their profile.
+ACCOUNT_RATE_LIMITS = {"reset_password": f"20/m/ip,5/m/key,{MAILS_A_DAY}/d/key"}
 ACCOUNT_PRESERVE_USERNAME_CASING = False
 SESSION_COOKIE_HTTPONLY = True
 SESSION_COOKIE_SAMESITE = "Lax"

@@ -3,18 +3,23 @@
 import logging
 import runpy
 import socket
+import time
 from datetime import timedelta
 from decimal import Decimal
+from types import SimpleNamespace
 
 import pytest
+from allauth.core.internal import ratelimit
 from django.conf import settings
 from django.core import mail
+from django.core.cache import cache
 from django.urls import reverse
 from django.utils import timezone
 
 from accounts import mailing, tasks
 from accounts.models import MailStatus, Notice, NoticeMail
 from accounts.notices import notify
+from apex.settings.base import ACCOUNT_RATE_LIMITS as as_when_running
 from ledger import services
 from ledger.budgets import BudgetSpent, reserve, settle
 from tests.accounts.fake_smtp import CUT, running_smtp
@@ -147,6 +152,36 @@ def test_a_forgotten_password_is_mailed_to_addresses_in_profiles_alone(alice, cl
     assert [message.to for message in mail.outbox] == [[alice.email]]
 
 
+def test_an_address_that_has_left_the_profile_opens_nothing(client, site):
+    """Whoever has an old mailbox has no key to the account."""
+    words = {"password1": "a-very-long-passphrase", "password2": "a-very-long-passphrase"}
+    client.post(reverse("account_signup"), {"username": "carol", "email": "old@example.org", **words})
+    client.post(
+        reverse("accounts:settings"), {"first_name": "", "email": "New@Example.org", "time_zone": "UTC"}
+    )
+    client.logout()
+    for address in ("old@example.org", "new@example.org"):
+        assert client.post(reverse("account_reset_password"), {"email": address}).status_code == 302
+    assert [message.to for message in mail.outbox] == [["new@example.org"]]
+
+
+@pytest.mark.parametrize("action", ["action_add", "action_send", "action_primary"])
+def test_no_page_writes_to_an_address_that_is_typed_there(alice, alice_client, site, action):
+    answer = alice_client.post("/accounts/email/", {action: "", "email": "stranger@example.org"})
+    assert answer.url == reverse("accounts:settings") and not mail.outbox
+
+
+def test_a_forgotten_password_is_mailed_so_often_a_day_at_most(alice, client, site, monkeypatch):
+    site.ACCOUNT_RATE_LIMITS = as_when_running
+    cache.clear()
+    for minute in range(8):
+        clock = SimpleNamespace(time=lambda at=6_000_000_000 + 61 * minute: at, monotonic=time.monotonic)
+        monkeypatch.setattr(ratelimit, "time", clock)
+        for _ in range(3):
+            client.post(reverse("account_reset_password"), {"email": alice.email})
+    assert len(mail.outbox) == site.MAILS_A_DAY
+
+
 def test_a_second_nudge_and_a_sweep_send_nothing_twice(alice, site):
     row = told(alice)
     for _ in range(2):
@@ -262,3 +297,18 @@ def test_a_server_that_is_away_is_tried_by_one_and_in_the_end_by_none(alice, smt
     for _ in range(8):
         row = later(rows[0])
     assert row.status == MailStatus.GIVEN_UP and row.tries == 7
+
+
+@pytest.mark.parametrize(
+    ("command", "answer"), [("GREETING", "421 Busy"), ("RCPT", "550 Nobody"), ("MESSAGE", CUT)]
+)
+def test_a_link_that_does_not_go_out_tells_nobody_whose_address_is_known(
+    alice, client, smtp, command, answer, caplog
+):
+    smtp.script.append((command, answer))
+    known = client.post(reverse("account_reset_password"), {"email": alice.email})
+    unknown = client.post(reverse("account_reset_password"), {"email": "nobody@example.org"})
+    assert (known.status_code, known.url) == (unknown.status_code, unknown.url)
+    (record,) = [each for each in caplog.records if each.name == "accounts.forms"]
+    assert "did not go out (SMTP" in record.getMessage()
+    assert alice.email not in caplog.text and PASSWORD not in caplog.text

@@ -6,6 +6,8 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
+from apex.common.children import without_secrets
+
 # What vLLM takes for --max-lora-rank (vllm/config/lora.py).
 RANKS = (1, 8, 16, 32, 64, 128, 256, 320, 512)
 MENDS = "apex_mends"  # the plugin in the environment of `make vllm-cpu`
@@ -67,7 +69,7 @@ class VllmServer:
 
     def environment(self, given: dict[str, str] | None = None) -> dict[str, str]:
         """`given` (else ours) with what vLLM reads from there. The key is here, where other users cannot see it."""
-        environment = dict(os.environ if given is None else given)
+        environment = without_secrets(os.environ if given is None else given)
         environment |= {
             "VLLM_ALLOW_RUNTIME_LORA_UPDATING": "1",
             "VLLM_NO_USAGE_STATS": "1",

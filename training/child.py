@@ -14,6 +14,7 @@ from pathlib import Path
 
 from django.conf import settings
 
+from apex.common.children import without_secrets
 from apex.settings.queues import device_of
 
 logger = logging.getLogger(__name__)
@@ -46,21 +47,8 @@ class EngineChild:
         self.events: queue.Queue = queue.Queue()
 
     def __enter__(self) -> "EngineChild":
-        environment = {**os.environ, "CUDA_VISIBLE_DEVICES": self.devices, "PYTHONUNBUFFERED": "1"}
-        # The engine needs neither the database nor a secret, and never talks to a hub.
-        for name in (
-            "DATABASE_URL",
-            "APEX_SECRET_KEY",
-            "APEX_SECRET_KEYS",
-            "APEX_ADMIN_PASSWORD",
-            "APEX_REDIS_URL",
-            "MLFLOW_TRACKING_URI",  # may hold a password
-            "MLFLOW_TRACKING_TOKEN",
-            "MLFLOW_TRACKING_PASSWORD",
-            "WANDB_API_KEY",
-            "HF_TOKEN",
-        ):
-            environment.pop(name, None)
+        environment = without_secrets(os.environ)
+        environment |= {"CUDA_VISIBLE_DEVICES": self.devices, "PYTHONUNBUFFERED": "1"}
         environment |= {"HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false"}
         # Idle threads of torch sleep: spinning, they would take the processors from the site and the serving.
         environment.setdefault("OMP_WAIT_POLICY", "PASSIVE")

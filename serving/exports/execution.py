@@ -22,6 +22,7 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from apex.common import files, secrets
+from apex.common.children import without_secrets
 from serving.exports import leases, words
 from serving.exports.models import Export, ExportKind, ExportStatus
 from serving.exports.words import KINDS
@@ -35,12 +36,6 @@ CHILD = [sys.executable, "-m", "serving.exports.engine"]
 BEAT_SECONDS = 1
 LOG_TAIL_BYTES = 8000
 SPARE_BYTES = 256 * 1024**2  # the rest of the site needs room, too
-# What a child that makes files has no use for.
-SECRETS = (
-    "DATABASE_URL", "APEX_SECRET_KEY", "APEX_SECRET_KEYS", "APEX_ADMIN_PASSWORD", "APEX_REDIS_URL", "HF_TOKEN",
-    "HUGGING_FACE_HUB_TOKEN", "MLFLOW_TRACKING_URI", "MLFLOW_TRACKING_TOKEN", "MLFLOW_TRACKING_PASSWORD",
-    "WANDB_API_KEY",
-)  # fmt: skip
 # Made before the worker forks its hands: the signal reaches the worker alone, the event reaches all.
 stopping = multiprocessing.Event()
 
@@ -141,8 +136,7 @@ def description(export: Export, folder: Path) -> dict:
 
 
 def environment(folder: Path) -> dict[str, str]:
-    kept = {name: value for name, value in os.environ.items() if name not in SECRETS}
-    return kept | {
+    return without_secrets(os.environ) | {
         "CUDA_VISIBLE_DEVICES": "",  # trainings have the GPUs
         "PYTHONUNBUFFERED": "1",
         "TOKENIZERS_PARALLELISM": "false",

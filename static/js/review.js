@@ -37,7 +37,7 @@ async function load(wait = 1000) {
     const answer = await fetch(`${rowsUrl}?${asked}`, { headers: { accept: "application/json" } });
     if (!answer.ok) {
       const told = await answer.json().catch(() => null);
-      if (answer.status < 500) return stop(told?.error?.message ?? `${answer.status}`);
+      if (answer.status < 500 && answer.status !== 429) return stop(told?.error?.message ?? `${answer.status}`);
       throw new Error(`code ${answer.status}`);
     }
     take(await answer.json());

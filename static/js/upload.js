@@ -52,7 +52,7 @@ export async function sendInPieces(form, file, free) {
       ["apex", each.name, each.size, each.lastModified, told.dataset || "", told.next || ""].join("-"),
     onShouldRetry: (problem) => {
       const status = problem.originalResponse?.getStatus() ?? 0;
-      const goesOn = status === 0 || status === 409 || status === 423 || (status >= 500 && status !== 507);
+      const goesOn = [0, 409, 423, 429].includes(status) || (status >= 500 && status !== 507);
       if (goesOn) view.say("paused", word("upload-paused"));
       return goesOn;
     },

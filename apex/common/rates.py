@@ -8,7 +8,9 @@ import math
 import time
 from dataclasses import dataclass
 
+from django.conf import settings
 from django.core.cache import caches
+from django.core.cache.backends.base import BaseCache
 from redis import RedisError
 
 from apex.common.refusals import ApiError
@@ -83,8 +85,23 @@ def count(what: str) -> Count | None:
     return Count(used, MINUTE - passed)
 
 
+class Kept:
+    """The one client of this process, whose connections all threads share. `caches[…]` makes one for each request
+    where requests have contexts of their own, as in ASGI, and so connects anew for each."""
+
+    cache: BaseCache | None = None
+    made_of: dict | None = None
+
+
+def kept_cache() -> BaseCache:
+    wanted = settings.CACHES["counts"]
+    if Kept.cache is None or Kept.made_of is not wanted:
+        Kept.cache, Kept.made_of = caches.create_connection("counts"), wanted
+    return Kept.cache
+
+
 def counted(key: str) -> int:
-    cache = caches["counts"]
+    cache = kept_cache()
     try:
         return cache.incr(key)
     except ValueError:  # the first in this minute, or one of several that are

@@ -1,5 +1,6 @@
 """How many calls a minute beside questions: by user and by token, refused in the words of each surface."""
 
+import asyncio
 import logging
 import socket
 import threading
@@ -7,7 +8,8 @@ import time
 from types import SimpleNamespace
 
 import pytest
-from django.core.cache import cache
+from asgiref.sync import sync_to_async
+from django.core.cache import cache, caches
 from django.test import Client
 
 from accounts.services import create_token
@@ -133,6 +135,15 @@ def test_exactly_so_many_calls_are_let_through_however_many_come_at_once(alice, 
     for thread in threads:
         thread.join()
     assert (statuses.count(200), statuses.count(429)) == (12, 18)
+
+
+async def test_all_requests_of_a_process_share_one_client_of_the_cache(settings, monkeypatch):
+    settings.CACHES = settings.CACHES | {"counts": dict(settings.CACHES["counts"])}
+    made, make = [], caches.create_connection
+    monkeypatch.setattr(caches, "create_connection", lambda alias: made.append(alias) or make(alias))
+    # Each in a context of its own, as requests are.
+    counts = [await asyncio.create_task(sync_to_async(rates.count)("shared")) for _ in range(3)]
+    assert [count.used for count in counts] == [1, 2, 3] and made == ["counts"]
 
 
 @pytest.mark.parametrize("is_there", [True, False])

@@ -1,5 +1,7 @@
 """Settings: profile and API tokens. The bell: its list, and the way from a notice to what it tells of."""
 
+from allauth.account.decorators import reauthentication_required
+from django.conf import settings as house
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
 from django.http import HttpRequest, HttpResponse
@@ -16,7 +18,13 @@ from accounts.models import Notice, User
 from apex.common.access import owned_or_404
 
 
+def changes_address(request: HttpRequest) -> bool:
+    """By mail to its address an account is opened where the password is forgotten; so whoever changes it knows that."""
+    return house.MAIL_IS_SET_UP and request.POST.get("email", "").strip() != request.user.email
+
+
 @login_required
+@reauthentication_required(allow_get=True, enabled=changes_address)
 @require_http_methods(["GET", "POST"])
 def settings(request: HttpRequest) -> HttpResponse:
     """Who one is and in which zone one's dates show."""

@@ -152,13 +152,47 @@ def test_a_forgotten_password_is_mailed_to_addresses_in_profiles_alone(alice, cl
     assert [message.to for message in mail.outbox] == [[alice.email]]
 
 
+PHRASE = "a-very-long-passphrase"
+
+
+def change_address(client, address: str, password: str):
+    """The answer once the password was asked for and given."""
+    wanted = {"first_name": "", "email": address, "time_zone": "UTC"}
+    question = client.post("/settings/", wanted).url
+    assert question == f"{reverse('account_reauthenticate')}?next=%2Fsettings%2F"
+    return client.post(question, {"password": password, "next": "/settings/"})
+
+
+def test_who_has_no_password_does_not_change_the_address_that_opens_the_account(alice, client, site):
+    alice.set_password(PHRASE)
+    alice.save()
+    client.force_login(alice)
+    assert change_address(client, "mallory@example.org", "a guess").status_code == 200
+    alice.refresh_from_db()
+    assert alice.email == "alice@example.org"
+    assert change_address(client, "alice@example.com", PHRASE).url == "/settings/"
+    alice.refresh_from_db()
+    assert alice.email == "alice@example.com"
+
+
+@pytest.mark.parametrize(
+    ("is_set_up", "address"), [(True, "alice@example.org"), (False, "other@example.org")]
+)
+def test_nobody_is_asked_for_a_password_where_the_address_opens_nothing_or_stays(
+    alice, alice_client, site, is_set_up, address
+):
+    site.MAIL_IS_SET_UP = is_set_up
+    wanted = {"first_name": "Al", "email": address, "time_zone": "UTC"}
+    assert alice_client.post("/settings/", wanted).url == "/settings/"
+    alice.refresh_from_db()
+    assert (alice.first_name, alice.email) == ("Al", address)
+
+
 def test_an_address_that_has_left_the_profile_opens_nothing(client, site):
     """Whoever has an old mailbox has no key to the account."""
-    words = {"password1": "a-very-long-passphrase", "password2": "a-very-long-passphrase"}
+    words = {"password1": PHRASE, "password2": PHRASE}
     client.post(reverse("account_signup"), {"username": "carol", "email": "old@example.org", **words})
-    client.post(
-        reverse("accounts:settings"), {"first_name": "", "email": "New@Example.org", "time_zone": "UTC"}
-    )
+    assert change_address(client, "New@Example.org", PHRASE).url == "/settings/"
     client.logout()
     for address in ("old@example.org", "new@example.org"):
         assert client.post(reverse("account_reset_password"), {"email": address}).status_code == 302

@@ -110,9 +110,10 @@ class Chain:
                 if winner is not None:
                     await self._call_off(running)
                     self._won(winner)
+                    break
                 for dropped in self.thinking.take():
                     yield dropped
-                if winner is None and not running:
+                if not running:
                     before, newest = newest, await self._start(call, running)
                     yield Switched(self._name(newest), self._name(before), newest.decision.why)
             async with aclosing(self._pass_on(winner, first)) as rest:
@@ -264,15 +265,20 @@ class Chain:
         self.thinking.keep_only(name)
         stage.first_ms = self._clock.now() - stage.began_ms
 
-    async def _pass_on(self, trial: Trial, first: list[Piece]) -> AsyncGenerator[Piece | Thought, None]:
-        stage, usage, written = self._stage, None, 0
+    async def _pass_on(
+        self, trial: Trial, first: list[Piece]
+    ) -> AsyncGenerator[Piece | Thought | ThoughtsDropped, None]:
+        """The answer, with what was thought and is not told yet before it; counted however far it is read."""
+        stage, usage = self._stage, next((piece.usage for piece in reversed(first) if piece.usage), None)
+        written = sum(map(_length, first))
         answered = asyncio.ensure_future(
             health.note_answer(self._owner, trial.link, time.perf_counter() - trial.begun)
         )
         is_ended = False
         try:
+            for news in self.thinking.take():
+                yield news
             for piece in first:
-                usage, written = piece.usage or usage, written + _length(piece)
                 is_ended = is_ended or piece.finish_reason is not None
                 yield piece
             if trial.rest is not None:

@@ -1,6 +1,7 @@
 """The router over real (local) providers: each kind of failure, each condition, tries, rest, two at once."""
 
 import re
+from contextlib import aclosing
 
 import pytest
 from asgiref.sync import async_to_sync
@@ -8,6 +9,7 @@ from django.urls import reverse
 
 from ledger.models import UsageLine
 from minions import health
+from minions.answering import Asked, begin
 from minions.flow import NoAnswer, Question, Said
 from minions.models import AnswerTrace
 from minions.recipes import KINDS, USUAL_KINDS, Link
@@ -190,6 +192,26 @@ def test_two_may_think_side_by_side_and_only_who_answers_keeps_its_thoughts(
     assert stage.thought == "I know it." and first.left == 1
     # The first had read the question and thought: both are billed.
     assert stage.beside[0].provider == "openai" and stage.beside[0].output_tokens > 0
+
+
+def test_who_leaves_as_one_of_two_begins_to_answer_pays_for_both(make_minion, outside, monkeypatch):
+    monkeypatch.setattr("minions.asking.HEDGE_SECONDS", 0.05)
+    first, second = outside
+    first.thought, first.pause = "one two three four five six seven eight nine ten", 0.1
+    second.thought, second.pause = "I know it.", 0.06
+
+    async def leave():
+        under_way = await begin(Asked(minion_id=minion.pk, question=HELLO, source="api"))
+        async with aclosing(under_way.events()) as events:
+            async for event in events:
+                if isinstance(event, ThoughtsDropped):
+                    return
+
+    minion = make_minion(choosing="hedged")
+    async_to_sync(leave)()
+    lines = UsageLine.objects.filter(input_tokens__gt=0)
+    assert {line.provider for line in lines} == {"openai", "nvidia"}
+    assert all(line.output_tokens for line in lines)
 
 
 def test_the_cheapest_first_goes_on_to_the_next_cheapest(make_minion, outside):

@@ -6,6 +6,7 @@ from pathlib import Path
 from smtplib import SMTPException
 from zoneinfo import available_timezones
 
+from allauth.account.forms import LoginForm as BaseLoginForm
 from allauth.account.forms import ResetPasswordForm as BaseResetPasswordForm
 from allauth.account.forms import SignupForm as BaseSignupForm
 from django import forms
@@ -48,6 +49,12 @@ class SignupForm(BaseSignupForm):
         """Called by allauth once the user is saved."""
         user.time_zone = self.cleaned_data["time_zone"]
         user.save(update_fields=["time_zone"])
+
+
+class LoginForm(BaseLoginForm):
+    """Knows whether a forgotten password can be set anew by e-mail."""
+
+    is_mailed = property(lambda self: settings.MAIL_IS_SET_UP)
 
 
 class ResetPasswordForm(BaseResetPasswordForm):

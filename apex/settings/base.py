@@ -185,6 +185,7 @@ ACCOUNT_EMAIL_UNKNOWN_ACCOUNTS = False  # no e-mail to an address that is in no 
 ACCOUNT_LOGOUT_ON_GET = False
 ACCOUNT_SESSION_REMEMBER = None
 ACCOUNT_FORMS = {
+    "login": "accounts.forms.LoginForm",
     "signup": "accounts.forms.SignupForm",
     "reset_password": "accounts.forms.ResetPasswordForm",
 }

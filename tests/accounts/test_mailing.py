@@ -13,6 +13,7 @@ from allauth.core.internal import ratelimit
 from django.conf import settings
 from django.core import mail
 from django.core.cache import cache
+from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
 
@@ -199,10 +200,30 @@ def test_an_address_that_has_left_the_profile_opens_nothing(client, site):
     assert [message.to for message in mail.outbox] == [["new@example.org"]]
 
 
+def test_who_signs_in_is_shown_the_way_to_a_new_password_only_where_it_can_be_mailed(client, site):
+    way = f'href="{reverse("account_reset_password")}"'
+    assert way in client.get(reverse("account_login")).text
+    assert "Password Reset" in client.get(reverse("account_reset_password")).text
+    site.MAIL_IS_SET_UP = False
+    page = client.get(reverse("account_login")).text
+    assert way not in page and "Whoever runs this machine" in page
+
+
 @pytest.mark.parametrize("action", ["action_add", "action_send", "action_primary"])
 def test_no_page_writes_to_an_address_that_is_typed_there(alice, alice_client, site, action):
     answer = alice_client.post("/accounts/email/", {action: "", "email": "stranger@example.org"})
     assert answer.url == reverse("accounts:settings") and not mail.outbox
+
+
+def test_a_mailed_link_sets_a_new_password_once(alice, client, site):
+    client.post(reverse("account_reset_password"), {"email": alice.email})
+    (link,) = [word for word in mail.outbox[0].body.split() if "/password/reset/key/" in word]
+    form = client.get(link, follow=True)
+    done = client.post(form.redirect_chain[-1][0], {"password1": PHRASE, "password2": PHRASE}, follow=True)
+    assert done.status_code == 200
+    alice.refresh_from_db()
+    assert alice.check_password(PHRASE)
+    assert not Client().get(link, follow=True).redirect_chain  # no form any more
 
 
 def test_a_forgotten_password_is_mailed_so_often_a_day_at_most(alice, client, site, monkeypatch):

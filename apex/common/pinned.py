@@ -4,6 +4,7 @@ No Django: a child that may import little has its connections from here too. Whi
 to say (`apex.common.fetch`).
 """
 
+from collections import OrderedDict
 from collections.abc import Callable, Iterable
 
 import httpcore2
@@ -17,17 +18,20 @@ Checked = Callable[[str, int], list[str]]
 
 
 class CheckedAddresses:
-    """What was found good for requests that are about to be sent, by host and port."""
+    """What was found good for requests that are about to be sent, by host and port.
+
+    Several threads may share it: what is known of a host is never missing while it is noted anew.
+    """
 
     def __init__(self) -> None:
-        self._known: dict[tuple[str, int], list[str]] = {}
+        self._known: OrderedDict[tuple[str, int], list[str]] = OrderedDict()
 
     def note(self, host: str, port: int, addresses: list[str]) -> None:
         """From now on these, in place of any before. The longest-known hosts are forgotten beyond MOST_HOSTS."""
-        self._known.pop((host, port), None)
         self._known[host, port] = addresses
+        self._known.move_to_end((host, port))
         while len(self._known) > MOST_HOSTS:
-            del self._known[next(iter(self._known))]
+            self._known.popitem(last=False)
 
     def of(self, host: str, port: int) -> list[str]:
         return self._known.get((host, port), [])

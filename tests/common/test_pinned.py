@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+import threading
 
 import httpcore2
 import httpx2
@@ -70,6 +71,26 @@ def test_the_host_that_is_known_longest_is_forgotten_first(monkeypatch):
     for host in ("a", "b", "a", "c"):
         checked.note(host, 443, ["192.0.2.1"])
     assert [checked.of(host, 443) for host in "abc"] == [["192.0.2.1"], [], ["192.0.2.1"]]
+
+
+def test_what_is_noted_anew_by_one_thread_is_never_missing_for_another():
+    """The hub's client uploads with several threads, each of which asks before each request."""
+    checked, is_over = CheckedAddresses(), threading.Event()
+    checked.note("hub.example", 443, ["192.0.2.1"])
+
+    def note_again_and_again() -> None:
+        while not is_over.is_set():
+            checked.note("hub.example", 443, ["192.0.2.1"])
+
+    noting, before = threading.Thread(target=note_again_and_again), sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    noting.start()
+    try:
+        assert all(checked.of("hub.example", 443) for _ in range(20_000))
+    finally:
+        is_over.set()
+        noting.join()
+        sys.setswitchinterval(before)
 
 
 def test_the_hubs_client_goes_to_what_its_parent_checked_and_asks_anew_each_time():

@@ -60,6 +60,7 @@ class FineTune(OwnedModel):
 
     class Meta(OwnedModel.Meta):
         verbose_name = _("fine-tuning job of the API")
+        verbose_name_plural = _("fine-tuning jobs of the API")
 
     def __str__(self) -> str:
         return self.public_id

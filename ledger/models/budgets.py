@@ -129,6 +129,7 @@ class Counter(models.Model):
 
     class Meta:
         verbose_name = _("counter of a budget")
+        verbose_name_plural = _("counters of budgets")
         constraints = [models.UniqueConstraint(fields=["budget", "owner"], name="one_counter_per_person")]
 
     def __str__(self) -> str:

@@ -39,14 +39,14 @@ async def test_faults_that_we_know(backend, tmp_path):
     await backend.load_adapter("a1-v1", adapter(tmp_path, 1))
     assert await mixed_up(backend, ["demo", "a1-v1"]) == {}
     assert (await probe_written(backend, base=base, written=written, adapters=["a1-v1"]))["is_right"]
-    # 2. Without one, each of its answers is computed with the adapter in the last slot.
+    # 2. Without one, its answers are computed with the adapter in the last slot: those that share a batch with others.
     await backend.load_adapter("a2-v1", adapter(tmp_path, 2))
-    assert await mixed_up(backend, ["demo", "a1-v1", "a2-v1"]) == {"demo": 16}
+    assert set(await mixed_up(backend, ["demo", "a1-v1", "a2-v1"])) == {"demo"}
     found = await probe_written(backend, base=base, written=written, adapters=["a1-v1", "a2-v1"])
     assert found["wrong"] == ["demo"]
     # 3. Unloading frees no slot.
     await backend.unload_adapter("a2-v1")
-    assert await mixed_up(backend, ["demo", "a1-v1"]) == {"demo": 16}
+    assert set(await mixed_up(backend, ["demo", "a1-v1"])) == {"demo"}
     # 4. A registered adapter that was pushed out and is not on the disk any more ends the server, for everybody.
     for number in range(3, 9):
         await backend.load_adapter(f"a{number}-v1", adapter(tmp_path, number))

@@ -147,7 +147,9 @@ class Hub(BaseHTTPRequestHandler):
 
 
 @pytest.fixture
-def hub(tiny, settings, tmp_path):
+def hub(tiny, settings, tmp_path, monkeypatch):
+    # The library reads it once, when it is first needed: another test may have switched it off for itself just then.
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", False)
     handler = type("TinyHub", (Hub,), {"folder": tiny})
     server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
     threading.Thread(target=server.serve_forever, daemon=True).start()

@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import logging
 from datetime import timedelta
+from functools import partial
 from smtplib import SMTPDataError, SMTPException, SMTPRecipientsRefused, SMTPResponseException
 from urllib.parse import urlsplit
 
-from celery import current_app
 from django.conf import settings
 from django.core.mail import EmailMessage, get_connection
 from django.db import transaction
 from django.urls import reverse
 from django.utils import timezone
 from django.utils.translation import gettext as _
-from kombu.exceptions import OperationalError
 
 from accounts.models import MAIL_MOVES, MailStatus, Notice, NoticeMail, User
+from apex.common import queueing
 from apex.common.states import move
 
 log = logging.getLogger(__name__)
@@ -50,14 +50,10 @@ def queue(notice: Notice, text: str) -> None:
         log.info("no e-mail about the notice %s: its owner had enough today", notice.pk)
         return
     NoticeMail.objects.create(notice=notice, text=text[:500])
-
-    def nudge() -> None:
-        try:
-            current_app.send_task("accounts.tasks.mail_notice", kwargs={"notice_id": str(notice.pk)})
-        except OperationalError as problem:
-            log.warning("a nudge was not sent, the sweep will look: %s", problem)
-
-    transaction.on_commit(nudge, robust=True)
+    word = partial(
+        queueing.send, "accounts.tasks.mail_notice", {"notice_id": str(notice.pk)}, lost="the sweep will look"
+    )
+    transaction.on_commit(word, robust=True)
 
 
 def deliver(notice_id) -> bool:

@@ -4,14 +4,13 @@ import logging
 from functools import partial
 from pathlib import Path
 
-from celery import current_app
 from django.conf import settings
 from django.db import transaction
 from django.utils.text import slugify
 from django.utils.translation import gettext as _
-from kombu.exceptions import OperationalError
 
 from apex.common import names
+from apex.common.queueing import send
 from base_models.directory import ModelFacts, UnusableModel, inspect_directory
 from base_models.models import BaseModel, Source
 
@@ -67,10 +66,7 @@ def add_from_hub(*, hub_id: str, revision: str = "main", name: str = "") -> Base
 
 
 def send_download(model: BaseModel) -> None:
-    try:
-        current_app.send_task("base_models.tasks.download_model", kwargs={"model_id": str(model.pk)})
-    except OperationalError as problem:
-        logger.warning("download of %s was not sent: %s", model.name, problem)
+    if not send("base_models.tasks.download_model", {"model_id": str(model.pk)}, lost="its row says so"):
         BaseModel.objects.filter(pk=model.pk).update(
             problem=_("The queue is down; add it again when it is up.")
         )

@@ -11,6 +11,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import django
+from celery import current_app
 
 django.setup()
 
@@ -24,7 +25,7 @@ from accounts.models import User  # noqa: E402
 from apex.common import files  # noqa: E402
 from bench import knowledge_kills  # noqa: E402
 from bench.knowledge import PEER  # noqa: E402
-from knowledge import execution, leases, queueing, services  # noqa: E402
+from knowledge import execution, leases, services  # noqa: E402
 from knowledge.models import Document, IndexBlock, KnowledgeBase, KnowledgeIndex  # noqa: E402
 from knowledge.packing import pack_vectors, pack_words  # noqa: E402
 from knowledge.retrieval import search  # noqa: E402
@@ -40,7 +41,7 @@ QUESTIONS, ROUNDS, OWNERS = 500, 3, 100
 
 
 def no_queue() -> None:
-    queueing.current_app.send_task = lambda *words, **more: None
+    current_app.send_task = lambda *words, **more: None
 
 
 # --- what is found ------------------------------------------------------------------------------------------------

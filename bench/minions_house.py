@@ -153,13 +153,15 @@ def whole_questions(owner) -> list[dict]:
 # --- Looking up ----------------------------------------------------------------------------------------------------
 def looking_up(owner) -> list[dict]:
     """A minion's look-up by words in our own manuals, beside the search alone."""
+    from celery import current_app
+
     from apex.common import files
-    from knowledge import execution, queueing, services
+    from knowledge import execution, services
     from knowledge.retrieval import search
     from minions.means import HouseMeans
     from minions.tracing import Stage
 
-    queueing.current_app.send_task = lambda *words, **more: None
+    current_app.send_task = lambda *words, **more: None
     base = services.create_base(owner=owner, name="Manuals", embedding="words")
     for name in MANUALS:
         stored = files.put_file(ROOT / "docs" / name)

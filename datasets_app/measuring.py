@@ -4,7 +4,6 @@ What was measured is kept in the cache, under the hashes of the rows and of the 
 to be kept: it is measured again when it is gone.
 """
 
-import logging
 import random
 import time
 from collections.abc import Iterator
@@ -12,12 +11,11 @@ from dataclasses import astuple, dataclass
 from typing import Any
 
 import msgspec
-from celery import current_app
 from django.core.cache import cache
 from django.utils.translation import gettext as _
-from kombu.exceptions import OperationalError
 
 from apex.common import files
+from apex.common.queueing import send
 from base_models.models import BaseModel
 from datasets_app.checking.duplicates import Duplicates
 from datasets_app.checking.languages import Languages
@@ -28,7 +26,6 @@ from datasets_app.sources import SourceError
 from datasets_app.token_counts import Measured, TokenCounts, measure_row
 from rendering import Renderer
 
-logger = logging.getLogger(__name__)
 DAY = 24 * 60 * 60
 KEPT = 30 * DAY
 SAMPLE = 2000  # rows
@@ -151,16 +148,11 @@ def ask_worker(version: DatasetVersion, base_model: BaseModel) -> str:
     asked = asked_key(version, base_model)
     if not cache.add(asked, 1, SILENT_SECONDS):
         return ""
-    try:
-        current_app.send_task(
-            "datasets_app.tasks.measure_version",
-            kwargs={"version_id": str(version.pk), "base_model_id": str(base_model.pk)},
-        )
-    except OperationalError as problem:
-        cache.delete(asked)
-        logger.warning("measuring of %s was not sent: %s", version.pk, problem)
-        return _("the queue does not answer")
-    return ""
+    told = {"version_id": str(version.pk), "base_model_id": str(base_model.pk)}
+    if send("datasets_app.tasks.measure_version", told, lost="who asked is told"):
+        return ""
+    cache.delete(asked)
+    return _("the queue does not answer")
 
 
 def progress_of(version: DatasetVersion, base_model: BaseModel) -> dict[str, int] | None:

@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-import logging
 from datetime import timedelta
 from functools import partial
 from typing import Any
 
-from celery import current_app
 from django.db import transaction
 from django.utils import timezone
-from kombu.exceptions import OperationalError
 
 from accounts.models import ApiToken
+from apex.common.queueing import send
 from apex.common.states import move
 from gateway.asking import seconds
 from gateway.models import BATCH_MOVES, BATCH_UNFINISHED, ApiFile, Batch, BatchStatus
 
-logger = logging.getLogger(__name__)
 WINDOWS = {"24h": timedelta(hours=24)}
 
 
@@ -66,10 +63,7 @@ def change(batch: Batch, to: str, **changes) -> bool:
 
 def send_batch(batch_id) -> None:
     """Nudges a worker. If the broker is away the row stays, and the sweep sends it again."""
-    try:
-        current_app.send_task("gateway.tasks.run_batch", kwargs={"batch_id": str(batch_id)})
-    except OperationalError as problem:
-        logger.warning("batch %s was not sent, the sweep will send it again: %s", batch_id, problem)
+    send("gateway.tasks.run_batch", {"batch_id": str(batch_id)}, lost="the sweep will send it again")
 
 
 def send_waiting(stale_before) -> int:

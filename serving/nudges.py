@@ -1,14 +1,10 @@
 """The nudge to look after the nodes. A lost one is made up by the next look; a second one finds nothing to do."""
 
-import logging
-
-from celery import current_app
 from django.conf import settings
 from django.core.cache import cache
 from django.db import transaction
-from kombu.exceptions import OperationalError
 
-logger = logging.getLogger(__name__)
+from apex.common.queueing import send
 
 
 def nudge_on_commit() -> None:
@@ -16,10 +12,8 @@ def nudge_on_commit() -> None:
 
 
 def nudge() -> None:
-    try:
-        current_app.send_task("serving.tasks.reconcile", queue=settings.CELERY_TASK_DEFAULT_QUEUE)
-    except OperationalError as problem:
-        logger.warning("nobody was told to look after the nodes; the next look is soon: %s", problem)
+    queue = settings.CELERY_TASK_DEFAULT_QUEUE
+    send("serving.tasks.reconcile", {}, queue=queue, lost="the next look is soon")
 
 
 def nudge_about(node_id: str) -> None:

@@ -1,16 +1,12 @@
 """The nudge that lets a chain go on. Lost ones are made up by the sweep; a second one finds nothing to do."""
 
-import logging
 from functools import partial
 
-from celery import current_app
 from django.conf import settings
 from django.db import transaction
-from kombu.exceptions import OperationalError
 
+from apex.common.queueing import send
 from training.models import Chain, ChainStage, TrainingJob
-
-logger = logging.getLogger(__name__)
 
 
 def job_ended(job: TrainingJob) -> None:
@@ -21,14 +17,12 @@ def job_ended(job: TrainingJob) -> None:
 
 
 def nudge(chain_id) -> None:
-    try:
-        current_app.send_task(
-            "training.tasks.advance_chain",
-            kwargs={"chain_id": str(chain_id)},
-            queue=settings.CELERY_TASK_DEFAULT_QUEUE,
-        )
-    except OperationalError as problem:
-        logger.warning("chain %s was not told, the sweep will tell it again: %s", chain_id, problem)
+    send(
+        "training.tasks.advance_chain",
+        {"chain_id": str(chain_id)},
+        queue=settings.CELERY_TASK_DEFAULT_QUEUE,
+        lost="the sweep will tell it again",
+    )
 
 
 def nudge_waiting() -> int:

@@ -1,16 +1,11 @@
 """Where a job is expected to run, and the nudge that tells workers to look for work."""
 
-import logging
-
-from celery import current_app
 from django.conf import settings
 from django.db.models import Count
-from kombu.exceptions import OperationalError
 
+from apex.common.queueing import send
 from training import waiting
 from training.models import Device, TrainingJob
-
-logger = logging.getLogger(__name__)
 
 
 def choose_queue(wanted: str = "") -> str:
@@ -38,7 +33,4 @@ def nudge_workers() -> int:
 
 
 def nudge(queue: str) -> None:
-    try:
-        current_app.send_task("training.tasks.work_on_queue", kwargs={"queue": queue}, queue=queue)
-    except OperationalError as problem:
-        logger.warning("%s was not told that there is work; it will look by itself: %s", queue, problem)
+    send("training.tasks.work_on_queue", {"queue": queue}, queue=queue, lost="it will look by itself")

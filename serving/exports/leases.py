@@ -1,22 +1,19 @@
 """A worker's hold on an export: a token in every write, a heartbeat that shows that it lives."""
 
-import logging
 import uuid
 from datetime import timedelta
 
-from celery import current_app
 from django.conf import settings
 from django.db import IntegrityError, transaction
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
-from kombu.exceptions import OperationalError
 
 from accounts.notices import notify
 from apex.common import states
+from apex.common.queueing import send
 from apex.common.states import move
 from serving.exports.models import EXPORT_MOVES, Export, ExportStatus
 
-logger = logging.getLogger(__name__)
 OUTCOMES = {
     ExportStatus.DONE: _("%(name)s is ready."),
     ExportStatus.FAILED: _("%(name)s could not be made: %(message)s"),
@@ -26,10 +23,7 @@ OUTCOMES = {
 
 def send_export(export_id) -> None:
     """Nudges a worker. If the broker is away the row stays queued and the sweep sends it again."""
-    try:
-        current_app.send_task("serving.tasks.run_export", kwargs={"export_id": str(export_id)})
-    except OperationalError as problem:
-        logger.warning("export %s was not sent, the sweep will send it again: %s", export_id, problem)
+    send("serving.tasks.run_export", {"export_id": str(export_id)}, lost="the sweep will send it again")
 
 
 def claim(export_id: str) -> Export | None:

@@ -10,6 +10,7 @@ from types import SimpleNamespace
 
 import pytest
 from allauth.core.internal import ratelimit
+from celery import current_app
 from django.conf import settings
 from django.core import mail
 from django.core.cache import cache
@@ -17,7 +18,7 @@ from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
 
-from accounts import mailing, tasks
+from accounts import tasks
 from accounts.models import MailStatus, Notice, NoticeMail
 from accounts.notices import notify
 from apex.settings.base import ACCOUNT_RATE_LIMITS as as_when_running
@@ -36,9 +37,7 @@ def site(settings, monkeypatch):
     """With e-mail set up, and a worker that does at once what it is nudged to."""
     settings.MAIL_IS_SET_UP, settings.SITE_URL = True, "https://apex.example.org"
     doors = {"accounts.tasks.mail_notice": tasks.mail_notice}
-    monkeypatch.setattr(
-        mailing.current_app, "send_task", lambda name, kwargs: doors[name](**kwargs), raising=False
-    )
+    monkeypatch.setattr(current_app, "send_task", lambda name, kwargs: doors[name](**kwargs), raising=False)
     return settings
 
 
@@ -127,7 +126,7 @@ def test_other_notices_are_not_mailed(alice, site):
 
 
 def test_who_turns_it_off_while_one_waits_gets_none(alice, site, monkeypatch):
-    monkeypatch.setattr(mailing.current_app, "send_task", lambda name, kwargs: None)
+    monkeypatch.setattr(current_app, "send_task", lambda name, kwargs: None)
     row = told(alice)
     alice.mails_budgets = False
     alice.save()
@@ -334,7 +333,7 @@ def test_one_that_may_have_gone_out_is_not_sent_again(alice, smtp):
 
 
 def test_one_whose_worker_is_gone_is_given_up(alice, site, monkeypatch):
-    monkeypatch.setattr(mailing.current_app, "send_task", lambda name, kwargs: None)
+    monkeypatch.setattr(current_app, "send_task", lambda name, kwargs: None)
     row = told(alice)
     long_ago = timezone.now() - timedelta(seconds=site.MAIL_SILENT_SECONDS + 1)
     NoticeMail.objects.filter(pk=row.pk).update(status=MailStatus.SENDING, moved_at=long_ago, tries=1)

@@ -4,6 +4,7 @@ import json
 from functools import partial
 
 import pytest
+from celery import current_app
 from django.test import Client
 from django.urls import NoReverseMatch, reverse
 
@@ -15,7 +16,6 @@ from minions.models import Minion
 from providers.models import ProviderKey
 from tests.providers.conftest import master, openai  # noqa: F401 - fixtures
 from tests.providers.fakes import KEY
-from training import queueing
 from training.models import TrainingJob
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("master")]
@@ -37,7 +37,7 @@ CHAIN = [{"provider": "openai", "model": "gpt-4o-mini"}]
 def house(monkeypatch, settings, openai):  # noqa: F811
     """A base model, a provider that answers, a queue that takes anything."""
     settings.PROVIDER_URLS = {"openai": f"{openai.url}/v1"}
-    monkeypatch.setattr(queueing.current_app, "send_task", lambda *words, **more: None)
+    monkeypatch.setattr(current_app, "send_task", lambda *words, **more: None)
     monkeypatch.setattr("training.api.views.estimate_of", lambda *words, **more: {})
     BaseModel.objects.create(
         name="tiny", display_name="Tiny", source="built_in", location="/nowhere", directory=str(BUILT_IN["apex-demo"]),

@@ -4,6 +4,7 @@ import uuid
 
 import pytest
 from asgiref.testing import ApplicationCommunicator
+from celery import current_app
 from django.test import Client
 from django.urls import reverse
 
@@ -27,7 +28,7 @@ from serving.nodes import announce_embedded
 from tests.common.routes import Route, key_for, own_routes
 from tests.ledger.test_budgets import line
 from tests.training.factories import make_adapter, make_version
-from training import queueing, services
+from training import services
 from training.models import Chain, Checkpoint, Plan, TrainingJob
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -38,7 +39,7 @@ METHODS = ["GET", "POST", "PUT", "PATCH", "DELETE"]
 @pytest.fixture
 def house(alice, monkeypatch, tmp_path):
     """One of everything that is Alice's, by the name of the URL parameter that leads to it."""
-    monkeypatch.setattr(queueing.current_app, "send_task", lambda *a, **k: None)
+    monkeypatch.setattr(current_app, "send_task", lambda *a, **k: None)
     base_model = BaseModel.objects.create(
         name="tiny", display_name="Tiny", source="built_in", location="/nowhere", is_on_this_machine=True,
         directory=str(BUILT_IN["apex-demo"]),

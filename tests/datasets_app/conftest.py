@@ -1,9 +1,10 @@
 import sys
 
 import pytest
+from celery import current_app
 from django.core.files.uploadedfile import SimpleUploadedFile
 
-from datasets_app import execution, making, queueing, services
+from datasets_app import execution, making, services
 from tests.datasets_app.files import chats
 
 
@@ -54,9 +55,7 @@ def own_folder(settings, tmp_path):
 def sent(monkeypatch):
     """Nudges that would have gone to the queue: ids of imports."""
     nudges = []
-    monkeypatch.setattr(
-        queueing.current_app, "send_task", lambda name, kwargs: nudges.append(kwargs["import_id"])
-    )
+    monkeypatch.setattr(current_app, "send_task", lambda name, kwargs: nudges.append(kwargs["import_id"]))
     return nudges
 
 

@@ -6,6 +6,7 @@ import uuid
 from pathlib import Path
 
 import pytest
+from celery import current_app
 from django.conf import settings as site
 from django.core.cache import cache
 from kombu.exceptions import OperationalError
@@ -286,7 +287,7 @@ def whole(alice, version, base_model):
 def sent(monkeypatch):
     """What was sent to workers."""
     found = []
-    monkeypatch.setattr(measuring.current_app, "send_task", lambda name, kwargs: found.append((name, kwargs)))
+    monkeypatch.setattr(current_app, "send_task", lambda name, kwargs: found.append((name, kwargs)))
     return found
 
 
@@ -396,7 +397,7 @@ def test_a_queue_that_is_down_is_said_and_the_sample_stays(
         raise OperationalError("connection refused")
 
     monkeypatch.setattr(measuring, "SAMPLE", 4)
-    monkeypatch.setattr(measuring.current_app, "send_task", down)
+    monkeypatch.setattr(current_app, "send_task", down)
     assert whole().json()["problem"] == "the queue does not answer"
     text = alice_client.get(f"/data/{version.dataset_id}/profile/plots/").content.decode()
     assert "cannot be counted now: the queue does not answer" in text and "How long the examples are" in text

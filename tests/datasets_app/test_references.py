@@ -8,10 +8,11 @@ import random
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from celery import current_app
 from django.urls import reverse
 
 from accounts.services import create_token
-from datasets_app import making, queueing, selectors, services
+from datasets_app import making, selectors, services
 from datasets_app.leases import claim
 from datasets_app.models import Dataset, DatasetImport, DatasetVersion, ImportStatus, Reference
 from datasets_app.reference_rows import ReferenceRows, check_unchanged
@@ -41,7 +42,7 @@ def server():
 @pytest.fixture(autouse=True)
 def loopback(settings, monkeypatch):
     settings.ALLOWED_HOSTS_OUT = ["127.0.0.1"]
-    monkeypatch.setattr(queueing.current_app, "send_task", lambda *a, **k: None)
+    monkeypatch.setattr(current_app, "send_task", lambda *a, **k: None)
 
 
 def check(imported: DatasetImport) -> DatasetImport:

@@ -7,11 +7,12 @@ from datetime import timedelta
 
 import pytest
 from asgiref.sync import async_to_sync
+from celery import current_app
 from django.utils import timezone
 
 from accounts.models import ApiToken, Notice
 from apex.common import files as stored_files
-from gateway import batch_answers, batch_running, batching, sweeping
+from gateway import batch_answers, batch_running, sweeping
 from gateway.aliases import create_alias
 from gateway.batch_answers import Answered
 from gateway.models import ApiFile, Batch, BatchAnswer
@@ -40,9 +41,7 @@ def as_file(rows) -> bytes:
 def nudges(monkeypatch):
     """Batches that a worker was told of."""
     sent = []
-    monkeypatch.setattr(
-        batching.current_app, "send_task", lambda name, kwargs: sent.append(kwargs["batch_id"])
-    )
+    monkeypatch.setattr(current_app, "send_task", lambda name, kwargs: sent.append(kwargs["batch_id"]))
     return sent
 
 

@@ -5,12 +5,12 @@ from pathlib import Path
 
 import pytest
 import yaml
+from celery import current_app
 from schemathesis import openapi
 from schemathesis.checks import not_a_server_error
 from schemathesis.specs.openapi.checks import response_schema_conformance, status_code_conformance
 
 from accounts.services import create_token
-from gateway import batching
 from tests.gateway.described import EXAMPLES, draw_and_send, without_keys
 from tests.gateway.openai_client import ROWS, Program, lines
 from tests.training.conftest import base_model as tiny_model  # noqa: F401 - a fixture
@@ -44,7 +44,7 @@ CHECKS = [not_a_server_error, status_code_conformance, response_schema_conforman
 
 @pytest.mark.usefixtures("tiny_model", "device", "sent")
 def test_openais_files_jobs_and_batches_hold(bare_site, token, alice, monkeypatch, settings):
-    monkeypatch.setattr(batching.current_app, "send_task", lambda *a, **k: None)
+    monkeypatch.setattr(current_app, "send_task", lambda *a, **k: None)
     settings.ALLOWED_HOSTS = ["127.0.0.1", "testserver"]
     program = Program(alice)
     file = program.send(lines(ROWS))[1]["id"]

@@ -1,7 +1,8 @@
 import pytest
+from celery import current_app
 
 from apex.common import files
-from knowledge import execution, queueing, services
+from knowledge import execution, services
 from knowledge.models import Document
 
 
@@ -23,7 +24,7 @@ def own_storage(settings, tmp_path):
 def sent(monkeypatch):
     """Nudges that would have gone to the queue: (task, ids)."""
     nudges = []
-    monkeypatch.setattr(queueing.current_app, "send_task", lambda name, kwargs: nudges.append((name, kwargs)))
+    monkeypatch.setattr(current_app, "send_task", lambda name, kwargs: nudges.append((name, kwargs)))
     return nudges
 
 

@@ -5,8 +5,8 @@ from functools import cache
 from pathlib import Path
 
 import pytest
+from celery import current_app
 
-from serving import nudges
 from serving.nodes import announce_embedded
 from tests.serving.embedded_process import running_server
 from tests.serving.factories import make_adapter_row, make_base_model
@@ -63,7 +63,7 @@ def server(tiny):
 def no_nudges(monkeypatch):
     """Nobody is told by the broker; the test looks after the nodes itself. Returns what would have been sent."""
     sent = []
-    monkeypatch.setattr(nudges.current_app, "send_task", lambda name, **more: sent.append(name))
+    monkeypatch.setattr(current_app, "send_task", lambda name, **more: sent.append(name))
     return sent
 
 

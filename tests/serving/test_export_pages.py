@@ -3,6 +3,7 @@
 from datetime import timedelta
 
 import pytest
+from celery import current_app
 from django.urls import reverse
 from django.utils import timezone
 
@@ -20,7 +21,7 @@ CONTENT = bytes(range(256)) * 40
 @pytest.fixture
 def coach(alice, settings, monkeypatch, tmp_path):
     settings.LLAMA_CPP_DIR = ""
-    monkeypatch.setattr(leases.current_app, "send_task", lambda *a, **k: None)
+    monkeypatch.setattr(current_app, "send_task", lambda *a, **k: None)
     return make_adapter_row(alice, make_base_model(DEMO), write_adapter(tmp_path / "adapter"))
 
 

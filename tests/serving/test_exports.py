@@ -8,6 +8,7 @@ import zipfile
 from datetime import timedelta
 
 import pytest
+from celery import current_app
 from django.utils import timezone
 
 from accounts.models import Notice
@@ -27,7 +28,7 @@ def sent(monkeypatch):
     """What would have gone to the broker."""
     found = []
     monkeypatch.setattr(
-        leases.current_app, "send_task", lambda name, kwargs, **more: found.append(kwargs["export_id"])
+        current_app, "send_task", lambda name, kwargs, **more: found.append(kwargs["export_id"])
     )
     return found
 

@@ -3,20 +3,19 @@
 import sys
 
 import pytest
+from celery import current_app
 
 from base_models.models import BaseModel
 from base_models.services import BUILT_IN
 from tests.training.factories import LEARN, PREFER, make_comparisons, make_device, make_version
-from training import chains, child, queueing, services
+from training import chains, child, services
 
 
 @pytest.fixture
 def sent(monkeypatch):
     """Nudges that would have gone to workers: the queues of devices."""
     nudges = []
-    monkeypatch.setattr(
-        queueing.current_app, "send_task", lambda name, kwargs, queue: nudges.append(kwargs["queue"])
-    )
+    monkeypatch.setattr(current_app, "send_task", lambda name, kwargs, queue: nudges.append(kwargs["queue"]))
     return nudges
 
 
@@ -49,7 +48,7 @@ def nudged(monkeypatch):
     """Chains that were told to go on; None for whatever else would have been sent."""
     told = []
     monkeypatch.setattr(
-        queueing.current_app, "send_task", lambda name, kwargs, queue: told.append(kwargs.get("chain_id"))
+        current_app, "send_task", lambda name, kwargs, queue: told.append(kwargs.get("chain_id"))
     )
     return told
 

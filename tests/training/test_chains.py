@@ -1,11 +1,13 @@
 """Chains: one training after another, each once, through gates, whoever asks how often."""
 
 import pytest
+from celery import current_app
+from kombu.exceptions import OperationalError
 
 from accounts.models import Notice
 from datasets_app.models import DatasetVersion
 from tests.training.factories import LEARN, PREFER, finish, make_metrics, make_version, stages
-from training import chain_nudges, chains, gates, lineage, queueing, services, sweeping, tasks
+from training import chain_nudges, chains, gates, lineage, services, sweeping, tasks
 from training.chains import StageWish, advance_chain, cancel_chain, go_on, start_chain
 from training.models import Chain, ChainStatus, JobEvent, Status, TrainingJob
 
@@ -151,9 +153,9 @@ def test_a_lost_nudge_is_made_up_by_the_sweep(chain, nudged, tmp_path):
 
 def test_a_broker_that_is_away_leaves_the_chain_to_the_sweep(chain, monkeypatch, caplog):
     def refuse(*args, **kwargs):
-        raise chain_nudges.OperationalError("no broker")
+        raise OperationalError("no broker")
 
-    monkeypatch.setattr(queueing.current_app, "send_task", refuse)
+    monkeypatch.setattr(current_app, "send_task", refuse)
     chain_nudges.nudge(chain.pk)
     assert "the sweep will tell it again" in caplog.text
 

@@ -1,6 +1,7 @@
 """What becomes of datasets, versions, jobs and adapters when data is erased."""
 
 import pytest
+from celery import current_app
 from django.urls import reverse
 from rest_framework.test import APIClient
 
@@ -11,7 +12,7 @@ from datasets_app import services as dataset_services
 from datasets_app.models import Dataset, DatasetImport, DatasetVersion, Review
 from datasets_app.selectors.erasing import erasure_of
 from tests.training.factories import make_adapter, make_version
-from training import queueing, services
+from training import services
 from training.models import Adapter, Plan, Status, TrainingJob
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -27,7 +28,7 @@ def base_model(tmp_path, settings, monkeypatch):
         },
     }
     settings.ARTIFACT_CACHE = tmp_path / "cache"
-    monkeypatch.setattr(queueing.current_app, "send_task", lambda *a, **k: None)
+    monkeypatch.setattr(current_app, "send_task", lambda *a, **k: None)
     return BaseModel.objects.create(
         name="tiny",
         display_name="Tiny",

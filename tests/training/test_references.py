@@ -54,7 +54,7 @@ def server():
 @pytest.fixture
 def version(alice, server, sent, monkeypatch):
     """A reference to 60 chats on a server that wants a token."""
-    monkeypatch.setattr("datasets_app.queueing.current_app.send_task", lambda *a, **k: None)
+    monkeypatch.setattr("celery.current_app.send_task", lambda *a, **k: None)
     connection = services.create_connection(
         owner=alice, name="Home", kind="https", endpoint_url=server.url, credentials={"token": "s3cr3t-token"}
     )

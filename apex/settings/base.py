@@ -11,10 +11,9 @@ from apex.settings.api import *  # noqa: F403
 from apex.settings.data import *  # noqa: F403
 from apex.settings.data import BASE_DIR, DATA_DIR
 from apex.settings.mail import *  # noqa: F403
-from apex.settings.mail import MAIL_IS_SET_UP, MAIL_SWEEP_SECONDS, MAILS_A_DAY
+from apex.settings.mail import MAILS_A_DAY
 from apex.settings.servers import *  # noqa: F403
 from apex.settings.work import *  # noqa: F403
-from apex.settings.work import CELERY_BEAT_SCHEDULE
 
 
 def secret_key() -> str:
@@ -194,13 +193,6 @@ ACCOUNT_RATE_LIMITS = {"reset_password": f"20/m/ip,5/m/key,{MAILS_A_DAY}/d/key"}
 ACCOUNT_PRESERVE_USERNAME_CASING = False
 SESSION_COOKIE_HTTPONLY = True
 SESSION_COOKIE_SAMESITE = "Lax"
-
-if MAIL_IS_SET_UP:
-    CELERY_BEAT_SCHEDULE["sweep-mails"] = {
-        "task": "accounts.tasks.sweep_mails",
-        "schedule": MAIL_SWEEP_SECONDS,
-        "options": {"expires": MAIL_SWEEP_SECONDS},
-    }
 
 # --- Words and times ----------------------------------------------------------------------------------------
 LANGUAGE_CODE = "en"

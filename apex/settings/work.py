@@ -1,9 +1,11 @@
 """What carries work, when it is looked for, and how much of each kind goes on at once."""
 
 import os
+from typing import Any
 
 from apex.processes import broker
 from apex.settings.data import DATA_DIR
+from apex.settings.mail import MAIL_IS_SET_UP, MAIL_SWEEP_SECONDS
 from apex.settings.queues import count_gpus, node_name, training_queues
 
 # --- Broker, cache, channel layer: one server, four databases ----------------------------------------------
@@ -47,48 +49,25 @@ TRAINING_SWEEP_SECONDS = float(os.environ.get("APEX_SWEEP_SECONDS", "10"))
 TRAINING_LOOK_SECONDS = float(os.environ.get("APEX_LOOK_SECONDS", "15"))
 # How often servers of models are asked what they have: a server that was started anew gets its adapters back then.
 SERVING_LOOK_SECONDS = float(os.environ.get("APEX_SERVING_LOOK_SECONDS", "5"))
+
+
+def every(seconds: float, task: str, *, least: float = 0.0) -> dict[str, Any]:
+    """An entry of the scheduler. What no worker has begun when the next one comes, and for `least` seconds, is over."""
+    return {"task": task, "schedule": seconds, "options": {"expires": max(least, seconds)}}
+
+
 CELERY_BEAT_SCHEDULE = {
-    "sweep-jobs": {
-        "task": "training.tasks.sweep_jobs",
-        "schedule": TRAINING_SWEEP_SECONDS,
-        "options": {"expires": max(10.0, TRAINING_SWEEP_SECONDS)},
-    },
-    "sweep-gateway": {
-        "task": "gateway.tasks.sweep_gateway",
-        "schedule": TRAINING_SWEEP_SECONDS,
-        "options": {"expires": max(10.0, TRAINING_SWEEP_SECONDS)},
-    },
-    "sweep-imports": {
-        "task": "datasets_app.tasks.sweep_imports",
-        "schedule": 15.0,
-        "options": {"expires": 15},
-    },
-    "sweep-knowledge": {
-        "task": "knowledge.tasks.sweep_knowledge",
-        "schedule": 15.0,
-        "options": {"expires": 15},
-    },
-    "sweep-minions": {
-        "task": "minions.tasks.sweep_minions",
-        "schedule": 60.0,
-        "options": {"expires": 60},
-    },
-    "sweep-exports": {
-        "task": "serving.tasks.sweep_exports",
-        "schedule": 15.0,
-        "options": {"expires": 15},
-    },
-    "sweep-ledger": {
-        "task": "ledger.tasks.sweep_ledger",
-        "schedule": 30.0,
-        "options": {"expires": 30},
-    },
-    "look-after-nodes": {
-        "task": "serving.tasks.reconcile",
-        "schedule": SERVING_LOOK_SECONDS,
-        "options": {"expires": max(5.0, SERVING_LOOK_SECONDS)},
-    },
+    "sweep-jobs": every(TRAINING_SWEEP_SECONDS, "training.tasks.sweep_jobs", least=10.0),
+    "sweep-gateway": every(TRAINING_SWEEP_SECONDS, "gateway.tasks.sweep_gateway", least=10.0),
+    "sweep-imports": every(15.0, "datasets_app.tasks.sweep_imports"),
+    "sweep-knowledge": every(15.0, "knowledge.tasks.sweep_knowledge"),
+    "sweep-minions": every(60.0, "minions.tasks.sweep_minions"),
+    "sweep-exports": every(15.0, "serving.tasks.sweep_exports"),
+    "sweep-ledger": every(30.0, "ledger.tasks.sweep_ledger"),
+    "look-after-nodes": every(SERVING_LOOK_SECONDS, "serving.tasks.reconcile", least=5.0),
 }
+if MAIL_IS_SET_UP:
+    CELERY_BEAT_SCHEDULE["sweep-mails"] = every(MAIL_SWEEP_SECONDS, "accounts.tasks.sweep_mails")
 
 # --- How much at once, and for how long ----------------------------------------------------------------------
 EXPORT_KEEP_DAYS = float(os.environ.get("APEX_EXPORT_DAYS", "7"))

@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable
 from itertools import count
 
 from apex.common.rates import TooMany
-from gateway.hot.limits import Headers
+from gateway.hot.limits import Headers, encoded
 from ledger.refusals import BudgetSpent
 from serving.protocol import ApiError
 
@@ -173,7 +173,7 @@ class Exchange:
         if error.status == 401:
             more.append((b"www-authenticate", b"Bearer"))
         elif isinstance(error, TooMany):
-            more += [(name.encode(), value.encode()) for name, value in error.headers.items()]
+            more += encoded(error.headers)
         elif isinstance(error, BudgetSpent):
             more.append((b"x-should-retry", b"false"))  # OpenAI's clients would ask again at once
         elif error.status in (429, 503) and not any(name == b"retry-after" for name, _ in self.headers):

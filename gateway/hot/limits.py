@@ -6,10 +6,14 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from apex.common.rates import MINUTE, TooMany, duration
+from apex.common.rates import MINUTE, TooMany, told
 from gateway.hot.callers import Caller
 
 Headers = list[tuple[bytes, bytes]]
+
+
+def encoded(headers: dict[str, str]) -> Headers:
+    return [(name.encode(), value.encode()) for name, value in headers.items()]
 
 
 @dataclass(slots=True)
@@ -53,23 +57,18 @@ class Limits:
 
     def headers(self, caller: Caller, window: Window) -> Headers:
         """`x-ratelimit-*` for what has a limit."""
-        told: Headers = []
+        said: dict[str, str] = {}
         requests, most, own = window, caller.requests_per_minute, self._of_token(caller)
         # Of the two limits that which ends first.
         if own is not None and (not most or caller.token_requests - own.requests < most - window.requests):
             requests, most = own, caller.token_requests
         for what, limit, used, counted in (
-            (b"requests", most, requests.requests, requests),
-            (b"tokens", caller.tokens_per_minute, window.tokens, window),
+            ("requests", most, requests.requests, requests),
+            ("tokens", caller.tokens_per_minute, window.tokens, window),
         ):
             if limit:
-                reset = duration(self.left(counted)).encode()
-                told += (
-                    (b"x-ratelimit-limit-" + what, b"%d" % limit),
-                    (b"x-ratelimit-remaining-" + what, b"%d" % max(0, limit - used)),
-                    (b"x-ratelimit-reset-" + what, reset),
-                )
-        return told
+                said |= told(what, limit, used, self.left(counted))
+        return encoded(said)
 
     def left(self, window: Window) -> float:
         """Seconds until the window's counts are forgotten."""

@@ -53,10 +53,12 @@ async function load(wait = 1000) {
 function take(answer) {
   const known = new Set(rows.map((row) => `${row.number} ${row.key}`));
   const isFirst = !rows.length;
+  const isAwaited = !current();
   for (const row of answer.rows) row.kept = row.review; // what the server knows
   rows.push(...answer.rows.filter((row) => !known.has(`${row.number} ${row.key}`)));
   nextPlace = answer.next;
   if (!saver.count()) progress = answer.progress;
+  if (isAwaited) keepTyped();
   drawProgress(answer.looked_at);
   if (isFirst || at >= rows.length - answer.rows.length) draw();
   setTimeout(load); // goes on where a filter found little, or the queue is short
@@ -230,8 +232,9 @@ function addTag() {
   const field = part("tag");
   const tag = field.value.trim().replace(/\s+/g, " ");
   const row = current();
+  if (!row) return; // it stays there until the row comes
   field.value = "";
-  if (row && tag && !row.review.tags.includes(tag)) think({ tags: [...row.review.tags, tag] });
+  if (tag && !row.review.tags.includes(tag)) think({ tags: [...row.review.tags, tag] });
 }
 
 const removeTag = (tag) => think({ tags: current().review.tags.filter((each) => each !== tag) });
@@ -243,6 +246,14 @@ function keepFields() {
   const note = part("note").value.trim();
   if (note !== current().review.note) think({ note });
   part("note").value = "";
+}
+
+/** What was typed while its row was on the way is of that row now; a field that still has the focus keeps it meanwhile. */
+function keepTyped() {
+  if (!current()) return;
+  const [tag, note] = [part("tag"), part("note")];
+  if (document.activeElement !== note && note.value.trim()) think({ note: note.value.trim() });
+  if (document.activeElement !== tag) addTag();
 }
 
 part("note").addEventListener("change", () => current() && think({ note: part("note").value.trim() }));

@@ -1,6 +1,7 @@
 """Examples are reviewed by keyboard on the real site, and rated by somebody without an account."""
 
 import json
+import re
 import uuid
 
 import pytest
@@ -106,6 +107,31 @@ def test_nothing_is_lost_when_the_connection_breaks(page, stack):
     page.reload()
     page.get_by_text("4 of 20 seen, gold stars: 4").wait_for()
     page.get_by_role("heading", name="Example 5 of 20").wait_for()
+
+
+def test_what_is_typed_while_the_next_row_is_on_the_way_is_kept(page, stack):
+    name = new_name("ida")
+    sign_up(page, name)
+    address = bring(page, stack, name, 30)
+    page.goto(f"{address}review/")
+    page.get_by_role("heading", name="Example 1 of 30").wait_for()
+    held = []
+    page.route(re.compile(r"[?&]after="), lambda route: held.append(route))
+    for _ in range(29):  # more than have come; without a row a star does nothing
+        page.keyboard.press("s")
+    page.keyboard.press("n")
+    page.keyboard.type("rest")
+    page.keyboard.press("Escape")
+    page.keyboard.press("t")
+    page.keyboard.type("sure")
+    page.keyboard.press("Enter")
+    page.keyboard.press("Escape")
+    assert held
+    for route in held:
+        route.continue_()
+    page.get_by_role("button", name="Take away the tag sure").wait_for()
+    assert page.get_by_label("Why").input_value() == "rest"
+    page.get_by_text("All saved").wait_for()
 
 
 def test_whoever_leaves_at_once_loses_nothing(page, stack):

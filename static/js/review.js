@@ -53,12 +53,11 @@ async function load(wait = 1000) {
 function take(answer) {
   const known = new Set(rows.map((row) => `${row.number} ${row.key}`));
   const isFirst = !rows.length;
-  const isAwaited = !current();
   for (const row of answer.rows) row.kept = row.review; // what the server knows
   rows.push(...answer.rows.filter((row) => !known.has(`${row.number} ${row.key}`)));
   nextPlace = answer.next;
   if (!saver.count()) progress = answer.progress;
-  if (isAwaited) keepTyped();
+  keepTyped();
   drawProgress(answer.looked_at);
   if (isFirst || at >= rows.length - answer.rows.length) draw();
   setTimeout(load); // goes on where a filter found little, or the queue is short
@@ -76,10 +75,7 @@ function draw() {
   part("done").hidden = !isDone;
   root.querySelector(".review-two").hidden = isDone;
   if (isDone) return;
-  if (!row) {
-    part("place").textContent = reviewWord("loading");
-    return;
-  }
+  if (!row) return void (part("place").textContent = reviewWord("loading"));
   const place = mode === "offered" ? reviewWord("place-offered", { source: row.source })
     : reviewWord("place", { number: (isGuest ? progressNumber() : row.number + 1).toLocaleString(), total: progress.total.toLocaleString() });
   part("place").textContent = place;
@@ -248,12 +244,11 @@ function keepFields() {
   part("note").value = "";
 }
 
-/** What was typed while its row was on the way is of that row now; a field that still has the focus keeps it meanwhile. */
+/** What was typed while its row was on the way is of that row now; a field that has the focus keeps it meanwhile. */
 function keepTyped() {
-  if (!current()) return;
-  const [tag, note] = [part("tag"), part("note")];
-  if (document.activeElement !== note && note.value.trim()) think({ note: note.value.trim() });
-  if (document.activeElement !== tag) addTag();
+  const note = part("note").value.trim();
+  if (current() && note && document.activeElement !== part("note")) think({ note });
+  if (document.activeElement !== part("tag")) addTag();
 }
 
 part("note").addEventListener("change", () => current() && think({ note: part("note").value.trim() }));
